@@ -1,0 +1,102 @@
+"""The database: engine, transactions and migrations. Transactions are opened here only."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who acts: a person at a partner, with what they may do and where."""
+
+    actor_id: UUID
+    partner_id: UUID
+    partner_code: str
+    roles: frozenset[str]
+    area: str = ""
+
+
+def connect(url: str, *, pool_size: int = 10) -> AsyncEngine:
+    """Make an engine whose statements, waits and idle transactions all have a limit."""
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        connect_args={
+            "timeout": 10,
+            "server_settings": {
+                "application_name": "cbi",
+                "statement_timeout": "60s",
+                "lock_timeout": "20s",
+                "idle_in_transaction_session_timeout": "120s",
+            },
+        },
+    )
+
+
+@asynccontextmanager
+async def transaction(
+    engine: AsyncEngine, actor: Actor | None, *, request_id: str = ""
+) -> AsyncIterator[AsyncConnection]:
+    """Open the one transaction of a use case, with the facts that row-level security reads."""
+    async with engine.begin() as conn:
+        await set_facts(conn, actor, request_id=request_id)
+        yield conn
+
+
+async def set_facts(conn: AsyncConnection, actor: Actor | None, *, request_id: str = "") -> None:
+    """Tell the transaction who acts; without an actor it sees nothing that is guarded."""
+    facts: Sequence[tuple[str, str]] = (
+        ("app.actor_id", str(actor.actor_id) if actor else ""),
+        ("app.partner_id", str(actor.partner_id) if actor else ""),
+        ("app.roles", ",".join(sorted(actor.roles)) if actor else ""),
+        ("app.area", actor.area if actor else ""),
+        ("app.request_id", request_id),
+    )
+    await conn.execute(
+        text(
+            "SELECT set_config(name, value, true) FROM unnest(:names ::text[], :values ::text[])"
+            " AS fact(name, value)"
+        ),
+        {"names": [name for name, _ in facts], "values": [value for _, value in facts]},
+    )
+
+
+async def migrate(owner_url: str) -> list[str]:
+    """Bring the database up to date as its owner; return the revisions that were applied."""
+    engine = create_async_engine(owner_url)
+    try:
+        async with engine.begin() as conn:
+            # Two starting services must not migrate at once.
+            await conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('cbi.migrate'))"))
+            await conn.execute(text("CREATE SCHEMA IF NOT EXISTS cbi_meta"))
+            before = await conn.run_sync(_revision)
+            await conn.run_sync(_upgrade)
+            after = await conn.run_sync(_revision)
+    finally:
+        await engine.dispose()
+    return [] if before == after else [after or ""]
+
+
+def _revision(connection: Connection) -> str | None:
+    if connection.execute(text("SELECT to_regclass('cbi_meta.migration')")).scalar() is None:
+        return None
+    return connection.execute(text("SELECT version_num FROM cbi_meta.migration")).scalar()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

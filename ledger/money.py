@@ -1,0 +1,95 @@
+"""Money: integer minor units and a currency, never a float and never a bare int."""
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+# ISO 4217 exponents that are not 2 (list of 2024-06-25), and the currencies in use here.
+EXPONENTS = {
+    "PEN": 2,
+    "USD": 2,
+    "EUR": 2,
+    "COP": 2,
+    "VES": 2,
+    "BOB": 2,
+    "BRL": 2,
+    "CLP": 0,
+    "PYG": 0,
+    "JPY": 0,
+    "KRW": 0,
+    "ISK": 0,
+    "UGX": 0,
+    "VND": 0,
+    "XAF": 0,
+    "XOF": 0,
+    "BHD": 3,
+    "IQD": 3,
+    "JOD": 3,
+    "KWD": 3,
+    "LYD": 3,
+    "OMR": 3,
+    "TND": 3,
+    "CLF": 4,
+}
+AMOUNT = re.compile(r"(-?)(\d{1,16})(?:\.(\d{1,5}))?")
+MINOR_MAX = 10**18 - 1
+
+
+class Money(msgspec.Struct, frozen=True, kw_only=True):
+    """An amount in minor units (céntimos of a sol) of one ISO 4217 currency."""
+
+    amount_minor: int
+    currency: str
+
+    def __post_init__(self) -> None:
+        exponent(self.currency)
+        if abs(self.amount_minor) > MINOR_MAX:
+            raise ValueError("the amount exceeds 18 digits")
+
+    def __add__(self, other: "Money") -> "Money":
+        return Money(amount_minor=self.amount_minor + self._same(other), currency=self.currency)
+
+    def __sub__(self, other: "Money") -> "Money":
+        return Money(amount_minor=self.amount_minor - self._same(other), currency=self.currency)
+
+    def __str__(self) -> str:
+        """Write as a bank file does: a point, and exactly the currency's decimals."""
+        digits = exponent(self.currency)
+        sign = "-" if self.amount_minor < 0 else ""
+        whole, rest = divmod(abs(self.amount_minor), 10**digits)
+        return f"{sign}{whole}.{rest:0{digits}d}" if digits else f"{sign}{whole}"
+
+    def _same(self, other: "Money") -> int:
+        if other.currency != self.currency:
+            raise ValueError(f"{self.currency} and {other.currency} do not add up")
+        return other.amount_minor
+
+
+def exponent(currency: str) -> int:
+    """Return the number of decimals of an ISO 4217 currency; ValueError when it is not known."""
+    try:
+        return EXPONENTS[currency]
+    except KeyError:
+        raise ValueError(f"currency {currency!r} is not known") from None
+
+
+def parse(amount: str, currency: str) -> Money:
+    """Read a decimal as files carry it ("1250.5", "1250.50").
+
+    Raises ValueError for anything else, and for more decimals than the currency has.
+    """
+    found = AMOUNT.fullmatch(amount.strip())
+    if found is None:
+        raise ValueError("not a decimal amount")
+    sign, whole, decimals = found.group(1), found.group(2), found.group(3) or ""
+    digits = exponent(currency)
+    if len(decimals.rstrip("0")) > digits:
+        raise ValueError(f"more decimals than {currency} has")
+    minor = int(whole) * 10**digits + int((decimals + "0" * digits)[:digits] or "0")
+    return Money(amount_minor=-minor if sign else minor, currency=currency)
+
+
+def total(amounts: Sequence[Money], currency: str) -> Money:
+    """Add amounts of one currency; of none, zero."""
+    return sum(amounts, start=Money(amount_minor=0, currency=currency))
