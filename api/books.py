@@ -1,0 +1,207 @@
+"""Money over HTTP: take in the bank's files, reconcile, read the ledger and the access log."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+import msgspec
+from litestar import get, post
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api import clock
+from api.db import Actor
+from api.once import once
+from api.page import Key, Limit, Page, page
+from api.state import CHECKPOINT_NAME, Requested, Service
+from cbi import settle, statements, tables
+from cbi.settle import Settled
+from ledger import post as posting
+from ledger import verify
+from ledger.account import TrialRow
+from ledger.ingest import Ingested
+from ledger.verify import Verification
+
+
+class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of the bank in a list."""
+
+    statement_id: UUID
+    source: str
+    message_id: str
+    currency: str
+    sequence: int | None
+    booked_on: date | None
+    opening_minor: int | None
+    closing_minor: int | None
+    received_at: datetime
+
+
+class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A transfer in a list; accounts by their codes."""
+
+    transfer_id: UUID
+    entry_id: UUID
+    kind: str
+    debit: str
+    credit: str
+    amount_minor: int
+    currency: str
+    effective_on: date
+    posted_at: datetime
+    actor_id: UUID
+
+
+class CheckpointRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed checkpoint (C2SP signed note) over the first `size` transfers."""
+
+    size: int
+    sealed_at: datetime
+    note: str
+
+
+class AccessRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One opening of a sealed identity."""
+
+    access_no: int
+    at: datetime
+    actor_id: UUID
+    partner_id: UUID
+    request_id: str
+    purpose: str
+    household_id: UUID
+
+
+@post("/v1/statements", tags=["reconciliation"])
+@once
+async def take_in(
+    request: Requested,
+    conn: AsyncConnection,
+    actor: Actor,
+    service: Service,
+    idempotency_key: Key = None,
+) -> list[Ingested]:
+    """Take in a file of the bank as its body: pain.002, camt.053, camt.054 or pacs.004.
+
+    The same file again stores nothing and says so.
+    """
+    return await statements.take_in(
+        conn,
+        await request.body(),
+        vault=service.vault,
+        matching_key=service.desk.matching_key,
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
+        at=clock.now(),
+    )
+
+
+@get("/v1/statements", tags=["reconciliation"])
+async def list_statements(
+    conn: AsyncConnection, after: UUID | None = None, limit: Limit = 50
+) -> Page[StatementRow]:
+    """List the files taken in, by id."""
+    rows = await conn.execute(
+        text(
+            "SELECT statement_id, source, message_id, currency, sequence, booked_on,"
+            " opening_minor, closing_minor, received_at FROM ledger.statement"
+            " WHERE statement_id > :after ORDER BY statement_id LIMIT :limit"
+        ),
+        {"after": after or UUID(int=0), "limit": limit},
+    )
+    items = [msgspec.convert(row._mapping, StatementRow) for row in rows]  # noqa: SLF001
+    return page(items, limit=limit, cursor="statement_id")
+
+
+@post("/v1/reconciliations", tags=["reconciliation"])
+@once
+async def reconcile(
+    request: Requested,
+    conn: AsyncConnection,
+    actor: Actor,
+    as_of: date | None = None,
+    idempotency_key: Key = None,
+) -> Settled:
+    """Match what came in, book what is proved, name every break."""
+    return await settle.settle(
+        conn,
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
+        at=clock.now(),
+        as_of=as_of or clock.today(),
+    )
+
+
+@get("/v1/ledger/trial-balance", tags=["ledger"])
+async def trial_balance(conn: AsyncConnection) -> list[TrialRow]:
+    """Return every account's sums; debits equal credits."""
+    return await posting.trial_balance(conn)
+
+
+@get("/v1/ledger/transfers", tags=["ledger"])
+async def list_transfers(
+    conn: AsyncConnection, after: UUID | None = None, limit: Limit = 50
+) -> Page[TransferRow]:
+    """List transfers, by id."""
+    rows = await conn.execute(
+        text(
+            "SELECT t.transfer_id, t.entry_id, t.kind, d.code AS debit, c.code AS credit,"
+            " t.amount_minor, t.currency, t.effective_on, t.posted_at, t.actor_id"
+            " FROM ledger.transfer t JOIN ledger.account d ON d.account_id = t.debit_account"
+            " JOIN ledger.account c ON c.account_id = t.credit_account"
+            " WHERE t.transfer_id > :after ORDER BY t.transfer_id LIMIT :limit"
+        ),
+        {"after": after or UUID(int=0), "limit": limit},
+    )
+    items = [msgspec.convert(row._mapping, TransferRow) for row in rows]  # noqa: SLF001
+    return page(items, limit=limit, cursor="transfer_id")
+
+
+@get("/v1/ledger/checkpoints", tags=["ledger"])
+async def list_checkpoints(
+    conn: AsyncConnection, after: int = 0, limit: Limit = 50
+) -> Page[CheckpointRow]:
+    """List the signed checkpoints, for partners to keep."""
+    rows = await conn.execute(
+        text(
+            "SELECT size, sealed_at, note FROM ledger.checkpoint WHERE size > :after"
+            " ORDER BY size LIMIT :limit"
+        ),
+        {"after": after, "limit": limit},
+    )
+    items = [msgspec.convert(row._mapping, CheckpointRow) for row in rows]  # noqa: SLF001
+    return page(items, limit=limit, cursor="size")
+
+
+@get("/v1/ledger/verification", tags=["ledger"])
+async def verification(conn: AsyncConnection, service: Service) -> Verification:
+    """Walk the whole ledger and say whether it is whole."""
+    return await verify.verify(conn, public_key=service.signer.public_key(), name=CHECKPOINT_NAME)
+
+
+@get("/v1/access-log", tags=["access"])
+async def access_log(
+    conn: AsyncConnection,
+    household_id: UUID | None = None,
+    after: int = 0,
+    limit: Limit = 50,
+) -> Page[AccessRow]:
+    """List who opened which identity, when and why, oldest first."""
+    entry = tables.access_log.c
+    query = select(tables.access_log).where(entry.access_no > after)
+    if household_id is not None:
+        query = query.where(entry.household_id == household_id)
+    rows = await conn.execute(query.order_by(entry.access_no).limit(limit))
+    items = [msgspec.convert(row._mapping, AccessRow) for row in rows]  # noqa: SLF001
+    return page(items, limit=limit, cursor="access_no")
+
+
+HANDLERS = (
+    take_in,
+    list_statements,
+    reconcile,
+    trial_balance,
+    list_transfers,
+    list_checkpoints,
+    verification,
+    access_log,
+)

@@ -1,0 +1,139 @@
+"""Households over HTTP: register one, list and read one's own, fetch a receipt."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import get, post
+from litestar.params import Body
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api import clock
+from api.db import Actor
+from api.once import once
+from api.page import Key, Limit, Page, page
+from api.state import Requested, Service
+from cbi import household, register, tables
+from cbi.identities import Identity, open_households
+from cbi.partner import Partner
+from cbi.refusal import IdentityErased, NotFound
+from cbi.register import Receipt
+
+Purpose = Literal["registration", "correction", "adjudication", "complaint", "payment"]
+
+
+class Me(msgspec.Struct, frozen=True, kw_only=True):
+    """Who the key belongs to and what it may do."""
+
+    actor_id: UUID
+    partner: str
+    roles: list[str]
+    area: str
+
+
+class HouseholdRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A household in a list: nothing that is sealed."""
+
+    household_id: UUID
+    ubigeo: str
+    population_type: str
+    size: int
+    registered_at: datetime
+
+
+@get("/v1/me", tags=["access"])
+async def me(actor: Actor) -> Me:
+    """Say whose key this is."""
+    return Me(
+        actor_id=actor.actor_id,
+        partner=actor.partner_code,
+        roles=sorted(actor.roles),
+        area=actor.area,
+    )
+
+
+@get("/v1/partners", tags=["access"])
+async def partners(
+    conn: AsyncConnection, after: str | None = None, limit: Limit = 50
+) -> Page[Partner]:
+    """List the organisations and whom to ask there, by code."""
+    partner = tables.partner.c
+    query = select(partner.partner_id, partner.code, partner.name, partner.contact)
+    if after is not None:
+        query = query.where(partner.code > after)
+    rows = await conn.execute(query.order_by(partner.code).limit(limit))
+    items = [msgspec.convert(row._mapping, Partner) for row in rows]  # noqa: SLF001 -- public by its docs
+    return page(items, limit=limit, cursor="code")
+
+
+@post("/v1/households", tags=["registration"])
+@once
+async def register_household(
+    request: Requested,
+    conn: AsyncConnection,
+    service: Service,
+    actor: Actor,
+    data: Annotated[
+        dict[str, Any], Body(description="a registration; docs/registration.md has its form")
+    ],
+    idempotency_key: Key = None,
+) -> Receipt:
+    """Register a household and check it against everybody at once."""
+    return await register.register(
+        conn,
+        household.read(data, today=clock.today()),
+        desk=service.desk,
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
+        area=actor.area,
+        at=clock.now(),
+        today=clock.today(),
+    )
+
+
+@get("/v1/households", tags=["registration"])
+async def list_households(
+    conn: AsyncConnection, after: UUID | None = None, limit: Limit = 50
+) -> Page[HouseholdRow]:
+    """List one's own households, oldest first."""
+    home = tables.household.c
+    query = select(
+        home.household_id, home.ubigeo, home.population_type, home.size, home.registered_at
+    )
+    if after is not None:
+        query = query.where(home.household_id > after)
+    rows = await conn.execute(query.order_by(home.household_id).limit(limit))
+    items = [msgspec.convert(row._mapping, HouseholdRow) for row in rows]  # noqa: SLF001
+    return page(items, limit=limit, cursor="household_id")
+
+
+@get("/v1/households/{household_id:uuid}", tags=["registration"])
+async def read_household(
+    conn: AsyncConnection, service: Service, household_id: UUID, purpose: Purpose
+) -> Identity:
+    """Open one's own household; the access log keeps who, when and for what purpose."""
+    home = tables.household.c
+    if not await conn.scalar(select(home.size).where(home.household_id == household_id)):
+        raise NotFound(what="household", wanted=household_id)
+    opened = await open_households(conn, [household_id], vault=service.vault, purpose=purpose)
+    if household_id not in opened:
+        raise IdentityErased(household_id=household_id)
+    return opened[household_id]
+
+
+@get("/v1/households/{household_id:uuid}/receipt", tags=["registration"])
+async def read_receipt(conn: AsyncConnection, service: Service, household_id: UUID) -> Receipt:
+    """Return the receipt as it stands now."""
+    return await register.receipt(conn, household_id, model=service.desk.model)
+
+
+HANDLERS = (
+    me,
+    partners,
+    register_household,
+    list_households,
+    read_household,
+    read_receipt,
+)

@@ -1,0 +1,159 @@
+"""Import a file of households, each row in a transaction of its own.
+
+So a bad row stops nothing, and a file that is sent again goes on where it broke off.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import post
+from litestar.params import Parameter
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api import clock
+from api.db import Actor, transaction
+from api.once import once
+from api.page import Key
+from api.problems import REFUSALS
+from api.state import Requested, Service
+from cbi import intake, register
+from cbi.fault import Fault
+from cbi.intake import Format, Row
+from cbi.refusal import CbiRefusal, FileUnreadable
+from cbi.register import Receipt
+
+# One request's share of a large file; `cbi import households` takes the whole.
+ROWS_PER_REQUEST_MAX = 2_000
+# Each import holds two connections: its own, and that of the row at work.
+IMPORTS_AT_ONCE = asyncio.Semaphore(2)
+
+
+class RowFault(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault with its place in the file; no value of the row is repeated."""
+
+    row: int
+    column: str
+    code: str
+    level: str
+    es: str
+    en: str
+
+
+class RowResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one household of the file."""
+
+    row: int
+    status: Literal["clear", "review", "faulty"]
+    household_id: UUID | None
+    faults: tuple[RowFault, ...]
+
+
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a file, household by household."""
+
+    households: int
+    clear: int
+    review: int
+    faulty: int
+    rows: list[RowResult]
+
+
+@post("/v1/imports", tags=["registration"])
+@once
+async def import_file(
+    request: Requested,
+    conn: AsyncConnection,
+    actor: Actor,
+    service: Service,
+    format: Annotated[Format, Parameter(description="json, csv or kobo")],  # noqa: A002
+    ubigeo_system: str,
+    idempotency_key: Key = None,
+) -> Imported:
+    """Import a file as the request's body: JSON, CSV, or a KoboToolbox export."""
+    rows = list(intake.rows(await request.body(), format=format, ubigeo_system=ubigeo_system))
+    if len(rows) > ROWS_PER_REQUEST_MAX:
+        raise FileUnreadable(line=rows[ROWS_PER_REQUEST_MAX].number, reason="too_many_rows")
+    async with IMPORTS_AT_ONCE:
+        request_id = str(request.scope["request_id"])  # type: ignore[typeddict-item]
+        results = [
+            result
+            async for result in import_rows(service, rows, actor=actor, request_id=request_id)
+        ]
+    return summary(results)
+
+
+async def import_rows(
+    service: Service, rows: list[Row], *, actor: Actor, request_id: str
+) -> AsyncIterator[RowResult]:
+    """Register row after row; yields what became of each."""
+    for row in rows:
+        read = intake.read(row, today=clock.today())
+        faults = tuple(_located(fault, row) for fault in read.faults)
+        if read.registration is None:
+            yield RowResult(row=row.number, status="faulty", household_id=None, faults=faults)
+            continue
+        try:
+            async with transaction(service.engine, actor, request_id=request_id) as conn:
+                receipt: Receipt = await register.register(
+                    conn,
+                    read,
+                    desk=service.desk,
+                    partner_id=actor.partner_id,
+                    actor_id=actor.actor_id,
+                    area=actor.area,
+                    at=clock.now(),
+                    today=clock.today(),
+                )
+        except CbiRefusal as refused:
+            yield RowResult(
+                row=row.number,
+                status="faulty",
+                household_id=None,
+                faults=(*faults, _refused(refused, row)),
+            )
+        else:
+            yield RowResult(
+                row=row.number,
+                status=receipt.status,
+                household_id=receipt.household_id,
+                faults=faults,
+            )
+
+
+def summary(results: list[RowResult]) -> Imported:
+    """Count what became of the rows."""
+    statuses = [result.status for result in results]
+    return Imported(
+        households=len(results),
+        clear=statuses.count("clear"),
+        review=statuses.count("review"),
+        faulty=statuses.count("faulty"),
+        rows=results,
+    )
+
+
+def _located(fault: Fault, row: Row) -> RowFault:
+    place = intake.locate(fault, row)
+    return RowFault(
+        row=place.row,
+        column=place.column,
+        code=fault.code,
+        level=fault.level,
+        es=f"{place.es}: {fault.es}",
+        en=f"{place.en}: {fault.en}",
+    )
+
+
+def _refused(refused: CbiRefusal, row: Row) -> RowFault:
+    wording = REFUSALS[type(refused)]
+    return RowFault(
+        row=row.number,
+        column="",
+        code=wording.slug.replace("-", "_"),
+        level="error",
+        es=wording.es,
+        en=wording.en,
+    )

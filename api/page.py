@@ -1,0 +1,31 @@
+"""Lists: a page of items and the cursor of the next."""
+
+from typing import Annotated, Generic, TypeVar
+
+import msgspec
+from litestar.params import Parameter
+
+T = TypeVar("T")
+LIMIT_MAX = 200
+
+Limit = Annotated[int, Parameter(ge=1, le=LIMIT_MAX, description="items on a page")]
+Key = Annotated[
+    str | None,
+    Parameter(
+        header="Idempotency-Key",
+        description="the same key and body give the stored answer, with Idempotency-Replayed: true",
+    ),
+]
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """`next` goes into `after` for the next page; null on the last."""
+
+    items: list[T]
+    next: str | None
+
+
+def page(items: list[T], *, limit: int, cursor: str) -> Page[T]:
+    """Make a page of up to `limit` items; `cursor` is the attribute that orders them."""
+    following = str(getattr(items[-1], cursor)) if len(items) == limit else None
+    return Page(items=items, next=following)

@@ -1,0 +1,206 @@
+"""Programmes over HTTP: open one, set its values, fund it, enrol households."""
+
+from datetime import date
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import get, post
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api import clock
+from api.db import Actor
+from api.once import once
+from api.page import Key, Limit, Page, page
+from api.state import Requested, Service
+from cbi import enrol, tables
+from cbi.enrol import Enrolment, Programme
+from cbi.entitlement import ValueTable
+from cbi.refusal import BadValue
+from ledger import money
+from ledger.money import Money
+
+Code = Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9-]{1,19}$")]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=70)]
+# A decimal as text: a JSON number would go through a float.
+Decimal = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,4})?$")]
+Group = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z_]{1,29}$")]
+
+
+class NewProgramme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`payer_*` is the organisation's own account at the paying bank."""
+
+    code: Code
+    name: Text
+    assistance_group: Group = "mpca"
+    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
+    payer_name: Text
+    payer_account: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9-]{5,34}$")]
+    payer_agent: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9 ]{3,35}$")]
+
+
+class NewValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Amounts per month for household sizes 1, 2, 3 …; larger families get the last."""
+
+    effective_from: date
+    by_size: Annotated[list[Decimal], msgspec.Meta(min_length=1, max_length=30)]
+
+
+class NewFunds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A deposit of a donor; the same `deposit_id` is the same deposit."""
+
+    deposit_id: UUID
+    amount: Decimal
+    on: date
+
+
+class Funded(msgspec.Struct, frozen=True, kw_only=True):
+    """The transfer that booked the deposit."""
+
+    transfer_id: UUID
+    money: Money
+
+
+class NewEnrolment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    household_id: UUID
+
+
+@post("/v1/programmes", tags=["programmes"])
+@once
+async def open_programme(
+    request: Requested,
+    conn: AsyncConnection,
+    actor: Actor,
+    data: NewProgramme,
+    idempotency_key: Key = None,
+) -> Programme:
+    """Open a programme and its accounts."""
+    amount_of("0", data.currency, field="currency")
+    programme = Programme(programme_id=clock.new_id(), **msgspec.structs.asdict(data))
+    return await enrol.open_programme(conn, programme, partner_id=actor.partner_id, at=clock.now())
+
+
+@get("/v1/programmes", tags=["programmes"])
+async def list_programmes(
+    conn: AsyncConnection, after: UUID | None = None, limit: Limit = 50
+) -> Page[Programme]:
+    """List one's own programmes."""
+    query = select(tables.programme)
+    if after is not None:
+        query = query.where(tables.programme.c.programme_id > after)
+    rows = await conn.execute(query.order_by(tables.programme.c.programme_id).limit(limit))
+    items = [msgspec.convert(row._mapping, Programme) for row in rows]  # noqa: SLF001
+    return page(items, limit=limit, cursor="programme_id")
+
+
+@post("/v1/programmes/{programme_id:uuid}/values", tags=["programmes"])
+@once
+async def set_values(
+    request: Requested,
+    conn: AsyncConnection,
+    actor: Actor,
+    programme_id: UUID,
+    data: NewValues,
+    idempotency_key: Key = None,
+) -> ValueTable:
+    """Add the next version of the value table."""
+    programme = await enrol.load_programme(conn, programme_id)
+    amounts = [
+        amount_of(amount, programme.currency, field=f"by_size[{place}]")
+        for place, amount in enumerate(data.by_size)
+    ]
+    return await enrol.set_values(
+        conn,
+        programme_id=programme_id,
+        by_size={size: amount.amount_minor for size, amount in enumerate(amounts, start=1)},
+        effective_from=data.effective_from,
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
+        at=clock.now(),
+    )
+
+
+@post("/v1/programmes/{programme_id:uuid}/funds", tags=["programmes"])
+@once
+async def fund(
+    request: Requested,
+    conn: AsyncConnection,
+    actor: Actor,
+    programme_id: UUID,
+    data: NewFunds,
+    idempotency_key: Key = None,
+) -> Funded:
+    """Book a donor's deposit."""
+    programme = await enrol.load_programme(conn, programme_id)
+    amount = amount_of(data.amount, programme.currency, field="amount")
+    transfer_id = await enrol.fund(
+        conn,
+        programme_id=programme_id,
+        money=amount,
+        deposit_id=data.deposit_id,
+        on=data.on,
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
+        at=clock.now(),
+    )
+    return Funded(transfer_id=transfer_id, money=amount)
+
+
+@post("/v1/programmes/{programme_id:uuid}/enrolments", tags=["programmes"])
+@once
+async def enrol_household(
+    request: Requested,
+    conn: AsyncConnection,
+    actor: Actor,
+    service: Service,
+    programme_id: UUID,
+    data: NewEnrolment,
+    idempotency_key: Key = None,
+) -> Enrolment:
+    """Enrol a household; refused while a case is open or a consent is missing."""
+    return await enrol.enrol(
+        conn,
+        programme_id=programme_id,
+        household_id=data.household_id,
+        enrolment_id=clock.new_id(),
+        vault=service.vault,
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
+        at=clock.now(),
+    )
+
+
+@get("/v1/programmes/{programme_id:uuid}/enrolments", tags=["programmes"])
+async def list_enrolments(
+    conn: AsyncConnection, programme_id: UUID, after: UUID | None = None, limit: Limit = 50
+) -> Page[Enrolment]:
+    """List the enrolments of a programme, oldest first."""
+    await enrol.load_programme(conn, programme_id)
+    row = tables.enrolment.c
+    query = select(
+        row.enrolment_id, row.programme_id, row.household_id, row.beneficiary_id, row.enrolled_at
+    ).where(row.programme_id == programme_id)
+    if after is not None:
+        query = query.where(row.enrolment_id > after)
+    rows = await conn.execute(query.order_by(row.enrolment_id).limit(limit))
+    items = [msgspec.convert(found._mapping, Enrolment) for found in rows]  # noqa: SLF001
+    return page(items, limit=limit, cursor="enrolment_id")
+
+
+def amount_of(text: str, currency: str, *, field: str) -> Money:
+    """Read an amount of a request; raises BadValue."""
+    try:
+        return money.parse(text, currency)
+    except ValueError as error:
+        raise BadValue(field=field, reason=str(error)) from error
+
+
+HANDLERS = (
+    open_programme,
+    list_programmes,
+    set_values,
+    fund,
+    enrol_household,
+    list_enrolments,
+)

@@ -1,0 +1,272 @@
+"""Rounds over HTTP: open, calculate, the four signatures, the file, the report."""
+
+from datetime import date
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Response, get, post
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api import clock
+from api.db import Actor
+from api.once import once
+from api.page import Key, Limit, Page, page
+from api.state import Requested, Service
+from cbi import disburse, payout, reconciliation, report, tables
+from cbi.disburse import Calculated, Signed, as_round
+from cbi.disbursement import Round, Step
+from cbi.enrol import load_programme
+from cbi.entitlement import months_between
+from cbi.reconciliation import PaymentRow, Report
+from cbi.refusal import BadValue
+
+
+class NewRound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The months paid, from the first of one until before the first of another."""
+
+    programme_id: UUID
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    first_month: date
+    end_month: date
+    pays_on: date
+
+
+class Cancellation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Takes one family off the round; the reason must not name anybody."""
+
+    entitlement_id: UUID
+    because: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
+
+class RoundView(msgspec.Struct, frozen=True, kw_only=True):
+    """A round and its control report: who did which step, when, on which list."""
+
+    round: Round
+    steps: list[Signed]
+
+
+@post("/v1/rounds", tags=["rounds"])
+@once
+async def open_round(
+    request: Requested,
+    conn: AsyncConnection,
+    actor: Actor,
+    data: NewRound,
+    idempotency_key: Key = None,
+) -> Round:
+    """Open a round."""
+    try:
+        months = months_between(data.first_month, data.end_month)
+    except ValueError as error:
+        raise BadValue(field="first_month", reason=str(error)) from error
+    if not 1 <= months <= 12:
+        raise BadValue(field="end_month", reason="a round covers 1 to 12 months")
+    return await disburse.open_round(
+        conn,
+        Round(round_id=clock.new_id(), **msgspec.structs.asdict(data)),
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
+        at=clock.now(),
+    )
+
+
+@get("/v1/rounds", tags=["rounds"])
+async def list_rounds(
+    conn: AsyncConnection, after: UUID | None = None, limit: Limit = 50
+) -> Page[Round]:
+    """List one's own rounds, oldest first."""
+    query = select(tables.round_)
+    if after is not None:
+        query = query.where(tables.round_.c.round_id > after)
+    rows = await conn.execute(query.order_by(tables.round_.c.round_id).limit(limit))
+    return page([as_round(row) for row in rows], limit=limit, cursor="round_id")
+
+
+@get("/v1/rounds/{round_id:uuid}", tags=["rounds"])
+async def read_round(conn: AsyncConnection, round_id: UUID) -> RoundView:
+    """Return a round and its control report."""
+    opened = await disburse.load_round(conn, round_id)
+    programme = await load_programme(conn, opened.programme_id)
+    return RoundView(
+        round=opened, steps=await disburse.load_steps(conn, round_id, programme.currency)
+    )
+
+
+@post("/v1/rounds/{round_id:uuid}/calculate", tags=["rounds"])
+@once
+async def calculate(
+    request: Requested,
+    conn: AsyncConnection,
+    actor: Actor,
+    round_id: UUID,
+    idempotency_key: Key = None,
+) -> Calculated:
+    """Compute who gets what; says who was left out, and why."""
+    return await disburse.calculate(
+        conn,
+        round_id=round_id,
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
+        at=clock.now(),
+    )
+
+
+@post("/v1/rounds/{round_id:uuid}/prepare", tags=["rounds"])
+@once
+async def prepare(
+    request: Requested,
+    conn: AsyncConnection,
+    actor: Actor,
+    round_id: UUID,
+    idempotency_key: Key = None,
+) -> Signed:
+    """Sign the list as its preparer."""
+    return await _sign(conn, actor, round_id, Step.PREPARED)
+
+
+@post("/v1/rounds/{round_id:uuid}/review", tags=["rounds"])
+@once
+async def review(
+    request: Requested,
+    conn: AsyncConnection,
+    actor: Actor,
+    round_id: UUID,
+    idempotency_key: Key = None,
+) -> Signed:
+    """Sign the list as its reviewer, who is not the preparer."""
+    return await _sign(conn, actor, round_id, Step.REVIEWED)
+
+
+@post("/v1/rounds/{round_id:uuid}/approve", tags=["rounds"])
+@once
+async def approve(
+    request: Requested,
+    conn: AsyncConnection,
+    actor: Actor,
+    round_id: UUID,
+    idempotency_key: Key = None,
+) -> Signed:
+    """Approve as a third person; every payee and the funds are checked as of now."""
+    return await _sign(conn, actor, round_id, Step.APPROVED)
+
+
+@post("/v1/rounds/{round_id:uuid}/release", tags=["rounds"])
+@once
+async def release(
+    request: Requested,
+    conn: AsyncConnection,
+    actor: Actor,
+    service: Service,
+    round_id: UUID,
+    idempotency_key: Key = None,
+) -> Signed:
+    """Release as a fourth person: funds are committed and the payment file is written."""
+    return await disburse.release(
+        conn,
+        round_id=round_id,
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
+        at=clock.now(),
+        vault=service.vault,
+    )
+
+
+@post("/v1/rounds/{round_id:uuid}/cancellations", tags=["rounds"])
+@once
+async def cancel(
+    request: Requested,
+    conn: AsyncConnection,
+    actor: Actor,
+    round_id: UUID,
+    data: Cancellation,
+    idempotency_key: Key = None,
+) -> Cancellation:
+    """Take one family off a round that is not released."""
+    await disburse.cancel(
+        conn,
+        round_id=round_id,
+        entitlement_id=data.entitlement_id,
+        because=data.because,
+        actor_id=actor.actor_id,
+        at=clock.now(),
+    )
+    return data
+
+
+@get("/v1/rounds/{round_id:uuid}/payments", tags=["rounds"])
+async def list_payments(
+    conn: AsyncConnection,
+    actor: Actor,
+    round_id: UUID,
+    after: UUID | None = None,
+    limit: Limit = 50,
+) -> Page[PaymentRow]:
+    """List the payments of a round as they stand, by id."""
+    rows = await report.payment_rows(conn, round_id=round_id, after=after, limit=limit)
+    return page(rows, limit=limit, cursor="payment_id")
+
+
+@get("/v1/rounds/{round_id:uuid}/payment-file", tags=["rounds"], media_type="application/xml")
+async def read_payment_file(
+    conn: AsyncConnection, service: Service, round_id: UUID
+) -> Response[bytes]:
+    """Hand out the exact bytes that were released (pain.001.001.09)."""
+    file = await payout.read_file(conn, round_id, vault=service.vault)
+    return Response(
+        file.content,
+        media_type="application/xml",
+        headers={
+            "Content-Disposition": f'attachment; filename="{file.message_id}.xml"',
+            "X-Content-SHA256": file.sha256,
+        },
+    )
+
+
+@get("/v1/rounds/{round_id:uuid}/report", tags=["rounds"])
+async def read_report(
+    conn: AsyncConnection,
+    actor: Actor,
+    round_id: UUID,
+    format: Literal["json", "csv"] = "json",  # noqa: A002 -- the caller's word
+    as_of: date | None = None,
+) -> Response[bytes]:
+    """Reconcile the round: sums that must tie, and every break by name."""
+    found: Report = await report.round_report(
+        conn, round_id=round_id, partner_id=actor.partner_id, as_of=as_of or clock.today()
+    )
+    if format == "csv":
+        return Response(
+            reconciliation.to_csv(found).encode(),
+            media_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="round-{round_id}.csv"'},
+        )
+    return Response(msgspec.json.encode(found), media_type="application/json")
+
+
+async def _sign(conn: AsyncConnection, actor: Actor, round_id: UUID, step: Step) -> Signed:
+    return await disburse.sign(
+        conn,
+        round_id=round_id,
+        step=step,
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
+        at=clock.now(),
+    )
+
+
+HANDLERS = (
+    open_round,
+    list_rounds,
+    read_round,
+    calculate,
+    prepare,
+    review,
+    approve,
+    release,
+    cancel,
+    list_payments,
+    read_payment_file,
+    read_report,
+)

@@ -1,0 +1,169 @@
+"""Settings: environment variables only, read once, printed with their secrets masked."""
+
+import base64
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+SECRETS = ("sealing_key", "matching_key", "signing_key")
+KEY_BYTES = 32
+
+
+class SettingsFault(Exception):
+    """A setting is missing or malformed; the message names it and never shows it."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the program was told. Addresses are SQLAlchemy's; "" means the embedded server."""
+
+    env: str
+    data_dir: Path
+    host: str
+    port: int
+    database_url: str
+    owner_database_url: str
+    pool_size: int
+    body_bytes_max: int
+    log_level: str
+    sealing_key: bytes
+    matching_key: bytes
+    signing_key: bytes
+
+    @property
+    def embedded(self) -> bool:
+        return self.database_url == ""
+
+
+# Variable, default, meaning: the README's table is checked against this one.
+VARIABLES: tuple[tuple[str, str, str], ...] = (
+    ("CBI_ENV", "development", "`production` refuses to start without keys from outside"),
+    ("CBI_DATA_DIR", "", "folder of the embedded database and the development keys"),
+    ("CBI_HOST", "127.0.0.1", "address to listen on"),
+    ("CBI_PORT", "8000", "port to listen on"),
+    ("CBI_DATABASE_URL", "", "PostgreSQL 18 as the role cbi_app; empty: the embedded one"),
+    ("CBI_OWNER_DATABASE_URL", "", "the same database as its owner, for `cbi migrate` only"),
+    ("CBI_POOL_SIZE", "10", "database connections of one process, 1 to 100"),
+    ("CBI_BODY_BYTES_MAX", "10485760", "largest request body in bytes"),
+    ("CBI_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR"),
+    ("CBI_SEALING_KEY", "", "32 bytes in base64: wraps the data keys of households"),
+    ("CBI_MATCHING_KEY", "", "32 bytes in base64: makes the matching keys"),
+    ("CBI_SIGNING_KEY", "", "32 bytes in base64: Ed25519 seed that signs ledger checkpoints"),
+)
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings; each key may also come from a file named by `CBI_…_KEY_FILE`.
+
+    In development, keys that are not given are made in the data folder, with mode 0600.
+    Raises SettingsFault, naming the variable.
+    """
+    env = dict(os.environ if environ is None else environ)
+    values = {name: env.get(name, "") or default for name, default, _ in VARIABLES}
+    mode = values["CBI_ENV"]
+    if mode not in ("development", "production"):
+        raise SettingsFault("CBI_ENV must be development or production")
+    data_dir = Path(values["CBI_DATA_DIR"] or _default_data_dir()).expanduser().absolute()
+    keys = {name: _key(name, env, data_dir, mode) for name in SECRETS}
+    return Settings(
+        env=mode,
+        data_dir=data_dir,
+        host=values["CBI_HOST"],
+        port=_number(values, "CBI_PORT", 0, 65535),
+        database_url=_driver(values["CBI_DATABASE_URL"]),
+        owner_database_url=_driver(values["CBI_OWNER_DATABASE_URL"]),
+        pool_size=_number(values, "CBI_POOL_SIZE", 1, 100),
+        body_bytes_max=_number(values, "CBI_BODY_BYTES_MAX", 1024, 1024**3),
+        log_level=_level(values["CBI_LOG_LEVEL"]),
+        **keys,
+    )
+
+
+def masked(settings: Settings) -> dict[str, str]:
+    """Every setting by its variable's name, with keys and passwords masked."""
+    shown = {}
+    for name, _, _ in VARIABLES:
+        value = getattr(settings, name.removeprefix("CBI_").lower())
+        if isinstance(value, bytes):
+            shown[name] = "(set)"
+        elif name.endswith("DATABASE_URL"):
+            shown[name] = _without_password(str(value)) or "(embedded)"
+        else:
+            shown[name] = str(value)
+    return shown
+
+
+def _default_data_dir() -> str:
+    # As root, a folder below /var/lib: PostgreSQL runs as another user and must reach it, and
+    # opening the way to a folder below /root would show root's home to everybody.
+    return "/var/lib/cbi" if os.geteuid() == 0 else "~/.local/share/cbi"
+
+
+def _key(name: str, env: Mapping[str, str], data_dir: Path, mode: str) -> bytes:
+    variable = f"CBI_{name.upper()}"
+    text, file = env.get(variable, ""), env.get(f"{variable}_FILE", "")
+    if not text and file:
+        try:
+            text = Path(file).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            raise SettingsFault(f"{variable}_FILE can't be read") from None
+    if not text and mode == "production":
+        raise SettingsFault(f"{variable} or {variable}_FILE must be set in production")
+    return _decode(text, variable) if text else _development_key(data_dir / "keys", name)
+
+
+def _development_key(folder: Path, name: str) -> bytes:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / name
+    if not path.exists():
+        # Exclusive and 0600 from the first byte; of two processes that start, one makes it.
+        fresh = folder / f".{name}.{secrets.token_hex(8)}"
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    return _decode(path.read_text(encoding="ascii").strip(), str(path))
+
+
+def _decode(text: str, where: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise SettingsFault(f"{where} is not base64") from None
+    if len(key) != KEY_BYTES:
+        raise SettingsFault(f"{where} must hold {KEY_BYTES} bytes")
+    return key
+
+
+def _number(values: Mapping[str, str], name: str, low: int, high: int) -> int:
+    text = values[name]
+    if not text.isascii() or not text.isdigit() or not low <= int(text[:20]) <= high:
+        raise SettingsFault(f"{name} must be a number from {low} to {high}")
+    return int(text)
+
+
+def _level(text: str) -> str:
+    if text.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise SettingsFault("CBI_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
+    return text.upper()
+
+
+def _driver(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    return f"postgresql+asyncpg://{rest}" if separator and scheme.startswith("postgres") else url
+
+
+def _without_password(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    user, at, host = rest.rpartition("@")
+    if at and ":" in user:
+        user = user.partition(":")[0] + ":…"
+    return f"{scheme}{separator}{user}{at}{host}"

@@ -1,0 +1,169 @@
+"""The chart of accounts, and the transfers that each event of a programme becomes.
+
+    account                       normal   floor   holds
+    programme:{id}:fund           credit   0       money given and not yet set aside for a round
+    programme:{id}:advance        debit            money lying with the paying bank
+    programme:{id}:expense        debit            assistance delivered
+    round:{id}:available          credit   0       set aside for the round, not promised
+    round:{id}:committed          credit   0       instructed, outcome unknown
+    round:{id}:delivered          credit   0       delivered
+
+Fund, available, committed and delivered say whose money it is; advance and expense say where it
+is. So for every programme: advance + expense = fund + available + committed + delivered.
+"""
+
+from collections.abc import Iterable
+from datetime import date
+from uuid import UUID
+
+from ledger.account import Account
+from ledger.attempt import Attempt
+from ledger.money import Money, total
+from ledger.transfer import Transfer, reversal, transfer_id
+
+
+def fund(programme_id: UUID, currency: str) -> Account:
+    return Account(
+        code=f"programme:{programme_id}:fund", currency=currency, normal="credit", floor_minor=0
+    )
+
+
+def advance(programme_id: UUID, currency: str) -> Account:
+    return Account(code=f"programme:{programme_id}:advance", currency=currency, normal="debit")
+
+
+def expense(programme_id: UUID, currency: str) -> Account:
+    return Account(code=f"programme:{programme_id}:expense", currency=currency, normal="debit")
+
+
+def available(round_id: UUID, currency: str) -> Account:
+    return Account(
+        code=f"round:{round_id}:available", currency=currency, normal="credit", floor_minor=0
+    )
+
+
+def committed(round_id: UUID, currency: str) -> Account:
+    return Account(
+        code=f"round:{round_id}:committed", currency=currency, normal="credit", floor_minor=0
+    )
+
+
+def delivered(round_id: UUID, currency: str) -> Account:
+    return Account(
+        code=f"round:{round_id}:delivered", currency=currency, normal="credit", floor_minor=0
+    )
+
+
+def of_programme(programme_id: UUID, currency: str) -> list[Account]:
+    return [account(programme_id, currency) for account in (fund, advance, expense)]
+
+
+def of_round(round_id: UUID, currency: str) -> list[Account]:
+    return [account(round_id, currency) for account in (available, committed, delivered)]
+
+
+def funded(programme_id: UUID, money: Money, *, deposit_id: UUID, on: date) -> Transfer:
+    """Money of a donor arrived on the paying account."""
+    wanted = transfer_id("fund", programme_id, deposit_id)
+    return Transfer(
+        transfer_id=wanted,
+        entry_id=wanted,
+        kind="fund",
+        debit=advance(programme_id, money.currency),
+        credit=fund(programme_id, money.currency),
+        money=money,
+        effective_on=on,
+    )
+
+
+def released(
+    programme_id: UUID, round_id: UUID, attempts: Iterable[Attempt], *, currency: str, on: date
+) -> list[Transfer]:
+    """A round was released: funded once with its total, then each payment is reserved."""
+    attempts = list(attempts)
+    entry = transfer_id("release", round_id)
+    set_aside = Transfer(
+        transfer_id=transfer_id("fund", round_id),
+        entry_id=entry,
+        kind="fund",
+        debit=fund(programme_id, currency),
+        credit=available(round_id, currency),
+        money=total([attempt.money for attempt in attempts], currency),
+        effective_on=on,
+    )
+    return [set_aside, *(_reserved(round_id, attempt, entry, on) for attempt in attempts)]
+
+
+def _reserved(round_id: UUID, attempt: Attempt, entry: UUID, on: date) -> Transfer:
+    return Transfer(
+        transfer_id=transfer_id("reserve", round_id, attempt.payment_id, attempt.attempt_no),
+        entry_id=entry,
+        kind="reserve",
+        debit=available(round_id, attempt.money.currency),
+        credit=committed(round_id, attempt.money.currency),
+        money=attempt.money,
+        effective_on=on,
+        payment_id=attempt.payment_id,
+        attempt_no=attempt.attempt_no,
+    )
+
+
+def paid(programme_id: UUID, round_id: UUID, attempt: Attempt, *, on: date) -> list[Transfer]:
+    """The bank's statement shows the debit: the payment is delivered."""
+    money = attempt.money
+    entry = transfer_id("paid", attempt.payment_id, attempt.attempt_no)
+    sides = (
+        ("round", committed(round_id, money.currency), delivered(round_id, money.currency)),
+        ("cash", expense(programme_id, money.currency), advance(programme_id, money.currency)),
+    )
+    return [
+        Transfer(
+            transfer_id=transfer_id("post", attempt.payment_id, attempt.attempt_no, side),
+            entry_id=entry,
+            kind="post",
+            debit=debit,
+            credit=credit,
+            money=money,
+            effective_on=on,
+            payment_id=attempt.payment_id,
+            attempt_no=attempt.attempt_no,
+        )
+        for side, debit, credit in sides
+    ]
+
+
+def rejected(round_id: UUID, attempt: Attempt, *, on: date) -> Transfer:
+    """The bank refused the payment: the money is available to the round again."""
+    wanted = transfer_id("void", attempt.payment_id, attempt.attempt_no)
+    return Transfer(
+        transfer_id=wanted,
+        entry_id=wanted,
+        kind="void",
+        debit=committed(round_id, attempt.money.currency),
+        credit=available(round_id, attempt.money.currency),
+        money=attempt.money,
+        effective_on=on,
+        payment_id=attempt.payment_id,
+        attempt_no=attempt.attempt_no,
+    )
+
+
+def returned(programme_id: UUID, round_id: UUID, attempt: Attempt, *, on: date) -> list[Transfer]:
+    """A delivered payment came back: its exact reversal, and the money is available again."""
+    entry = transfer_id("returned", attempt.payment_id, attempt.attempt_no)
+    reversals = [
+        reversal(original, entry_id=entry, effective_on=on)
+        for original in paid(programme_id, round_id, attempt, on=on)
+    ]
+    freed = Transfer(
+        transfer_id=transfer_id("freed", attempt.payment_id, attempt.attempt_no),
+        entry_id=entry,
+        kind="adjust",
+        debit=committed(round_id, attempt.money.currency),
+        credit=available(round_id, attempt.money.currency),
+        money=attempt.money,
+        effective_on=on,
+        payment_id=attempt.payment_id,
+        attempt_no=attempt.attempt_no,
+    )
+    return [*reversals, freed]

@@ -1,0 +1,253 @@
+"""Programmes: open one, give it a value table, enrol households."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import insert, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cbi import bookings, tables
+from cbi.entitlement import ValueTable
+from cbi.identities import can_be_paid, open_households
+from cbi.refusal import (
+    AlreadyEnrolled,
+    ConsentMissing,
+    FamilyAssisted,
+    IdentityErased,
+    NoInstrument,
+    NotFound,
+    OpenCase,
+)
+from cbi.vault import Vault
+from dedup import judge
+from ledger import post
+from ledger.money import Money
+from ledger.violation import constraint_of
+
+# What a household must have agreed to before money can be promised to it.
+CONSENTS_NEEDED = ("registration", "fsp")
+
+
+class Programme(msgspec.Struct, frozen=True, kw_only=True):
+    """A programme of one partner. The payer's account is the organisation's own."""
+
+    programme_id: UUID
+    code: str
+    name: str
+    assistance_group: str
+    currency: str
+    payer_name: str
+    payer_account: str
+    payer_agent: str
+
+
+class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
+    """A household's place in a programme."""
+
+    enrolment_id: UUID
+    programme_id: UUID
+    household_id: UUID
+    beneficiary_id: UUID
+    enrolled_at: datetime
+
+
+async def open_programme(
+    conn: AsyncConnection, programme: Programme, *, partner_id: UUID, at: datetime
+) -> Programme:
+    """Open a programme and its accounts in the ledger."""
+    await conn.execute(
+        insert(tables.programme).values(
+            partner_id=partner_id, added_at=at, **msgspec.structs.asdict(programme)
+        )
+    )
+    accounts = bookings.of_programme(programme.programme_id, programme.currency)
+    await post.open_accounts(conn, accounts, partner_id=partner_id)
+    return programme
+
+
+async def load_programme(conn: AsyncConnection, programme_id: UUID) -> Programme:
+    """Return a programme the caller may see; raises NotFound."""
+    row = (
+        await conn.execute(
+            select(tables.programme).where(tables.programme.c.programme_id == programme_id)
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotFound(what="programme", wanted=programme_id)
+    return msgspec.convert(row._mapping, Programme)  # noqa: SLF001 -- public by its docs
+
+
+async def set_values(
+    conn: AsyncConnection,
+    *,
+    programme_id: UUID,
+    by_size: Mapping[int, int],
+    effective_from: date,
+    partner_id: UUID,
+    actor_id: UUID,
+    at: datetime,
+) -> ValueTable:
+    """Add the next version of a programme's value table (minor units per month by size)."""
+    programme = await load_programme(conn, programme_id)
+    versions = await load_values(conn, programme)
+    table = ValueTable(
+        version=len(versions) + 1,
+        effective_from=effective_from,
+        currency=programme.currency,
+        by_size=by_size,
+    )
+    await conn.execute(
+        insert(tables.transfer_value),
+        [
+            {
+                "programme_id": programme_id,
+                "version": table.version,
+                "partner_id": partner_id,
+                "effective_from": effective_from,
+                "household_size": size,
+                "amount_minor": minor,
+                "approved_by": actor_id,
+                "added_at": at,
+            }
+            for size, minor in sorted(by_size.items())
+        ],
+    )
+    return table
+
+
+async def load_values(conn: AsyncConnection, programme: Programme) -> list[ValueTable]:
+    """Load every version of the value table, oldest first."""
+    value = tables.transfer_value.c
+    rows = await conn.execute(
+        select(value.version, value.effective_from, value.household_size, value.amount_minor)
+        .where(value.programme_id == programme.programme_id)
+        .order_by(value.version, value.household_size)
+    )
+    versions: dict[tuple[int, date], dict[int, int]] = {}
+    for row in rows:
+        amounts = versions.setdefault((row.version, row.effective_from), {})
+        amounts[row.household_size] = row.amount_minor
+    return [
+        ValueTable(
+            version=version,
+            effective_from=effective_from,
+            currency=programme.currency,
+            by_size=amounts,
+        )
+        for (version, effective_from), amounts in versions.items()
+    ]
+
+
+async def fund(
+    conn: AsyncConnection,
+    *,
+    programme_id: UUID,
+    money: Money,
+    deposit_id: UUID,
+    on: date,
+    partner_id: UUID,
+    actor_id: UUID,
+    at: datetime,
+) -> UUID:
+    """Book a donor's deposit on the paying account; the same deposit twice is one transfer."""
+    programme = await load_programme(conn, programme_id)
+    transfer = bookings.funded(programme.programme_id, money, deposit_id=deposit_id, on=on)
+    await post.post(conn, [transfer], partner_id=partner_id, at=at, actor_id=actor_id)
+    return transfer.transfer_id
+
+
+async def enrol(
+    conn: AsyncConnection,
+    *,
+    programme_id: UUID,
+    household_id: UUID,
+    enrolment_id: UUID,
+    vault: Vault,
+    partner_id: UUID,
+    actor_id: UUID,
+    at: datetime,
+) -> Enrolment:
+    """Enrol a household of the caller's partner.
+
+    Raises OpenCase, ConsentMissing, NoInstrument, IdentityErased, AlreadyEnrolled,
+    FamilyAssisted, NotFound.
+    """
+    programme = await load_programme(conn, programme_id)
+    await _must_exist(conn, household_id)
+    cases = await judge.open_case_ids(conn, [household_id])
+    if cases.get(household_id):
+        raise OpenCase(household_id=household_id, case_ids=cases[household_id])
+    missing = await consents_missing(conn, [household_id])
+    if missing.get(household_id):
+        raise ConsentMissing(household_id=household_id, kinds=missing[household_id])
+    opened = await open_households(conn, [household_id], vault=vault, purpose="enrolment")
+    if household_id not in opened:
+        raise IdentityErased(household_id=household_id)
+    if not can_be_paid(opened[household_id]):
+        raise NoInstrument(household_id=household_id)
+    beneficiary_id = (await families(conn, [household_id]))[household_id]
+    enrolment = Enrolment(
+        enrolment_id=enrolment_id,
+        programme_id=programme_id,
+        household_id=household_id,
+        beneficiary_id=beneficiary_id,
+        enrolled_at=at,
+    )
+    try:
+        async with conn.begin_nested():
+            await conn.execute(
+                insert(tables.enrolment).values(
+                    partner_id=partner_id,
+                    assistance_group=programme.assistance_group,
+                    enrolled_by=actor_id,
+                    **msgspec.structs.asdict(enrolment),
+                )
+            )
+    except IntegrityError as error:
+        match constraint_of(error):
+            case "enrolment_one_open":
+                raise AlreadyEnrolled(household_id=household_id) from error
+            case "enrolment_one_open_per_beneficiary":
+                raise FamilyAssisted(
+                    household_id=household_id, assistance_group=programme.assistance_group
+                ) from error
+        raise
+    return enrolment
+
+
+async def families(conn: AsyncConnection, household_ids: list[UUID]) -> dict[UUID, UUID]:
+    """Return the family (beneficiary) each household belongs to today."""
+    rows = await conn.execute(
+        text("SELECT * FROM cbi.beneficiaries_of(:wanted ::uuid[])"), {"wanted": household_ids}
+    )
+    return {row.household_id: row.beneficiary_id for row in rows}
+
+
+async def consents_missing(
+    conn: AsyncConnection, household_ids: list[UUID]
+) -> dict[UUID, list[str]]:
+    """Return, per household, the kinds of consent that are needed to pay it and not in force."""
+    rows = await conn.execute(
+        text(
+            "SELECT household_id, kind FROM cbi.consent_in_force"
+            " WHERE granted AND household_id = ANY (:wanted ::uuid[])"
+        ),
+        {"wanted": household_ids},
+    )
+    given: dict[UUID, set[str]] = {household_id: set() for household_id in household_ids}
+    for row in rows:
+        given[row.household_id].add(row.kind)
+    return {
+        household_id: missing
+        for household_id, kinds in given.items()
+        if (missing := [kind for kind in CONSENTS_NEEDED if kind not in kinds])
+    }
+
+
+async def _must_exist(conn: AsyncConnection, household_id: UUID) -> None:
+    home = tables.household.c
+    if not await conn.scalar(select(home.size).where(home.household_id == household_id)):
+        raise NotFound(what="household", wanted=household_id)

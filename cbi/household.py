@@ -1,0 +1,234 @@
+"""A household's registration: what every door delivers, its faults, and its records to match."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+
+from cbi import consent, person
+from cbi.account import Instrument, Role, instrument_fault
+from cbi.consent import Consent
+from cbi.document import NOT_UNIQUE, Document, compact, issuer
+from cbi.fault import Fault, Finding, Path, has_errors, in_order
+from cbi.form import read_form
+from cbi.person import Person
+from cbi.place import ubigeo_fault
+from dedup.record import Document as RecordDocument
+from dedup.record import Record
+
+__all__ = [
+    "Consent",
+    "Document",
+    "Fault",
+    "Instrument",
+    "Person",
+    "Read",
+    "Registration",
+    "check",
+    "read",
+    "size",
+    "to_record",
+    "to_records",
+    "who",
+]
+
+PopulationType = Literal[
+    "in_destination", "in_transit", "host_community", "pendular", "colombian_returnee"
+]
+Intention = Literal["stay", "move_on", "return", "undecided", "not_stated"]
+Assistance = Literal[
+    "mpca",
+    "transit_grant",
+    "food",
+    "rent",
+    "health",
+    "protection",
+    "education",
+    "livelihood",
+    "other",
+]
+
+PERSONS_MAX = 30
+REGISTERED_YEAR_MIN = 2014
+
+# dedup.record's codes.
+_SEX_OF_RECORD = {"F": "F", "M": "M", "other": "O"}
+
+
+class Registration(msgspec.Struct, frozen=True, kw_only=True):
+    """One partner's registration of one household under the partner's own reference."""
+
+    reference: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
+    registered_on: date
+    ubigeo: Annotated[str, msgspec.Meta(max_length=6)]  # district, INEI, leading zero kept
+    population_type: PopulationType
+    intention: Intention = "not_stated"
+    assistance_wanted: Annotated[tuple[Assistance, ...], msgspec.Meta(max_length=9)] = ()
+    instrument: Instrument | None = None
+    consents: Annotated[tuple[Consent, ...], msgspec.Meta(min_length=1, max_length=10)]
+    persons: Annotated[tuple[Person, ...], msgspec.Meta(min_length=1, max_length=PERSONS_MAX)]
+
+
+class Read(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read: a registration unless a fault is an error, and all faults in any case."""
+
+    registration: Registration | None
+    faults: tuple[Fault, ...]
+
+
+def read(raw: object, *, today: date) -> Read:
+    """Read decoded JSON as a registration and find every fault at once.
+
+    Never raises, whatever `raw` is made of. Faults come in the order of the input.
+    """
+    partial, findings = read_form(raw, Registration)
+    registration = _settle(partial)
+    known = tuple(findings)
+    findings += [each for each in _across(registration, today) if not _follows(each, known)]
+    faults = in_order(findings, raw)
+    return Read(registration=None if has_errors(faults) else registration, faults=faults)
+
+
+def check(registration: Registration, *, today: date) -> tuple[Fault, ...]:
+    """The faults of a registration whose form is right, in its own order."""
+    return in_order(list(_across(registration, today)), msgspec.to_builtins(registration))
+
+
+def size(registration: Registration) -> int:
+    """The number of persons living in the household."""
+    return sum(each.lives_in_household for each in registration.persons)
+
+
+def who(registration: Registration, role: Role) -> int | None:
+    """The index of the person with that role, or None."""
+    return next(
+        (index for index, each in enumerate(registration.persons) if role in each.roles), None
+    )
+
+
+def to_records(
+    registration: Registration, household_id: UUID, person_ids: Sequence[UUID]
+) -> tuple[Record, ...]:
+    """The persons as matching sees them; `person_ids` are those of all persons, in order.
+
+    An alternate collector who lives elsewhere may collect for several families. He is left out,
+    or he would tie those families together as one.
+    """
+    return tuple(
+        to_record(each, household_id=household_id, person_id=person_id, ubigeo=registration.ubigeo)
+        for each, person_id in zip(registration.persons, person_ids, strict=True)
+        if each.lives_in_household
+    )
+
+
+def to_record(each: Person, *, household_id: UUID, person_id: UUID, ubigeo: str) -> Record:
+    """One person as matching sees it."""
+    return Record(
+        person_id=person_id,
+        household_id=household_id,
+        given=tuple(each.given_names.split()),
+        surnames=tuple(each.surnames.split()),
+        birth_date=each.birth_date,
+        birth_precision=each.birth_precision,
+        sex=_SEX_OF_RECORD.get(each.sex, ""),
+        documents=tuple(
+            RecordDocument(type=doc.type, number=doc.number, country=issuer(doc))
+            for doc in each.documents
+        ),
+        phones=each.phones,
+        ubigeo=ubigeo,
+    )
+
+
+def _settle(registration: Registration) -> Registration:
+    """Say what is implied: the head is the head, and collects unless another does."""
+    persons = [person.settle(_as_head(each)) for each in registration.persons]
+    heads = [index for index, each in enumerate(persons) if "head" in each.roles]
+    if len(heads) == 1 and all("primary_collector" not in each.roles for each in persons):
+        head = persons[heads[0]]
+        persons[heads[0]] = msgspec.structs.replace(head, roles=(*head.roles, "primary_collector"))
+    return msgspec.structs.replace(registration, persons=tuple(persons))
+
+
+def _as_head(each: Person) -> Person:
+    if each.relationship == "head" and "head" not in each.roles:
+        return msgspec.structs.replace(each, roles=("head", *each.roles))
+    if "head" in each.roles and each.relationship == "not_stated":
+        return msgspec.structs.replace(each, relationship="head")
+    return each
+
+
+def _across(registration: Registration, today: date) -> Iterator[Finding]:
+    if code := ubigeo_fault(registration.ubigeo):
+        yield Finding(("ubigeo",), code)
+    if registration.registered_on > today:
+        yield Finding(("registered_on",), "date_future")
+    elif registration.registered_on.year < REGISTERED_YEAR_MIN:
+        yield Finding(("registered_on",), "date_early", str(REGISTERED_YEAR_MIN))
+    instrument = registration.instrument
+    if instrument is not None:
+        if code := instrument_fault(instrument):
+            yield Finding(("instrument", "account"), code)
+        if who(registration, instrument.holder) is None:
+            yield Finding(("instrument", "holder"), "holder_missing")
+    yield from consent.faults_of(registration.consents, today)
+    for index, each in enumerate(registration.persons):
+        yield from person.faults_of(each, ("persons", index), today)
+    yield from _role_faults(registration.persons)
+    yield from _repeated_documents(registration.persons)
+
+
+def _role_faults(persons: tuple[Person, ...]) -> Iterator[Finding]:
+    seen: Counter[str] = Counter()
+    for index, each in enumerate(persons):
+        path: Path = ("persons", index, "roles")
+        seen.update(set(each.roles))
+        if "head" in each.roles:
+            if seen["head"] > 1:
+                yield Finding(path, "head_twice")
+            if each.relationship != "head":
+                yield Finding((*path[:2], "relationship"), "head_relationship")
+            if not each.lives_in_household:
+                yield Finding((*path[:2], "lives_in_household"), "head_elsewhere")
+        if "primary_collector" in each.roles and seen["primary_collector"] > 1:
+            yield Finding(path, "collector_twice")
+    if not seen["head"]:
+        yield Finding(("persons",), "head_missing")
+
+
+def _repeated_documents(persons: tuple[Person, ...]) -> Iterator[Finding]:
+    seen: set[tuple[str, str, str]] = set()
+    for index, each in enumerate(persons):
+        for place, document in enumerate(each.documents):
+            key = (document.type, issuer(document), compact(document.number))
+            if document.type in NOT_UNIQUE or not key[0] or not key[2]:
+                continue
+            if key in seen:
+                yield Finding(("persons", index, "documents", place, "number"), "document_repeated")
+            seen.add(key)
+
+
+# Findings about the whole household that a fault in one of these fields would only echo.
+_ECHOES: dict[str, frozenset[str]] = {
+    "head_missing": frozenset({"roles", "relationship", "persons"}),
+    "holder_missing": frozenset({"roles", "relationship", "persons"}),
+    "consent_registration": frozenset({"consents", "kind", "granted", "given_on", "withdrawn_on"}),
+    "consent_absent": frozenset({"consents", "kind"}),
+}
+
+
+def _follows(finding: Finding, known: tuple[Finding, ...]) -> bool:
+    """Whether a finding only echoes a fault of form already known."""
+    fields = _ECHOES.get(finding.code, frozenset())
+    for each in known:
+        if each.code == "field_unknown":
+            continue
+        if finding.path[: len(each.path)] == each.path:
+            return True
+        names = [part for part in each.path if isinstance(part, str)]
+        if names and names[-1] in fields:
+            return True
+    return False

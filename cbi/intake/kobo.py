@@ -1,0 +1,160 @@
+"""KoboToolbox's JSON export: one record per submission, persons in a repeat group.
+
+Questions carry the path of their groups ("hogar/distrito"), inside a repeat as well
+("personas/nombres"); only the last part names the question. Source: KoboToolbox API v2,
+/api/v2/assets/{uid}/data.json.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from cbi.fault import Finding, fault
+from cbi.intake.csv_file import what_m_means
+from cbi.intake.json_file import decode
+from cbi.intake.mapper import to_row
+from cbi.intake.source import ROWS_MAX, Cell, Cells, Entry, Row
+from cbi.intake.words import (
+    HOUSEHOLD_COLUMNS,
+    NUMBERED,
+    REPEAT_DOCUMENTS,
+    REPEAT_PERSONS,
+    column,
+    fold,
+)
+from cbi.refusal import FileUnreadable
+
+# What the form's own machinery adds to each record.
+_MACHINERY = ("_", "meta/", "formhub/")
+_MACHINERY_NAMES = frozenset({"start", "end", "deviceid", "username", "audit", "subscriberid"})
+
+Record = dict[str, object]
+
+
+def rows(content: bytes) -> Iterator[Row]:
+    """The households of an export, in its order."""
+    decoded = decode(content)
+    if isinstance(decoded, dict):
+        decoded = decoded.get("results", decoded)
+    if isinstance(decoded, dict):
+        decoded = [decoded]
+    if not isinstance(decoded, list):
+        raise FileUnreadable(line=0, reason="not_a_list")
+    if len(decoded) > ROWS_MAX:
+        raise FileUnreadable(line=0, reason="too_many_rows")
+    entries = [
+        _entry(record, number) if isinstance(record, dict) else number
+        for number, record in enumerate(decoded, start=1)
+    ]
+    m_means = what_m_means(
+        cells["sexo"].text
+        for entry in entries
+        if isinstance(entry, Entry)
+        for cells in entry.persons
+        if "sexo" in cells
+    )
+    return (
+        to_row(entry, m_means=m_means) if isinstance(entry, Entry) else _not_a_record(entry)
+        for entry in entries
+    )
+
+
+def _not_a_record(number: int) -> Row:
+    faults = (fault(Finding((), "object_wanted")),)
+    return Row(number=number, reference="", raw=None, faults=faults, origin={})
+
+
+def _entry(record: Record, number: int) -> Entry:
+    entry = Entry(number, {}, [], [])
+    top: Cells = {}
+    for key, value in record.items():
+        if key.startswith(_MACHINERY) or key in _MACHINERY_NAMES:
+            continue
+        last = fold(key.rsplit("/", 1)[-1])
+        if isinstance(value, list) and last in REPEAT_PERSONS:
+            entry.persons.extend(_person(each, key, number, entry) for each in value)
+        else:
+            _put(top, key, value, Cell("", number, key), entry)
+    person = {name: cell for name, cell in top.items() if name not in HOUSEHOLD_COLUMNS}
+    if person:
+        # The head is often asked about before the repeat begins.
+        person.setdefault("parentesco", Cell("jefe", number, ""))
+        entry.persons.insert(0, person)
+    entry.household.update((name, top[name]) for name in top.keys() & HOUSEHOLD_COLUMNS.keys())
+    _fall_back(entry, record, "codigo_hogar", ("_uuid", "meta/instanceID"))
+    _fall_back(entry, record, "fecha_registro", ("_submission_time", "end", "start"))
+    return entry
+
+
+def _fall_back(entry: Entry, record: Record, name: str, keys: tuple[str, ...]) -> None:
+    for key in keys:
+        value = record.get(key)
+        if isinstance(value, str) and value.strip():
+            text = value.strip()[:10] if name == "fecha_registro" else value.strip()
+            entry.household.setdefault(name, Cell(text, entry.number, key))
+
+
+def _person(raw: object, repeat: str, number: int, entry: Entry) -> Cells:
+    cells: Cells = {}
+    ordinal = len(entry.persons) + 1
+    nothing = Cell("", number, f"{repeat} ({ordinal})")
+    if not isinstance(raw, dict):
+        return {"": nothing}
+    for key, value in raw.items():
+        last = fold(key.rsplit("/", 1)[-1])
+        if isinstance(value, list) and last in REPEAT_DOCUMENTS:
+            _documents(cells, value, nothing, entry)
+        else:
+            _put(cells, key, value, Cell("", number, f"{key} ({ordinal})"), entry)
+    return cells or {"": nothing}
+
+
+def _documents(cells: Cells, documents: list[object], place: Cell, entry: Entry) -> None:
+    for index, document in enumerate(documents):
+        if not isinstance(document, dict):
+            continue
+        for key, value in document.items():
+            name = _document_column(key)
+            text = _as_text(value)
+            if name not in NUMBERED:
+                _unknown(entry, key, place)
+            elif text:
+                suffix = f"_{index + 1}" if index else ""
+                column_name = f"{key} ({index + 1})"
+                cells[name + suffix] = Cell(text, place.row, column_name)
+
+
+def _document_column(key: str) -> str:
+    last = fold(key.rsplit("/", 1)[-1])
+    short = {"tipo": "tipo_documento", "numero": "numero_documento", "pais": "pais_documento"}
+    return short.get(last) or column(last)
+
+
+def _put(cells: Cells, key: str, value: object, place: Cell, entry: Entry) -> None:
+    name = column(key.rsplit("/", 1)[-1])
+    text = _as_text(value)
+    if not name:
+        if text:
+            _unknown(entry, key, place)
+    elif text and name not in cells:
+        cells[name] = place._replace(text=text)
+
+
+def _unknown(entry: Entry, key: str, place: Cell) -> None:
+    name = fold(key.rsplit("/", 1)[-1]) or "?"
+    entry.findings.append((Finding((name,), "column_unknown"), place._replace(column=key[:60])))
+
+
+def _as_text(value: object) -> str:
+    """A scalar as text; a list or an object as its JSON, so that its fault is found later."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "si" if value else "no"
+        case str():
+            return value.strip()
+        case int() | float():
+            return str(value)
+        case _:
+            return msgspec.json.encode(value).decode()[:300]

@@ -1,0 +1,86 @@
+"""Where a household lives: UBIGEO codes of INEI, Peru's departments, and countries.
+
+INEI and RENIEC number the departments differently (23 is Tacna for INEI and Tumbes for RENIEC),
+so a file must declare which system it uses and only INEI is stored.
+"""
+
+import re
+from typing import Literal
+
+import msgspec
+
+UbigeoSystem = Literal["inei", "reniec"]
+
+_UBIGEO = re.compile(r"[0-9]{6}")
+
+
+class Department(msgspec.Struct, frozen=True, kw_only=True):
+    """A department (or Callao) under its INEI number."""
+
+    inei: str
+    name: str
+    iso_3166_2: str
+
+
+DEPARTMENTS = {
+    inei: Department(inei=inei, name=name, iso_3166_2=f"PE-{iso}")
+    for inei, iso, name in (
+        ("01", "AMA", "Amazonas"),
+        ("02", "ANC", "Áncash"),
+        ("03", "APU", "Apurímac"),
+        ("04", "ARE", "Arequipa"),
+        ("05", "AYA", "Ayacucho"),
+        ("06", "CAJ", "Cajamarca"),
+        ("07", "CAL", "Callao"),
+        ("08", "CUS", "Cusco"),
+        ("09", "HUV", "Huancavelica"),
+        ("10", "HUC", "Huánuco"),
+        ("11", "ICA", "Ica"),
+        ("12", "JUN", "Junín"),
+        ("13", "LAL", "La Libertad"),
+        ("14", "LAM", "Lambayeque"),
+        ("15", "LIM", "Lima"),
+        ("16", "LOR", "Loreto"),
+        ("17", "MDD", "Madre de Dios"),
+        ("18", "MOQ", "Moquegua"),
+        ("19", "PAS", "Pasco"),
+        ("20", "PIU", "Piura"),
+        ("21", "PUN", "Puno"),
+        ("22", "SAM", "San Martín"),
+        ("23", "TAC", "Tacna"),
+        ("24", "TUM", "Tumbes"),
+        ("25", "UCA", "Ucayali"),
+    )
+}
+
+# ISO 3166-1 alpha-3, and ICAO's XXA for a stateless person.
+_COUNTRIES = """
+ABW AFG AGO AIA ALA ALB AND ARE ARG ARM ASM ATA ATF ATG AUS AUT AZE BDI BEL BEN BES BFA BGD BGR
+BHR BHS BIH BLM BLR BLZ BMU BOL BRA BRB BRN BTN BVT BWA CAF CAN CCK CHE CHL CHN CIV CMR COD COG
+COK COL COM CPV CRI CUB CUW CXR CYM CYP CZE DEU DJI DMA DNK DOM DZA ECU EGY ERI ESH ESP EST ETH
+FIN FJI FLK FRA FRO FSM GAB GBR GEO GGY GHA GIB GIN GLP GMB GNB GNQ GRC GRD GRL GTM GUF GUM GUY
+HKG HMD HND HRV HTI HUN IDN IMN IND IOT IRL IRN IRQ ISL ISR ITA JAM JEY JOR JPN KAZ KEN KGZ KHM
+KIR KNA KOR KWT LAO LBN LBR LBY LCA LIE LKA LSO LTU LUX LVA MAC MAF MAR MCO MDA MDG MDV MEX MHL
+MKD MLI MLT MMR MNE MNG MNP MOZ MRT MSR MTQ MUS MWI MYS MYT NAM NCL NER NFK NGA NIC NIU NLD NOR
+NPL NRU NZL OMN PAK PAN PCN PER PHL PLW PNG POL PRI PRK PRT PRY PSE PYF QAT REU ROU RUS RWA SAU
+SDN SEN SGP SGS SHN SJM SLB SLE SLV SMR SOM SPM SRB SSD STP SUR SVK SVN SWE SWZ SXM SYC SYR TCA
+TCD TGO THA TJK TKL TKM TLS TON TTO TUN TUR TUV TWN TZA UGA UKR UMI URY USA UZB VAT VCT VEN VGB
+VIR VNM VUT WLF WSM YEM ZAF ZMB ZWE XXA
+"""
+COUNTRIES = frozenset(_COUNTRIES.split())
+
+
+def ubigeo_fault(ubigeo: str) -> str:
+    """The code of what is wrong with an INEI district code, or "" when nothing is."""
+    if re.fullmatch(r"[0-9]{5}", ubigeo):
+        return "ubigeo_short"
+    if _UBIGEO.fullmatch(ubigeo) is None or ubigeo.endswith("00"):
+        return "ubigeo_form"
+    if ubigeo[:2] not in DEPARTMENTS:
+        return "ubigeo_department"
+    return ""
+
+
+def department(ubigeo: str) -> Department:
+    """The department of a valid INEI district code. Raises KeyError for another."""
+    return DEPARTMENTS[ubigeo[:2]]

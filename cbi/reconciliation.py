@@ -1,0 +1,283 @@
+"""The reconciliation of one round: every payment, every sum, every difference. Pure.
+
+    entitled = delivered + undelivered (by reason) + pending
+    ledger   = outcomes = bank debits less bank credits
+Each equation is a check with both sides; a side that differs is never hidden in the other.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from cbi.entitlement import Entitlement
+from ledger.attempt import AttemptState
+from ledger.matching import Allocation, Break, Claim
+from ledger.money import Money
+
+State = Literal["pending", "delivered", "rejected", "returned", "not_instructed"]
+COLUMNS = (
+    "row",
+    "name",
+    "payment_id",
+    "end_to_end_id",
+    "attempt",
+    "currency",
+    "amount",
+    "actual",
+    "difference",
+    "reason",
+    "booked_on",
+    "evidence",
+)
+BANK_DEBIT: Claim = "statement"
+BANK_CREDIT: Claim = "return"
+
+
+class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One payment as it stands, with the reports that prove it."""
+
+    payment_id: UUID
+    end_to_end_id: str
+    attempt_no: int
+    money: Money
+    state: State
+    reason: str
+    booked_on: date | None
+    evidence: tuple[str, ...]  # "statement camt.053", …
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One equation of the round in minor units; it holds when the difference is zero."""
+
+    name: str
+    left_minor: int
+    right_minor: int
+    difference_minor: int
+
+
+class Sums(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts and minor units of the payments in one state."""
+
+    payments: int
+    amount_minor: int
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """A round's reconciliation. `ties` says that every check holds; breaks may be open still."""
+
+    round_id: UUID
+    currency: str
+    entitled: Sums
+    instructed: Sums
+    by_state: dict[str, Sums]
+    undelivered_by_reason: dict[str, Sums]
+    checks: tuple[Check, ...]
+    ties: bool
+    breaks: tuple[Break, ...]
+    payments: tuple[PaymentRow, ...]
+
+
+class LedgerSide(msgspec.Struct, frozen=True, kw_only=True):
+    """The round's control accounts, in minor units."""
+
+    available_minor: int
+    committed_minor: int
+    delivered_minor: int
+
+
+def reconcile_round(
+    round_id: UUID,
+    *,
+    currency: str,
+    entitlements: Sequence[Entitlement],
+    attempts: Mapping[UUID, Sequence[AttemptState]],
+    proofs: Mapping[UUID, Sequence[Allocation]],
+    ledger: LedgerSide,
+    breaks: Sequence[Break],
+) -> Report:
+    """Put entitlement, instruction, ledger, provider's report and bank statement side by side."""
+    rows = tuple(
+        payment_row(
+            each, attempts.get(each.entitlement_id, ()), proofs.get(each.entitlement_id, ())
+        )
+        for each in sorted(entitlements, key=lambda each: each.entitlement_id)
+    )
+    by_state: dict[str, Sums] = {
+        state: _sums(rows, state) for state in sorted({row.state for row in rows})
+    }
+    undelivered = [row for row in rows if row.state in ("rejected", "returned")]
+    reasons = sorted({f"{row.state}:{row.reason or 'unknown'}" for row in undelivered})
+    by_reason = {
+        reason: _total(
+            row for row in undelivered if reason == f"{row.state}:{row.reason or 'unknown'}"
+        )
+        for reason in reasons
+    }
+    instructed = _total(row for row in rows if row.state != "not_instructed")
+    checks = _checks(rows, instructed, by_reason, proofs, ledger)
+    return Report(
+        round_id=round_id,
+        currency=currency,
+        entitled=_total(rows),
+        instructed=instructed,
+        by_state=by_state,
+        undelivered_by_reason=by_reason,
+        checks=checks,
+        ties=all(check.difference_minor == 0 for check in checks),
+        breaks=tuple(breaks),
+        payments=rows,
+    )
+
+
+def to_csv(report: Report) -> str:
+    """Write the report as one table: the payments, then the checks, then the breaks.
+
+    Amounts are decimals of the round's currency; lines end with CRLF (RFC 4180).
+    """
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, restval="")
+    writer.writeheader()
+    writer.writerows(_cells_of_payment(row) for row in report.payments)
+    writer.writerows(_cells_of_check(check, report.currency) for check in report.checks)
+    writer.writerows(_cells_of_break(found, report.currency) for found in report.breaks)
+    return out.getvalue()
+
+
+def _cells_of_payment(row: PaymentRow) -> dict[str, object]:
+    return {
+        "row": "payment",
+        "name": row.state,
+        "payment_id": row.payment_id,
+        "end_to_end_id": row.end_to_end_id,
+        "attempt": row.attempt_no,
+        "currency": row.money.currency,
+        "amount": row.money,
+        "reason": row.reason,
+        "booked_on": row.booked_on or "",
+        "evidence": "; ".join(row.evidence),
+    }
+
+
+def _cells_of_check(check: Check, currency: str) -> dict[str, object]:
+    return {
+        "row": "check",
+        "name": check.name,
+        "currency": currency,
+        "amount": _decimal(check.left_minor, currency),
+        "actual": _decimal(check.right_minor, currency),
+        "difference": _decimal(check.difference_minor, currency),
+    }
+
+
+def _cells_of_break(found: Break, currency: str) -> dict[str, object]:
+    # A break may be in another currency than the round's: that may be what it is about.
+    own = found.currency or currency
+    return {
+        "row": "break",
+        "name": found.kind,
+        "payment_id": found.payment_id or "",
+        "end_to_end_id": found.end_to_end_id,
+        "attempt": found.attempt_no or "",
+        "currency": own,
+        "amount": _decimal(found.expected_minor, own),
+        "actual": _decimal(found.actual_minor, own),
+    }
+
+
+def _decimal(minor: int | None, currency: str) -> str:
+    return "" if minor is None else str(Money(amount_minor=minor, currency=currency))
+
+
+def payment_row(
+    entitlement: Entitlement, attempts: Sequence[AttemptState], proofs: Sequence[Allocation]
+) -> PaymentRow:
+    """Say where one payment stands: its last attempt counts."""
+    last = max(attempts, key=lambda each: each.attempt.attempt_no, default=None)
+    state: State = "not_instructed"
+    reason = ""
+    if last is not None:
+        state, reason = _state(last)
+    of_last = [p for p in proofs if last is not None and p.attempt_no == last.attempt.attempt_no]
+    booked = {proof.claim: proof.booked_on for proof in of_last}
+    return PaymentRow(
+        payment_id=entitlement.entitlement_id,
+        end_to_end_id=last.attempt.end_to_end_id if last else "",
+        attempt_no=last.attempt.attempt_no if last else 0,
+        money=entitlement.money,
+        state=state,
+        reason=reason,
+        booked_on=booked.get(BANK_CREDIT) or booked.get(BANK_DEBIT),
+        evidence=tuple(sorted(f"{proof.claim} {proof.source}" for proof in of_last)),
+    )
+
+
+def _state(attempt: AttemptState) -> tuple[State, str]:
+    if attempt.returned:
+        return "returned", attempt.return_reason
+    match attempt.outcome:
+        case "post":
+            return "delivered", ""
+        case "void":
+            return "rejected", attempt.reason
+    return "pending", ""
+
+
+def _checks(
+    rows: Sequence[PaymentRow],
+    instructed: Sums,
+    by_reason: Mapping[str, Sums],
+    proofs: Mapping[UUID, Sequence[Allocation]],
+    ledger: LedgerSide,
+) -> tuple[Check, ...]:
+    delivered = _sums(rows, "delivered").amount_minor
+    pending = _sums(rows, "pending").amount_minor
+    undelivered = sum(sums.amount_minor for sums in by_reason.values())
+    waiting = _sums(rows, "not_instructed").amount_minor
+    held = ledger.available_minor + ledger.committed_minor + ledger.delivered_minor
+    bank = _proved(proofs, BANK_DEBIT) - _proved(proofs, BANK_CREDIT)
+    provider = _proved(proofs, "notification") - _proved(proofs, "return_notification")
+    entitled = _total(rows).amount_minor
+    return (
+        _check(
+            "entitled = delivered + undelivered + pending",
+            entitled - waiting,
+            delivered + undelivered + pending,
+        ),
+        _check("instructed = held in the round's accounts", instructed.amount_minor, held),
+        _check("ledger delivered = delivered", ledger.delivered_minor, delivered),
+        _check("ledger committed = pending", ledger.committed_minor, pending),
+        _check("bank debits less returns = delivered", bank, delivered),
+        _check("provider's notices = bank statement", provider, bank),
+    )
+
+
+def _check(name: str, left_minor: int, right_minor: int) -> Check:
+    return Check(
+        name=name,
+        left_minor=left_minor,
+        right_minor=right_minor,
+        difference_minor=left_minor - right_minor,
+    )
+
+
+def _proved(proofs: Mapping[UUID, Sequence[Allocation]], claim: Claim) -> int:
+    return sum(
+        proof.money.amount_minor
+        for allocations in proofs.values()
+        for proof in allocations
+        if proof.claim == claim and proof.money is not None
+    )
+
+
+def _sums(rows: Iterable[PaymentRow], state: State) -> Sums:
+    return _total(row for row in rows if row.state == state)
+
+
+def _total(rows: Iterable[PaymentRow]) -> Sums:
+    amounts = [row.money.amount_minor for row in rows]
+    return Sums(payments=len(amounts), amount_minor=sum(amounts))

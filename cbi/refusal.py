@@ -1,0 +1,182 @@
+"""Refusals of the programme: what the caller can mend, as facts; `api/problems.py` words them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+from cbi.fault import Fault
+
+
+class CbiRefusal(Exception):
+    """The programme does not do this, and the caller can mend it."""
+
+    def __str__(self) -> str:
+        return type(self).__name__  # facts may be about people; a log shows the class only
+
+
+@dataclass(kw_only=True, eq=False)
+class FileUnreadable(CbiRefusal):
+    """The file can't be read at all."""
+
+    line: int
+    reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class InvalidRegistration(CbiRefusal):
+    """The registration has faults; each comes with its path."""
+
+    faults: Sequence[Fault]
+
+
+@dataclass(kw_only=True, eq=False)
+class ReferenceTaken(CbiRefusal):
+    """The partner's reference belongs to a registration with other content."""
+
+    household_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class NotFound(CbiRefusal):
+    """There is no such thing, or it is not the caller's to see."""
+
+    what: str
+    wanted: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class OutsideArea(CbiRefusal):
+    """The key is limited to an area, and the household lives outside it."""
+
+    area: str
+
+
+@dataclass(kw_only=True, eq=False)
+class OpenCase(CbiRefusal):
+    """The household is still part of an undecided match case."""
+
+    household_id: UUID
+    case_ids: Sequence[UUID]
+
+
+@dataclass(kw_only=True, eq=False)
+class ConsentMissing(CbiRefusal):
+    """The household has not agreed to what the step needs."""
+
+    household_id: UUID
+    kinds: Sequence[str]
+
+
+@dataclass(kw_only=True, eq=False)
+class AlreadyEnrolled(CbiRefusal):
+    """The household is enrolled in the programme."""
+
+    household_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class FamilyAssisted(CbiRefusal):
+    """The family gets assistance of this group already; by whom is not said."""
+
+    household_id: UUID
+    assistance_group: str
+
+
+@dataclass(kw_only=True, eq=False)
+class NoInstrument(CbiRefusal):
+    """The household has no account that money can be sent to."""
+
+    household_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class IdentityErased(CbiRefusal):
+    """The data key of the household was destroyed."""
+
+    household_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class NoTransferValue(CbiRefusal):
+    """The programme has no value in force for this day."""
+
+    programme_id: UUID
+    on: date
+
+
+@dataclass(kw_only=True, eq=False)
+class NothingToPay(CbiRefusal):
+    """The round has no payee."""
+
+    round_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class StepDone(CbiRefusal):
+    """The step was taken before."""
+
+    round_id: UUID
+    step: str
+
+
+@dataclass(kw_only=True, eq=False)
+class StepOutOfOrder(CbiRefusal):
+    """An earlier step of the round is missing."""
+
+    round_id: UUID
+    step: str
+
+
+@dataclass(kw_only=True, eq=False)
+class SamePerson(CbiRefusal):
+    """Prepared, reviewed, approved and released must be by four different people."""
+
+    round_id: UUID
+    step: str
+
+
+@dataclass(kw_only=True, eq=False)
+class PayeesBlocked(CbiRefusal):
+    """Some payees can't be paid now; each is named with the reasons."""
+
+    round_id: UUID
+    blocked: Mapping[UUID, Sequence[str]]
+
+
+@dataclass(kw_only=True, eq=False)
+class EntitlementSettled(CbiRefusal):
+    """The entitlement was cancelled or its round released."""
+
+    entitlement_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class MonthsOverlap(CbiRefusal):
+    """A family of the round has assistance of this group in these months already."""
+
+    round_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class NotReleased(CbiRefusal):
+    """The round has no payment file yet."""
+
+    round_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class TooManyPayees(CbiRefusal):
+    """The round has more payees than one round can pay."""
+
+    round_id: UUID
+    payees: int
+    payees_max: int
+
+
+@dataclass(kw_only=True, eq=False)
+class BadValue(CbiRefusal):
+    """A field of a request is well formed and can't be right."""
+
+    field: str
+    reason: str

@@ -1,0 +1,220 @@
+"""The tables of the schema `cbi`, as the verbs see them; constraints live in the migrations."""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import DATERANGE
+
+metadata = MetaData(schema="cbi")
+MOMENT = DateTime(timezone=True)
+
+
+def _table(name: str, *columns: Column[object]) -> Table:
+    return Table(name, metadata, *columns)
+
+
+partner = _table(
+    "partner",
+    Column("partner_id", Uuid, primary_key=True),
+    Column("code", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("contact", Text, nullable=False),
+    Column("added_at", MOMENT, nullable=False),
+)
+actor = _table(
+    "actor",
+    Column("actor_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("handle", Text, nullable=False),
+    Column("added_at", MOMENT, nullable=False),
+)
+api_key = _table(
+    "api_key",
+    Column("key_id", Uuid, primary_key=True),
+    Column("prefix", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("roles", ARRAY(Text), nullable=False),
+    Column("area", Text, nullable=False),
+    Column("issued_at", MOMENT, nullable=False),
+    Column("expires_at", MOMENT, nullable=False),
+    Column("revoked_at", MOMENT),
+)
+household = _table(
+    "household",
+    Column("household_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("reference_key", BigInteger, nullable=False),
+    Column("content_key", LargeBinary, nullable=False),
+    Column("ubigeo", Text, nullable=False),
+    Column("population_type", Text, nullable=False),
+    Column("size", SmallInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("registered_at", MOMENT, nullable=False),
+    Column("registered_by", Uuid, nullable=False),
+)
+data_key = _table(
+    "data_key",
+    Column("household_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("kek_id", Text, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+)
+person = _table(
+    "person",
+    Column("person_id", Uuid, primary_key=True),
+    Column("household_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("ordinal", SmallInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+specific_need = _table(
+    "specific_need",
+    Column("person_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+consent = _table(
+    "consent",
+    Column("household_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("kind", Text, primary_key=True),
+    Column("granted", Boolean, nullable=False),
+    Column("text_version", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("given_on", Date, nullable=False),
+    Column("withdrawn_on", Date),
+    Column("recorded_at", MOMENT, primary_key=True),
+)
+membership = _table(
+    "membership",
+    Column("membership_no", BigInteger, primary_key=True),
+    Column("household_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("beneficiary_id", Uuid, nullable=False),
+    Column("since", MOMENT, nullable=False),
+    Column("case_id", Uuid),
+)
+access_log = _table(
+    "access_log",
+    Column("access_no", BigInteger, primary_key=True),
+    Column("at", MOMENT, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("household_id", Uuid, nullable=False),
+)
+answer = _table(
+    "answer",
+    Column("actor_id", Uuid, primary_key=True),
+    Column("idempotency_key", Text, primary_key=True),
+    Column("route", Text, nullable=False),
+    Column("request_digest", LargeBinary, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("answered_at", MOMENT, nullable=False),
+)
+programme = _table(
+    "programme",
+    Column("programme_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("assistance_group", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("payer_name", Text, nullable=False),
+    Column("payer_account", Text, nullable=False),
+    Column("payer_agent", Text, nullable=False),
+    Column("added_at", MOMENT, nullable=False),
+)
+transfer_value = _table(
+    "transfer_value",
+    Column("programme_id", Uuid, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("effective_from", Date, nullable=False),
+    Column("household_size", SmallInteger, primary_key=True),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("approved_by", Uuid, nullable=False),
+    Column("added_at", MOMENT, nullable=False),
+)
+enrolment = _table(
+    "enrolment",
+    Column("enrolment_id", Uuid, primary_key=True),
+    Column("programme_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("household_id", Uuid, nullable=False),
+    Column("beneficiary_id", Uuid, nullable=False),
+    Column("assistance_group", Text, nullable=False),
+    Column("enrolled_at", MOMENT, nullable=False),
+    Column("enrolled_by", Uuid, nullable=False),
+    Column("closed_at", MOMENT),
+)
+round_ = _table(
+    "round",
+    Column("round_id", Uuid, primary_key=True),
+    Column("programme_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("months", DATERANGE, nullable=False),
+    Column("pays_on", Date, nullable=False),
+    Column("opened_at", MOMENT, nullable=False),
+    Column("opened_by", Uuid, nullable=False),
+)
+entitlement = _table(
+    "entitlement",
+    Column("entitlement_id", Uuid, primary_key=True),
+    Column("round_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("enrolment_id", Uuid, nullable=False),
+    Column("household_id", Uuid, nullable=False),
+    Column("beneficiary_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("assistance_group", Text, nullable=False),
+    Column("months", DATERANGE, nullable=False),
+    Column("household_size", SmallInteger, nullable=False),
+    Column("value_version", Integer, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("computed_at", MOMENT, nullable=False),
+    Column("cancelled_at", MOMENT),
+    Column("cancelled_by", Uuid),
+    Column("cancelled_because", Text),
+)
+round_step = _table(
+    "round_step",
+    Column("round_id", Uuid, primary_key=True),
+    Column("step", SmallInteger, primary_key=True),
+    Column("previous", SmallInteger),
+    Column("partner_id", Uuid, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("at", MOMENT, nullable=False),
+    Column("payments", Integer, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("list_digest", LargeBinary, nullable=False),
+)
+payment_file = _table(
+    "payment_file",
+    Column("round_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("kek_id", Text, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("written_at", MOMENT, nullable=False),
+)

@@ -1,0 +1,200 @@
+"""The Merkle tree of RFC 6962 (hashing as in RFC 9162), and what a transfer's leaf is.
+
+Leaves are hashed with a 0x00 before them and inner nodes with 0x01, so that neither can be taken
+for the other.
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from uuid import UUID
+
+import msgspec
+
+EMPTY_ROOT = sha256(b"").digest()
+LEAF_VERSION = b"cbi-transfer-v1"
+SALT_BYTES = 16
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class SealedTransfer(msgspec.Struct, frozen=True, kw_only=True):
+    """A transfer as the log seals it: every column, and no personal data among them."""
+
+    transfer_id: UUID
+    entry_id: UUID
+    partner_id: UUID
+    kind: str
+    debit_account: UUID
+    credit_account: UUID
+    currency: str
+    amount_minor: int
+    payment_id: UUID | None
+    attempt_no: int | None
+    reverses: UUID | None
+    effective_on: date
+    posted_at: datetime
+    actor_id: UUID
+    xid: int
+
+
+def leaf_bytes(transfer: SealedTransfer, salt: bytes) -> bytes:
+    """Encode a transfer for its leaf: version, salt, then each field with its length before it.
+
+    Without the salt nobody can test a guess of a transfer against its leaf hash.
+    """
+    if len(salt) != SALT_BYTES:
+        raise ValueError(f"a salt has {SALT_BYTES} bytes")
+    fields = [getattr(transfer, name) for name in SealedTransfer.__struct_fields__]
+    parts = [LEAF_VERSION, salt, *(_field(field) for field in fields)]
+    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
+
+
+def _field(value: object) -> bytes:
+    """Write one value so that its type shows: nothing, an id, a number, a text, a day, a time."""
+    match value:
+        case None:
+            return b"n"
+        case UUID():
+            return b"u" + value.bytes
+        case int():
+            return b"i" + str(value).encode()
+        case str():
+            return b"s" + value.encode()
+        case datetime():
+            return b"t" + str((value - EPOCH) // timedelta(microseconds=1)).encode()
+        case date():
+            return b"d" + value.isoformat().encode()
+    raise TypeError(f"{type(value).__name__} has no place in a leaf")
+
+
+def leaf_hash(leaf: bytes) -> bytes:
+    """Hash one leaf's bytes."""
+    return sha256(b"\x00" + leaf).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Hash two subtrees into one."""
+    return sha256(b"\x01" + left + right).digest()
+
+
+class Accumulator:
+    """The root of a log that only grows, from O(log n) hashes.
+
+    `peaks` are the roots of the perfect subtrees that make up the log, largest first: one for each
+    1 in the binary form of `size`.
+    """
+
+    def __init__(self, size: int = 0, peaks: Iterable[bytes] = ()) -> None:
+        self.size = size
+        self.peaks = list(peaks)
+        if len(self.peaks) != size.bit_count():
+            raise ValueError("the peaks do not belong to this size")
+
+    def add(self, leaf: bytes) -> None:
+        """Append one leaf hash."""
+        joined, size = leaf, self.size
+        while size & 1:
+            joined = node_hash(self.peaks.pop(), joined)
+            size >>= 1
+        self.peaks.append(joined)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Return the root hash of everything added."""
+        if not self.peaks:
+            return EMPTY_ROOT
+        root = self.peaks[-1]
+        for peak in reversed(self.peaks[:-1]):
+            root = node_hash(peak, root)
+        return root
+
+
+def root_of(leaf_hashes: Iterable[bytes]) -> bytes:
+    """Return the root over leaf hashes in order; of none, the hash of nothing."""
+    log = Accumulator()
+    for leaf in leaf_hashes:
+        log.add(leaf)
+    return log.root()
+
+
+def inclusion_proof(leaf_hashes: Sequence[bytes], leaf_no: int) -> list[bytes]:
+    """Return the hashes that lead from leaf `leaf_no` to the root, lowest first."""
+    if not 0 <= leaf_no < len(leaf_hashes):
+        raise ValueError("no such leaf")
+    if len(leaf_hashes) == 1:
+        return []
+    half = _half(len(leaf_hashes))
+    left, right = leaf_hashes[:half], leaf_hashes[half:]
+    if leaf_no < half:
+        return [*inclusion_proof(left, leaf_no), root_of(right)]
+    return [*inclusion_proof(right, leaf_no - half), root_of(left)]
+
+
+def includes(root: bytes, *, size: int, leaf_no: int, leaf: bytes, proof: Sequence[bytes]) -> bool:
+    """Say whether `proof` shows the leaf hash at `leaf_no` in the log (RFC 9162 2.1.3.2)."""
+    if not 0 <= leaf_no < size:
+        return False
+    node, last, joined = leaf_no, size - 1, leaf
+    for sibling in proof:
+        if last == 0:
+            return False
+        if node & 1 or node == last:
+            joined = node_hash(sibling, joined)
+            # On the right edge there are levels without a sibling: climb past them.
+            while not node & 1 and node:
+                node, last = node >> 1, last >> 1
+        else:
+            joined = node_hash(joined, sibling)
+        node, last = node >> 1, last >> 1
+    return last == 0 and joined == root
+
+
+def consistency_proof(leaf_hashes: Sequence[bytes], old_size: int) -> list[bytes]:
+    """Return the hashes that show the log of `old_size` to be the beginning of this one."""
+    if not 0 < old_size <= len(leaf_hashes):
+        raise ValueError("no such earlier log")
+    return _subproof(leaf_hashes, old_size, whole=True)
+
+
+def _subproof(leaf_hashes: Sequence[bytes], old_size: int, *, whole: bool) -> list[bytes]:
+    if old_size == len(leaf_hashes):
+        return [] if whole else [root_of(leaf_hashes)]
+    half = _half(len(leaf_hashes))
+    left, right = leaf_hashes[:half], leaf_hashes[half:]
+    if old_size <= half:
+        return [*_subproof(left, old_size, whole=whole), root_of(right)]
+    return [*_subproof(right, old_size - half, whole=False), root_of(left)]
+
+
+def extends(
+    old_root: bytes, old_size: int, new_root: bytes, new_size: int, proof: Sequence[bytes]
+) -> bool:
+    """Say whether `proof` shows the old log to be a prefix of the new one (RFC 9162 2.1.4.2)."""
+    if old_size == new_size:
+        return old_root == new_root and not proof
+    if not 0 < old_size < new_size:
+        return False
+    path = [old_root, *proof] if old_size.bit_count() == 1 else list(proof)
+    if not path:
+        return False
+    node, last = old_size - 1, new_size - 1
+    while node & 1:
+        node, last = node >> 1, last >> 1
+    old = new = path[0]
+    for sibling in path[1:]:
+        if last == 0:
+            return False
+        if node & 1 or node == last:
+            old, new = node_hash(sibling, old), node_hash(sibling, new)
+            while not node & 1 and node:
+                node, last = node >> 1, last >> 1
+        else:
+            new = node_hash(new, sibling)
+        node, last = node >> 1, last >> 1
+    return last == 0 and old == old_root and new == new_root
+
+
+def _half(size: int) -> int:
+    """Return the largest power of two below `size`."""
+    return 1 << (size - 1).bit_length() - 1

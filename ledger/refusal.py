@@ -1,0 +1,83 @@
+"""What the ledger refuses: one class a refusal, carrying facts and no prose."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+class LedgerRefusal(Exception):
+    """The ledger does not take this, and the caller can mend it."""
+
+    def __str__(self) -> str:
+        return repr(self)
+
+
+@dataclass(kw_only=True, eq=False)
+class InsufficientFunds(LedgerRefusal):
+    """The account would fall below its floor; `available_minor` is what is left above it."""
+
+    account_code: str
+    currency: str
+    available_minor: int
+    wanted_minor: int
+
+
+@dataclass(kw_only=True, eq=False)
+class AccountConflict(LedgerRefusal):
+    """An account of this code and currency exists already, with another content or owner."""
+
+    account_code: str
+    currency: str
+
+
+@dataclass(kw_only=True, eq=False)
+class AccountNotOpen(LedgerRefusal):
+    """The organisation has not opened this account."""
+
+    account_code: str
+    currency: str
+
+
+@dataclass(kw_only=True, eq=False)
+class TransferConflict(LedgerRefusal):
+    """A transfer with this id is posted already, with another content."""
+
+    transfer_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class TransferRefused(LedgerRefusal):
+    """A constraint of the ledger forbids one of these transfers."""
+
+    constraint: str
+
+
+@dataclass(kw_only=True, eq=False)
+class AttemptRefused(LedgerRefusal):
+    """This attempt can't be opened, decided or returned as things stand."""
+
+    payment_id: UUID
+    attempt_no: int
+    constraint: str
+
+
+@dataclass(kw_only=True, eq=False)
+class OutcomeConflict(LedgerRefusal):
+    """The attempt has ended already, in the other way."""
+
+    payment_id: UUID
+    attempt_no: int
+
+
+@dataclass(kw_only=True, eq=False)
+class StatementRepeated(LedgerRefusal):
+    """Another file carried this message id already; `statement_id` is that earlier one."""
+
+    statement_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class StatementUnreadable(LedgerRefusal):
+    """The file as a whole is no statement; `where` is a line or an element, never its content."""
+
+    where: str
+    reason: str

@@ -1,0 +1,240 @@
+import asyncio
+from datetime import date, timedelta
+from hashlib import sha256
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from api import db
+from ledger.ingest import Ingested, ingest, line_id
+from ledger.money import Money
+from ledger.reconcile import Reconciliation, breaks, evidence, reconcile
+from ledger.refusal import StatementRepeated
+from ledger.statement import Line, RejectedLine, Statement
+from tests.conftest import PARTNER_A, PARTNER_B, actor
+from tests.ledger.books import ACTOR, AT, DAY, attempt, pen, tried
+
+
+def line(ordinal, end_to_end_id, *, source="camt.053", direction="debit", amount_minor=100) -> Line:
+    return Line(
+        source=source,
+        ordinal=ordinal,
+        status="accepted" if source == "pain.002" else "booked",
+        direction=direction,
+        end_to_end_id=end_to_end_id,
+        bank_reference=f"B{ordinal}",
+        money=None if source == "pain.002" else pen(amount_minor),
+        booked_on=None if source == "pain.002" else DAY,
+        reason="",
+    )
+
+
+def statement(*lines: Line, message_id="M1", source="camt.053", rejected=()) -> Statement:
+    balanced = sum(
+        (one.money.amount_minor if one.direction == "credit" else -one.money.amount_minor)
+        for one in lines
+        if one.money is not None
+    )
+    is_statement = source == "camt.053"
+    return Statement(
+        source=source,
+        message_id=message_id,
+        original_message_id="",
+        account="00212345678901234567",
+        currency="PEN",
+        sequence=1 if is_statement else None,
+        booked_on=DAY,
+        opening=pen(1_000) if is_statement else None,
+        closing=pen(1_000 + balanced) if is_statement else None,
+        lines=lines,
+        rejected=rejected,
+    )
+
+
+async def taken_in(conn, made: Statement, file=b"", partner_id=PARTNER_A) -> Ingested:
+    return await ingest(
+        conn,
+        made,
+        file_digest=sha256(file or (made.source + made.message_id).encode()).digest(),
+        account_token="token",
+        sealed=b"sealed bytes",
+        wrapped_key=b"wrapped",
+        partner_id=partner_id,
+        at=AT,
+        actor_id=ACTOR,
+    )
+
+
+async def reconciled(conn, days=1, payment_ids=None) -> Reconciliation:
+    return await reconcile(
+        conn,
+        partner_id=PARTNER_A,
+        at=AT,
+        actor_id=ACTOR,
+        as_of=DAY + timedelta(days=days),
+        payment_ids=payment_ids,
+    )
+
+
+async def count(conn, table: str) -> int:
+    return (await conn.execute(text(f"SELECT count(*) FROM ledger.{table}"))).scalar_one()
+
+
+async def test_the_same_file_again_stores_nothing(conn):
+    bad = RejectedLine(ordinal=2, where="Ntry[2]", reason="no amount")
+    made = statement(line(1, "E1"), rejected=(bad, bad))
+    first = await taken_in(conn, made)
+    again = await taken_in(conn, made)
+    assert (first.lines, first.rejected, first.repeated) == (1, 2, False)
+    assert (again.lines, again.rejected, again.repeated) == (1, 2, True)
+    assert again.statement_id == first.statement_id
+    assert await count(conn, "statement_line") == 1
+
+
+async def test_another_file_under_the_same_message_id_is_refused(conn):
+    first = await taken_in(conn, statement(line(1, "E1")))
+    with pytest.raises(StatementRepeated) as refused:
+        await taken_in(conn, statement(line(1, "E1")), file=b"other")
+    assert refused.value.statement_id == first.statement_id
+
+
+async def test_messages_without_an_id_stand_beside_each_other(conn):
+    await taken_in(conn, statement(message_id=""), file=b"one")
+    await taken_in(conn, statement(message_id=""), file=b"two")
+    assert await count(conn, "statement") == 2
+
+
+async def test_an_organisation_may_hold_the_file_that_another_holds(conn):
+    await taken_in(conn, statement(line(1, "E1")))
+    await db.set_facts(conn, actor(PARTNER_B))
+    other = await taken_in(conn, statement(line(1, "E1")), partner_id=PARTNER_B)
+    assert not other.repeated
+    assert await count(conn, "statement_line") == 1
+
+
+async def test_the_account_number_is_not_stored(conn):
+    await taken_in(conn, statement(line(1, "E1")))
+    row = (await conn.execute(text("SELECT CAST(s AS text) FROM ledger.statement s"))).scalar_one()
+    assert "00212345678901234567" not in row
+
+
+async def test_a_payment_is_matched_with_its_evidence_once(conn):
+    payment = uuid4()
+    made = attempt(payment, 100)
+    await tried(conn, made)
+    taken = await taken_in(conn, statement(line(1, made.end_to_end_id)))
+    first = await reconciled(conn)
+    assert first.breaks == []
+    only = first.allocations[0]
+    assert (only.payment_id, only.attempt_no, only.claim) == (payment, 1, "statement")
+    assert (only.line_id, only.money) == (line_id(taken.statement_id, 1), pen(100))
+    assert await reconciled(conn) == Reconciliation(allocations=[], breaks=[])
+    unknown = uuid4()
+    assert await evidence(conn, [payment, unknown]) == {payment: [only], unknown: []}
+
+
+async def test_evidence_comes_in_as_it_comes(conn):
+    made = [attempt(uuid4(), 100) for _ in range(3)]
+    await tried(conn, *made)
+    ids = [one.end_to_end_id for one in made]
+    status = [line(n, one, source="pain.002") for n, one in enumerate(ids, start=1)]
+    await taken_in(conn, statement(*status, source="pain.002"))
+    assert [one.claim for one in (await reconciled(conn)).allocations] == ["status"] * 3
+    debits = [line(n, one) for n, one in enumerate(ids[:2], start=1)]
+    await taken_in(conn, statement(*debits))
+    assert len((await reconciled(conn)).allocations) == 2
+    late = await reconciled(conn, days=6)
+    assert [(one.kind, one.end_to_end_id) for one in late.breaks] == [
+        ("instructed_not_paid", ids[2])
+    ]
+
+
+async def test_breaks_can_be_asked_for_at_any_time_and_write_nothing(conn):
+    made = attempt(uuid4(), 100)
+    await tried(conn, made)
+    lines = (
+        line(1, made.end_to_end_id, amount_minor=99),
+        line(2, "NOT-OURS"),
+        line(3, "", direction="credit"),
+    )
+    await taken_in(conn, statement(*lines))
+    as_of = DAY + timedelta(days=1)
+    found = await breaks(conn, partner_id=PARTNER_A, as_of=as_of)
+    assert [one.kind for one in found] == [
+        "amount_differs",
+        "credit_unexplained",
+        "paid_not_instructed",
+    ]
+    assert found == (await reconciled(conn)).breaks
+    assert await count(conn, "allocation") == 0
+    mine = [made.payment_id]
+    found = await breaks(conn, partner_id=PARTNER_A, as_of=as_of, payment_ids=mine)
+    assert [one.kind for one in found] == ["amount_differs"]
+    nobody = [UUID(int=5)]
+    assert await breaks(conn, partner_id=PARTNER_A, as_of=as_of, payment_ids=nobody) == []
+
+
+async def test_a_statement_that_does_not_add_up_is_named(conn):
+    bad = RejectedLine(ordinal=2, where="Ntry[2]", reason="no amount")
+    made = statement(line(1, "X"), rejected=(bad,))
+    broken = Statement(**{f: getattr(made, f) for f in made.__struct_fields__ if f != "closing"},
+                       closing=Money(amount_minor=1, currency="PEN"))  # fmt: skip
+    await taken_in(conn, broken)
+    found = await breaks(conn, partner_id=PARTNER_A, as_of=date(2026, 3, 2))
+    assert [one.kind for one in found] == ["paid_not_instructed", "statement_unbalanced"]
+
+
+async def test_the_lines_of_one_organisation_never_prove_the_payments_of_another(conn):
+    made = attempt(uuid4(), 100)
+    await tried(conn, made)
+    await db.set_facts(conn, actor(PARTNER_B))
+    await taken_in(conn, statement(line(1, made.end_to_end_id)), partner_id=PARTNER_B)
+    await db.set_facts(conn, actor(PARTNER_A, "auditor"))
+    assert (await reconciled(conn)).allocations == []
+
+
+async def test_a_line_is_allocated_once_whatever_the_program_believes(conn):
+    made = [attempt(uuid4(), 100), attempt(uuid4(), 100)]
+    await tried(conn, *made)
+    await taken_in(conn, statement(line(1, made[0].end_to_end_id)))
+    await reconciled(conn)
+    for constraint, payment, line_no in (("allocation_pkey", made[1], 1),):
+        with pytest.raises(Exception, match=constraint):
+            async with conn.begin_nested():
+                await conn.execute(
+                    text(
+                        "INSERT INTO ledger.allocation SELECT line_id, partner_id, :payment, 1,"
+                        " claim, amount_minor, currency, rule, evidence, allocated_at, actor_id"
+                        " FROM ledger.allocation LIMIT :line_no"
+                    ),
+                    {"payment": payment.payment_id, "line_no": line_no},
+                )
+
+
+async def test_two_reconciliations_at_once_make_each_allocation_once(own):
+    made = [attempt(uuid4(), 100) for _ in range(50)]
+    async with own.begin() as conn:
+        await tried(conn, *made)
+        lines = [line(n, one.end_to_end_id) for n, one in enumerate(made, start=1)]
+        await taken_in(conn, statement(*lines))
+
+    async def run() -> int:
+        async with own.begin() as conn:
+            found = await reconciled(conn)
+            await asyncio.sleep(0.05)
+            return len(found.allocations)
+
+    assert sum(await asyncio.gather(run(), run(), run())) == 50
+
+
+async def test_ten_thousand_and_more_are_matched_page_by_page(conn, monkeypatch):
+    monkeypatch.setattr("ledger.reconcile.PAGE", 7)
+    made = [attempt(uuid4(), 100) for _ in range(30)]
+    await tried(conn, *made)
+    lines = [line(n, one.end_to_end_id) for n, one in enumerate(made, start=1)]
+    strays = [line(n, f"X{n}") for n in range(31, 46)]
+    await taken_in(conn, statement(*lines, *strays))
+    found = await reconciled(conn)
+    assert len(found.allocations) == 30
+    assert [one.kind for one in found.breaks] == ["paid_not_instructed"] * 15

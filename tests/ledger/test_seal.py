@@ -1,0 +1,278 @@
+import asyncio
+from base64 import b64encode
+from itertools import count
+from uuid import uuid4
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import text
+
+from ledger import note
+from ledger.merkle import root_of
+from ledger.post import post
+from ledger.seal import seal
+from ledger.verify import Verification, verify
+from tests.conftest import PARTNER_B, actor
+from tests.ledger.books import ACTOR, AT, attempt, ended, fund, opened, posted, step, tried
+
+SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+NAME = "cbi.example/ledger"
+SEALER = actor(PARTNER_B, "auditor", "sealer")
+
+
+async def sealed(own, limit=10_000):
+    numbers = count(1)
+    async with own.begin(SEALER) as conn:
+        return await seal(
+            conn,
+            signer=SIGNER,
+            name=NAME,
+            at=AT,
+            limit=limit,
+            random=lambda size: next(numbers).to_bytes(size),
+        )
+
+
+async def verified(own, *kept: str) -> Verification:
+    async with own.begin(SEALER) as conn:
+        return await verify(conn, public_key=SIGNER.public_key(), name=NAME, kept=kept)
+
+
+def faults(found: Verification) -> set[str]:
+    assert found.whole == (not found.faults)
+    return {fault.kind for fault in found.faults}
+
+
+async def history(own, seals=3) -> list[str]:
+    """Five transfers before each seal, one payment delivered, one voided and tried again."""
+    delivered, voided = uuid4(), uuid4()
+    notes = []
+    for n in range(seals):
+        async with own.begin() as conn:
+            await opened(conn)
+            await posted(conn, fund(100, f"grant {n}"))
+            if n == 0:
+                await tried(conn, attempt(delivered, 10), attempt(voided, 20))
+                await posted(conn, step("reserve", delivered, 10), step("reserve", voided, 20))
+                await ended(conn, delivered, "post")
+                await ended(conn, voided, "void")
+                await posted(conn, step("post", delivered, 10), step("void", voided, 20))
+                await tried(conn, attempt(voided, 20, 2))
+            else:
+                await posted(conn, *(fund(m + 1, f"gift {n} {m}") for m in range(4)))
+        notes.append((await sealed(own)).note)
+    return notes
+
+
+async def test_what_was_committed_is_sealed_once_and_verified(own):
+    assert await sealed(own) is None
+    await history(own)
+    assert await sealed(own) is None
+    found = await verified(own)
+    assert found.faults == []
+    assert (found.transfers, found.leaves, found.checkpoint_size, found.unsealed) == (15, 15, 15, 0)
+
+
+async def test_a_checkpoint_is_a_signed_note_that_stands_alone(own):
+    await history(own)
+    async with own.owner.connect() as conn:
+        leaves = list(
+            (
+                await conn.execute(text("SELECT leaf_hash FROM ledger.leaf ORDER BY leaf_no"))
+            ).scalars()
+        )
+        kept = (await conn.execute(text("SELECT note FROM ledger.checkpoint ORDER BY size"))).all()
+    root = root_of(leaves)
+    assert kept[-1].note.startswith(f"{NAME}\n15\n{b64encode(root).decode()}\n\n— {NAME} ")
+    said = note.read_checkpoint(kept[-1].note, public_key=SIGNER.public_key(), name=NAME)
+    assert (said.size, said.root) == (15, root)
+
+
+async def test_sealing_in_small_steps_gives_the_same_log(own):
+    await history(own, seals=1)
+    async with own.begin() as conn:
+        await posted(conn, *(fund(1, n) for n in range(10)))
+    while await sealed(own, limit=3):
+        pass
+    found = await verified(own)
+    assert found.whole
+    assert found.leaves == 15
+
+
+async def test_a_transaction_that_is_still_open_holds_the_seal_back_behind_it(own):
+    async with own.begin() as conn:
+        await opened(conn)
+    async with own.begin() as slow:
+        await posted(slow, fund(1, "slow"))
+        async with own.begin() as quick:
+            await posted(quick, fund(2, "quick"))
+        # `quick` is committed, but `slow` came first and is not there yet.
+        assert await sealed(own) is None
+        assert (await verified(own)).unsealed == 1
+    assert (await sealed(own)).size == 2
+    assert (await verified(own)).whole
+
+
+async def test_two_sealers_at_once_take_turns(own):
+    async with own.begin() as conn:
+        await opened(conn)
+        await posted(conn, *(fund(1, n) for n in range(500)))
+    await asyncio.gather(*(sealed(own, limit=150) for _ in range(5)))
+    found = await verified(own)
+    assert found.whole
+    assert found.leaves == 500
+
+
+async def test_posting_while_sealing_loses_no_transfer(own):
+    async with own.begin() as conn:
+        await opened(conn)
+
+    async def write(writer) -> None:
+        for n in range(10):
+            async with own.begin() as conn:
+                await posted(conn, *(fund(1, (writer, n, m)) for m in range(5)))
+
+    async def keep_sealing() -> None:
+        for _ in range(15):
+            await sealed(own)
+            await asyncio.sleep(0.005)
+
+    await asyncio.gather(*(write(writer) for writer in range(4)), keep_sealing())
+    await sealed(own)
+    found = await verified(own)
+    assert found.whole
+    assert (found.leaves, found.unsealed) == (200, 0)
+
+
+@pytest.mark.parametrize(
+    ("attack", "seen"),
+    [
+        pytest.param(
+            "UPDATE ledger.transfer SET amount_minor = 99 WHERE transfer_id ="
+            " (SELECT transfer_id FROM ledger.leaf WHERE leaf_no = 7)",
+            {"leaf_differs", "root_differs", "balance_differs"},
+            id="edited amount",
+        ),
+        pytest.param(
+            "INSERT INTO ledger.transfer (transfer_id, entry_id, partner_id, kind, debit_account,"
+            " credit_account, currency, amount_minor, effective_on, posted_at, actor_id, xid)"
+            " SELECT gen_random_uuid(), entry_id, partner_id, kind, debit_account, credit_account,"
+            " currency, 1, effective_on, posted_at, actor_id, '3' FROM ledger.transfer"
+            " WHERE kind = 'fund' LIMIT 1",
+            {"transfer_unsealed", "balance_differs"},
+            id="inserted behind the seal",
+        ),
+        pytest.param(
+            "UPDATE ledger.leaf SET salt = substring(sha256('x') FOR 16) WHERE leaf_no = 3",
+            {"leaf_differs", "root_differs"},
+            id="another salt",
+        ),
+        pytest.param(
+            "UPDATE ledger.leaf SET leaf_hash = sha256('x') WHERE leaf_no = 3",
+            {"leaf_differs"},
+            id="another leaf hash",
+        ),
+        pytest.param(
+            "DELETE FROM ledger.transfer WHERE transfer_id IN"
+            " (SELECT transfer_id FROM ledger.leaf WHERE leaf_no > 12);"
+            "DELETE FROM ledger.leaf WHERE leaf_no > 12",
+            {"leaves_deleted", "checkpoint_beyond_leaves", "balance_differs"},
+            id="deleted tail",
+        ),
+        pytest.param(
+            "DELETE FROM ledger.transfer WHERE transfer_id ="
+            " (SELECT transfer_id FROM ledger.leaf WHERE leaf_no = 8)",
+            {"transfer_missing", "balance_differs"},
+            id="deleted transfer",
+        ),
+        pytest.param(
+            "DELETE FROM ledger.leaf WHERE leaf_no = 8",
+            {"leaf_gap", "root_differs", "transfer_unsealed"},
+            id="deleted leaf",
+        ),
+        pytest.param(
+            "UPDATE ledger.leaf SET leaf_no = CASE leaf_no WHEN 5 THEN -6 ELSE -5 END"
+            " WHERE leaf_no IN (5, 6);"
+            "UPDATE ledger.leaf SET leaf_no = CASE leaf_no WHEN -6 THEN 6 ELSE 5 END"
+            " WHERE leaf_no < 0",
+            {"leaf_out_of_order", "root_differs"},
+            id="reordered",
+        ),
+        pytest.param(
+            "UPDATE ledger.checkpoint SET root = sha256('x') WHERE size = 10",
+            {"checkpoint_differs", "root_differs"},
+            id="another root",
+        ),
+        pytest.param(
+            "UPDATE ledger.checkpoint SET note = replace(note, E'\\n10\\n', E'\\n9\\n')"
+            " WHERE size = 10",
+            {"checkpoint_unsigned"},
+            id="edited note",
+        ),
+        pytest.param(
+            "DELETE FROM ledger.checkpoint WHERE size = 15", {"leaves_unsigned"}, id="no checkpoint"
+        ),
+        pytest.param(
+            "UPDATE ledger.delta SET debit_minor = debit_minor + 1 WHERE debit_minor > 0",
+            {"balance_differs"},
+            id="edited balances",
+        ),
+        pytest.param(
+            "UPDATE ledger.outcome SET outcome = 'post' WHERE outcome = 'void'",
+            {"attempt_without_void", "attempt_after_delivery", "booked_without_outcome"},
+            id="void made delivered",
+        ),
+        pytest.param(
+            "DELETE FROM ledger.attempt WHERE attempt_no = 1",
+            {"outcome_without_attempt"},
+            id="deleted attempts",
+        ),
+        pytest.param(
+            "ALTER TABLE ledger.outcome DROP CONSTRAINT outcome_pkey;"
+            "INSERT INTO ledger.outcome (payment_id, attempt_no, partner_id, outcome, reason,"
+            " decided_at) SELECT payment_id, attempt_no, partner_id, 'void', '', decided_at"
+            " FROM ledger.outcome WHERE outcome = 'post'",
+            {"outcome_twice"},
+            id="second outcome",
+        ),
+    ],
+)
+async def test_tampering_is_seen(own, attack, seen):
+    await history(own)
+    assert (await verified(own)).whole
+    if "leaf_no = CASE" in attack:
+        attack = "ALTER TABLE ledger.leaf DROP CONSTRAINT leaf_no_not_negative;" + attack
+    await own.tamper(*attack.split(";"))
+    assert faults(await verified(own)) == seen
+
+
+async def test_a_tail_cut_off_with_its_checkpoint_is_seen_by_who_kept_it(own):
+    kept = await history(own)
+    assert (await verified(own, *kept)).whole
+    await own.tamper(
+        "DELETE FROM ledger.delta WHERE batch_id IN"
+        " (SELECT transfer_id FROM ledger.leaf WHERE leaf_no >= 10)",
+        "DELETE FROM ledger.transfer WHERE transfer_id IN"
+        " (SELECT transfer_id FROM ledger.leaf WHERE leaf_no >= 10)",
+        "DELETE FROM ledger.leaf WHERE leaf_no >= 10",
+        "DELETE FROM ledger.checkpoint WHERE size > 10",
+    )
+    assert (await verified(own)).whole
+    assert faults(await verified(own, *kept)) == {"kept_checkpoint_ahead"}
+
+
+async def test_a_history_written_anew_is_seen_by_who_kept_a_checkpoint(own):
+    kept = await history(own)
+    forged = note.checkpoint(10, bytes(32), signer=SIGNER, name=NAME).note
+    assert faults(await verified(own, forged)) == {"kept_checkpoint_differs"}
+    assert faults(await verified(own, forged, kept[1])) >= {"kept_checkpoints_fork"}
+    assert faults(await verified(own, "no note")) == {"kept_checkpoint_unsigned"}
+
+
+async def test_a_sealer_of_another_organisation_seals_all_and_leaves_say_nothing(own):
+    await history(own, seals=1)
+    async with own.begin(actor(PARTNER_B)) as conn:
+        rows = (await conn.execute(text("SELECT * FROM ledger.leaf"))).all()
+        assert len(rows) == 5
+        assert (await conn.execute(text("SELECT count(*) FROM ledger.transfer"))).scalar_one() == 0
+        assert await post(conn, [], partner_id=PARTNER_B, at=AT, actor_id=ACTOR) == 0
