@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api import clock
 from api.db import Actor
 from api.once import once
-from api.page import Key, Limit, Page, page
+from api.page import AfterNumber, Key, Limit, Page, page
 from api.state import CHECKPOINT_NAME, Requested, Service
 from cbi import settle, statements, tables
 from cbi.settle import Settled
@@ -158,7 +158,7 @@ async def list_transfers(
 
 @get("/v1/ledger/checkpoints", tags=["ledger"])
 async def list_checkpoints(
-    conn: AsyncConnection, after: int = 0, limit: Limit = 50
+    conn: AsyncConnection, after: AfterNumber = 0, limit: Limit = 50
 ) -> Page[CheckpointRow]:
     """List the signed checkpoints, for partners to keep."""
     rows = await conn.execute(
@@ -182,7 +182,7 @@ async def verification(conn: AsyncConnection, service: Service) -> Verification:
 async def access_log(
     conn: AsyncConnection,
     household_id: UUID | None = None,
-    after: int = 0,
+    after: AfterNumber = 0,
     limit: Limit = 50,
 ) -> Page[AccessRow]:
     """List who opened which identity, when and why, oldest first."""

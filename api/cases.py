@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import get, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
@@ -41,7 +41,7 @@ class CaseRow(msgspec.Struct, frozen=True, kw_only=True):
 @get("/v1/cases", tags=["adjudication"])
 async def list_cases(
     conn: AsyncConnection,
-    in_state: Annotated[State | None, Parameter(query="state")] = None,
+    in_state: Annotated[State | None, QueryParameter(name="state")] = None,
     after: UUID | None = None,
     limit: Limit = 50,
 ) -> Page[CaseRow]:

@@ -82,8 +82,11 @@ async def set_facts(conn: AsyncConnection, actor: Actor | None, *, request_id: s
     )
 
 
-async def migrate(owner_url: str) -> list[str]:
-    """Bring the database up to date as its owner; return the revisions that were applied."""
+async def migrate(owner_url: str, *, app_password: str = "") -> list[str]:
+    """Bring the database up to date as its owner; return the revision reached, if it was new.
+
+    With `app_password` the service's role gets that password, for a server outside.
+    """
     engine = create_async_engine(owner_url)
     try:
         async with engine.begin() as conn:
@@ -93,9 +96,20 @@ async def migrate(owner_url: str) -> list[str]:
             before = await conn.run_sync(_revision)
             await conn.run_sync(_upgrade)
             after = await conn.run_sync(_revision)
+            if app_password:
+                await _set_password(conn, app_password)
     finally:
         await engine.dispose()
     return [] if before == after else [after or ""]
+
+
+async def _set_password(conn: AsyncConnection, password: str) -> None:
+    # ALTER ROLE takes no parameters; the server itself quotes the literal.
+    quoted = await conn.scalar(
+        text("SELECT format('ALTER ROLE cbi_app LOGIN PASSWORD %L', CAST(:password AS text))"),
+        {"password": password},
+    )
+    await conn.exec_driver_sql(str(quoted))
 
 
 def _revision(connection: Connection) -> str | None:

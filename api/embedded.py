@@ -6,6 +6,7 @@ this program therefore live beside it in a folder of mode 0700, never in it.
 """
 
 import json
+import os
 import subprocess
 import warnings
 from pathlib import Path
@@ -28,7 +29,7 @@ class EmbeddedPostgres:
     """A running server; the last process that holds it stops it on leaving."""
 
     def __init__(self, data_dir: Path) -> None:
-        folder = data_dir / "postgres"
+        self.folder = folder = data_dir / "postgres"
         data_dir.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         forget_dead_holders(folder)
@@ -41,8 +42,20 @@ class EmbeddedPostgres:
         """Return the SQLAlchemy address of the database for `role`."""
         return f"postgresql+asyncpg://{role}@/{DATABASE}?host={quote(str(self.socket_dir))}"
 
-    def stop(self) -> None:
+    def stop(self, *, whoever_holds: bool = False) -> None:
+        """Let go of the server; it stops with its last holder, or at once when told so."""
+        if whoever_holds:
+            _holders(self.folder).write_text(f"[{os.getpid()}]")
         self.server.cleanup()
+
+
+def is_running(data_dir: Path) -> bool:
+    """Say whether a server runs on this folder, without starting one."""
+    pid_file = data_dir / "postgres" / "postmaster.pid"
+    try:
+        return bool(psutil.pid_exists(int(pid_file.read_text().split()[0])))
+    except (OSError, ValueError, IndexError):
+        return False
 
 
 def start(folder: Path) -> PostgresServer:
@@ -55,10 +68,14 @@ def start(folder: Path) -> PostgresServer:
 
 def forget_dead_holders(folder: Path) -> None:
     """Drop the process ids of killed holders, or the server would never be stopped again."""
-    holders = folder / ".handle_pids.json"
+    holders = _holders(folder)
     if holders.exists():
         alive = [pid for pid in json.loads(holders.read_text()) if psutil.pid_exists(pid)]
         holders.write_text(json.dumps(alive))
+
+
+def _holders(folder: Path) -> Path:
+    return folder / ".handle_pids.json"
 
 
 def program(name: str) -> Path:

@@ -16,6 +16,7 @@ from api.once import once
 from api.page import Key, Limit, Page, page
 from api.state import Requested, Service
 from cbi import household, register, tables
+from cbi import partners as find_partners
 from cbi.identities import Identity, open_households
 from cbi.partner import Partner
 from cbi.refusal import IdentityErased, NotFound
@@ -59,12 +60,7 @@ async def partners(
     conn: AsyncConnection, after: str | None = None, limit: Limit = 50
 ) -> Page[Partner]:
     """List the organisations and whom to ask there, by code."""
-    partner = tables.partner.c
-    query = select(partner.partner_id, partner.code, partner.name, partner.contact)
-    if after is not None:
-        query = query.where(partner.code > after)
-    rows = await conn.execute(query.order_by(partner.code).limit(limit))
-    items = [msgspec.convert(row._mapping, Partner) for row in rows]  # noqa: SLF001 -- public by its docs
+    items = await find_partners.list_partners(conn, after=after, limit=limit)
     return page(items, limit=limit, cursor="code")
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
@@ -68,7 +68,7 @@ async def import_file(
     conn: AsyncConnection,
     actor: Actor,
     service: Service,
-    format: Annotated[Format, Parameter(description="json, csv or kobo")],  # noqa: A002
+    format: Annotated[Format, QueryParameter(description="json, csv or kobo")],  # noqa: A002
     ubigeo_system: str,
     idempotency_key: Key = None,
 ) -> Imported:

@@ -3,16 +3,20 @@
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, QueryParameter
 
 T = TypeVar("T")
 LIMIT_MAX = 200
 
-Limit = Annotated[int, Parameter(ge=1, le=LIMIT_MAX, description="items on a page")]
+Limit = Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX, description="items on a page")]
+# The cursor of a list in the order of a number; a larger one than the database has is no cursor.
+AfterNumber = Annotated[
+    int, QueryParameter(ge=0, le=2**63 - 1, description="`next` of the page before")
+]
 Key = Annotated[
     str | None,
-    Parameter(
-        header="Idempotency-Key",
+    HeaderParameter(
+        name="Idempotency-Key",
         description="the same key and body give the stored answer, with Idempotency-Replayed: true",
     ),
 ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+from sqlalchemy import make_url
 
 SECRETS = ("sealing_key", "matching_key", "signing_key")
 KEY_BYTES = 32
@@ -35,6 +36,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def embedded(self) -> bool:
         return self.database_url == ""
+
+    @property
+    def app_password(self) -> str:
+        """The password in CBI_DATABASE_URL: what `cbi migrate` gives the service's role."""
+        return (make_url(self.database_url).password or "") if self.database_url else ""
 
 
 # Variable, default, meaning: the README's table is checked against this one.

@@ -1,10 +1,10 @@
 """One person of the example calling the service over HTTP."""
 
+from hashlib import sha256
 from typing import Any
 
 import httpx
-
-from api import clock
+import msgspec
 
 
 class Unexpected(Exception):
@@ -12,7 +12,11 @@ class Unexpected(Exception):
 
 
 class Caller:
-    """Calls with one key. Every POST carries an Idempotency-Key, as a careful client does."""
+    """Calls with one key.
+
+    The Idempotency-Key of a POST follows from what is asked, so that a journey that broke off can
+    be played again from its beginning: what was done is answered as before, and goes on from there.
+    """
 
     def __init__(self, client: httpx.AsyncClient, key: str) -> None:
         self._client = client
@@ -36,13 +40,20 @@ class Caller:
             after = {"after": page["next"]}
 
     async def post(
-        self, path: str, body: object = None, *, content: bytes = b"", **query: str
+        self,
+        path: str,
+        body: object = None,
+        *,
+        content: bytes = b"",
+        once: bool = True,
+        **query: str,
     ) -> Any:  # noqa: ANN401 (JSON)
-        return (await self.raw("POST", path, body, content=content, query=query)).json()
+        answer = await self.raw("POST", path, body, content=content, query=query, once=once)
+        return answer.json()
 
     async def refused(self, path: str, body: object = None) -> str:
         """Post what must be refused; return the slug of the problem."""
-        answer = await self.raw("POST", path, body, accepted=range(400, 500))
+        answer = await self.raw("POST", path, body, accepted=range(400, 500), once=False)
         return str(answer.json()["type"]).rpartition(":")[2]
 
     async def raw(
@@ -54,10 +65,13 @@ class Caller:
         content: bytes = b"",
         query: dict[str, str] | None = None,
         accepted: range = range(200, 300),
+        once: bool = True,
     ) -> httpx.Response:
+        """Send a request; raises Unexpected unless its status is one of `accepted`."""
         headers = dict(self._headers)
-        if method == "POST":
-            headers["Idempotency-Key"] = str(clock.new_id())
+        if method == "POST" and once:
+            asked = path.encode() + b"?" + msgspec.json.encode([query, body]) + content
+            headers["Idempotency-Key"] = sha256(asked).hexdigest()
         answer = await self._client.request(
             method,
             path,

@@ -7,6 +7,7 @@ on each line. The same population gives the same bytes.
 
 import csv
 import io
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -80,7 +81,7 @@ class Files(msgspec.Struct, frozen=True, kw_only=True):
 def write(population: Population, folder: Path) -> Files:
     """Write one file for each partner and truth.json into `folder`, which is made if missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    makers = (
+    makers: tuple[tuple[str, Format, Callable[[PartnerPopulation], bytes]], ...] = (
         ("puente_kobo.json", "kobo", partial(kobo, seed=population.seed)),
         ("solmar.csv", "csv", spreadsheet),
         ("parroquia.ndjson", "json", json_lines),
@@ -94,7 +95,7 @@ def write(population: Population, folder: Path) -> Files:
                 code=partner.code,
                 name=partner.name,
                 path=path,
-                format=msgspec.convert(kind, Format),
+                format=kind,
             )
         )
     truth = folder / "truth.json"

@@ -3,10 +3,10 @@
 import re
 from datetime import date, timedelta
 from typing import Any
+from uuid import UUID, uuid5
 
 import msgspec
 
-from api import clock
 from api.demo.bank import MockBank, mock_iban
 from api.demo.journey import Cast, Registered, Tell
 from api.demo.population import PartnerPopulation, Population
@@ -16,6 +16,7 @@ from cbi.account import compact
 EXAMPLE_VALUES = ["300.00", "420.00", "530.00", "620.50", "700.00"]
 SETTLEMENT_DAYS = 8
 RETURN_DAYS = 2
+CCI_DIGITS = 20
 BANK_TRANSFER = re.compile(
     rb"<EndToEndId>([^<]+)</EndToEndId>.*?<CdtrAcct>.*?<Id>(\d+)</Id>.*?</CdtrAcct>", re.DOTALL
 )
@@ -56,7 +57,9 @@ async def open_programmes(cast: Cast, population: Population) -> dict[str, str]:
         path = f"/v1/programmes/{opened['programme_id']}"
         values = {"effective_from": "2026-01-01", "by_size": EXAMPLE_VALUES}
         await cast(partner.code, "programa").post(f"{path}/values", values)
-        deposit = {"deposit_id": str(clock.new_id()), "amount": "200000.00", "on": "2026-09-01"}
+        # A donor's deposit has an id of its own, so that booking it again changes nothing.
+        deposit_id = str(uuid5(UUID(opened["programme_id"]), "first deposit"))
+        deposit = {"deposit_id": deposit_id, "amount": "200000.00", "on": "2026-09-01"}
         await cast(partner.code, "finanzas").post(f"{path}/funds", deposit)
         programmes[partner.code] = opened["programme_id"]
     return programmes
@@ -152,17 +155,22 @@ async def open_accounts(bank: MockBank, population: Population) -> None:
         await bank.open_closed_creditor(account)
 
 
-async def send(cast: Cast, bank: MockBank, round_: Round, *, returning: bool) -> str:
-    """Send a round's file to the bank; with `returning`, one payment will come back later."""
+async def send(cast: Cast, bank: MockBank, round_: Round, *, returning: bool) -> None:
+    """Send a round's file to the bank; with `returning`, one payment will come back later.
+
+    A file the bank has is not sent again: it would be refused as a duplicate.
+    """
     treasurer = cast(round_.partner, "tesoreria")
     file = await treasurer.download(f"/v1/rounds/{round_.round_id}/payment-file")
+    # One that goes to another bank, for those accounts are never refused.
+    end_to_end_id = next(
+        id_.decode() for id_, account in BANK_TRANSFER.findall(file) if len(account) == CCI_DIGITS
+    )
     if returning:
-        # One that goes to another bank, for those accounts are never refused.
-        end_to_end_id = next(
-            id_.decode() for id_, account in BANK_TRANSFER.findall(file) if len(account) == 20
-        )
         await bank.return_later(round_.partner, end_to_end_id, days=RETURN_DAYS)
-    return str((await bank.send(file))["status"])
+    known = {payment["end_to_end_id"] for payment in await bank.payments()}
+    if end_to_end_id not in known:
+        await bank.send(file)
 
 
 async def settle(cast: Cast, bank: MockBank, round_: Round) -> dict[str, Any]:
@@ -170,7 +178,8 @@ async def settle(cast: Cast, bank: MockBank, round_: Round) -> dict[str, Any]:
     treasurer = cast(round_.partner, "tesoreria")
     for message in await bank.collect(round_.partner):
         await treasurer.post("/v1/statements", content=message.xml)
-    await treasurer.post("/v1/reconciliations")
+    # Reconciling twice books nothing twice, and must look again each time.
+    await treasurer.post("/v1/reconciliations", once=False)
     report: dict[str, Any] = await treasurer.get(f"/v1/rounds/{round_.round_id}/report")
     return report
 

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -51,6 +50,7 @@ async def play(
     bank: MockBank,
     population: Population,
     files: Files,
+    pays_on: date,
     tell: Tell,
 ) -> Outcome:
     """Play every step; raises Unexpected where the service answers otherwise than it must."""
@@ -60,7 +60,7 @@ async def play(
     judged = await journey.adjudicate(cast, registered, population, tell)
     programmes = await payday.open_programmes(cast, population)
     enrolled = await payday.enrol(cast, population, registered, programmes, tell)
-    rounds, reports = await _pay(cast, bank, population, programmes, tell)
+    rounds, reports = await _pay(cast, bank, population, programmes, pays_on, tell)
     states = [_count(report) for report in reports]
     trial = await cast.auditor.get("/v1/ledger/trial-balance")
     verified = await _verified(cast)
@@ -89,25 +89,22 @@ async def play(
     )
 
 
-def first_day(today: date) -> datetime:
-    """Return the bank's opening on the first working day from `today` on."""
-    day = today
+def bank_opens(day: date) -> datetime:
+    """Return the bank's opening on the first working day from `day` on."""
     while day.weekday() > 4:
         day += timedelta(days=1)
     return datetime(day.year, day.month, day.day, OPENS_AT)  # noqa: DTZ001 -- the bank's own time
 
 
-def bank_folder(data_dir: Path) -> Path:
-    folder = data_dir / "bank"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 async def _pay(
-    cast: Cast, bank: MockBank, population: Population, programmes: dict[str, str], tell: Tell
+    cast: Cast,
+    bank: MockBank,
+    population: Population,
+    programmes: dict[str, str],
+    pays_on: date,
+    tell: Tell,
 ) -> tuple[list[payday.Round], list[dict[str, Any]]]:
     await payday.open_accounts(bank, population)
-    pays_on = (await bank.now()).date()
     steps = len(population.partners)
     rounds = []
     for place, partner in enumerate(population.partners):

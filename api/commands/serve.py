@@ -1,0 +1,89 @@
+"""`cbi serve` and `cbi settings`."""
+
+import asyncio
+import socket
+
+import rich_click as click
+import uvicorn
+
+from api import logs, settings
+from api.app import make_app
+from api.demo.stage import load_state
+from api.host import Host, host, migrate_own
+from api.state import open_service
+from api.terminal import CONSOLE, STDERR, UNREACHABLE, WRONG_USE, as_json, leave, show, told
+
+
+@click.command()
+@click.option("--host", "address", help="Address to listen on, instead of CBI_HOST.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port, instead of CBI_PORT.")
+def serve(address: str | None, port: int | None) -> None:
+    """Run the service until it is interrupted (Ctrl-C).
+
+    The embedded database is started and migrated first. One outside is used as it is: run
+    `cbi migrate` when the program is updated.
+    """
+    with told():
+        loaded = settings.load()
+        address, port = address or loaded.host, loaded.port if port is None else port
+        listening = _listen(address, port)
+        logs.configure(loaded.log_level)
+        with host(loaded) as running:
+            asyncio.run(_run(running, listening))
+
+
+@click.command("settings")
+@as_json
+def settings_(*, as_json: bool) -> None:
+    """Show every setting by its variable, with secrets masked."""
+    with told():
+        shown = settings.masked(settings.load())
+    meanings = {name: meaning for name, _, meaning in settings.VARIABLES}
+    rows: list[dict[str, object]] = [
+        {"variable": name, "value": value, "meaning": meanings[name]}
+        for name, value in shown.items()
+    ]
+    show(rows, as_json=as_json, title="settings")
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    """Take the port before anything is started, so that a taken one is told at once."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((address, port))
+    except (OSError, OverflowError):
+        leave(
+            f"can't listen on {address}:{port}: in use, or not this machine's."
+            f" Another port: cbi serve --port {port + 1 if port < 65535 else 8000}",
+            WRONG_USE,
+        )
+    return listening
+
+
+async def _run(running: Host, listening: socket.socket) -> None:
+    await migrate_own(running)
+    service = open_service(running.settings, database_url=running.app_url)
+    config = uvicorn.Config(
+        make_app(service), log_config=None, access_log=False, server_header=False, lifespan="on"
+    )
+    address, port = listening.getsockname()[:2]
+    url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+    CONSOLE.print(f"\nserving [bold]{url}[/bold]   pages: {url}/docs   stop: Ctrl-C")
+    _print_example_keys(running, url)
+    server = uvicorn.Server(config)
+    await server.serve(sockets=[listening])
+    if not server.started:
+        leave("the service did not start", UNREACHABLE)
+
+
+def _print_example_keys(running: Host, url: str) -> None:
+    state = load_state(running.settings.data_dir)
+    if state is None or running.settings.env == "production":
+        return
+    STDERR.print("\nkeys of the example's people (made up; valid for 90 days):")
+    for who, key in state.keys.items():
+        STDERR.print(f"  {who:<22} {key}", soft_wrap=True)
+    first = next(iter(state.keys.values()))
+    STDERR.print(f'\ntry: curl -H "Authorization: Bearer {first}" {url}/v1/me\n', soft_wrap=True)

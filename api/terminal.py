@@ -1,0 +1,109 @@
+"""What every command shares: a started host, words for what goes wrong, tables and JSON.
+
+Exit codes: 0 done; 1 done, and the answer is no (faulty rows, a ledger that is not whole);
+2 wrong use or settings; 3 refused; 4 the database can't be reached.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+import rich_click as click
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from api import logs, settings
+from api.host import Host, host, migrate_own
+from api.problems import REFUSALS, facts_of
+from api.state import Service, open_service
+from cbi.refusal import CbiRefusal
+from dedup.refusal import DedupRefusal
+from ledger.refusal import LedgerRefusal
+
+T = TypeVar("T")
+NO, WRONG_USE, REFUSED, UNREACHABLE = 1, 2, 3, 4
+
+CONSOLE = Console(highlight=False)
+STDERR = Console(stderr=True, highlight=False)
+
+existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+
+
+def command(work: Callable[..., Coroutine[Any, Any, int | None]]) -> Callable[..., None]:
+    """Run an async command on a started host; turn what can go wrong into words and a code."""
+
+    @wraps(work)
+    def run(**options: object) -> None:
+        with told():
+            loaded = settings.load()
+            logs.configure("WARNING")
+            with host(loaded) as running:
+                code = asyncio.run(_with_service(running, work, options))
+        sys.exit(code or 0)
+
+    return run
+
+
+async def _with_service(
+    running: Host,
+    work: Callable[..., Coroutine[Any, Any, int | None]],
+    options: dict[str, object],
+) -> int | None:
+    await migrate_own(running)
+    service = open_service(running.settings, database_url=running.app_url)
+    try:
+        return await work(Run(running, service), **options)
+    finally:
+        await service.engine.dispose()
+
+
+class Run:
+    """What a command works with."""
+
+    def __init__(self, running: Host, service: Service) -> None:
+        self.host = running
+        self.service = service
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Say in one sentence what went wrong, and leave with the code for it."""
+    try:
+        yield
+    except settings.SettingsFault as error:
+        leave(f"settings: {error}", WRONG_USE)
+    except (CbiRefusal, DedupRefusal, LedgerRefusal) as error:
+        wording = REFUSALS[type(error)]
+        facts = msgspec.json.encode(facts_of(error)).decode()
+        leave(f"{wording.en} / {wording.es} [{wording.slug}] {facts}", REFUSED)
+    except (OperationalError, InterfaceError, ConnectionError):
+        leave("the database can't be reached; is CBI_DATABASE_URL right?", UNREACHABLE)
+
+
+def leave(message: str, code: int) -> NoReturn:
+    """Write a message to the error stream and exit."""
+    STDERR.print(f"[red]error[/red] {message}", markup=True)
+    sys.exit(code)
+
+
+def show(rows: list[dict[str, object]], *, as_json: bool, title: str) -> None:
+    """Print rows as a table, or as JSON."""
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(rows)).decode())
+        return
+    if not rows:
+        CONSOLE.print(f"{title}: none")
+        return
+    table = Table(title=title, title_justify="left")
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "))
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    CONSOLE.print(table)
