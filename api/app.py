@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import swagger_ui
-from litestar import Litestar, MediaType
+from litestar import Litestar, MediaType, Router
+from litestar.connection import ASGIConnection
 from litestar.di import Provide
+from litestar.exceptions import NotFoundException
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
@@ -18,10 +21,12 @@ from litestar.static_files import create_static_files_router
 
 from api import auth, books, cases, clock, health, households, imports, problems, programmes, rounds
 from api.db import SYSTEM, transaction
+from api.described import describe_failures
 from api.logs import LOG, RequestLog
 from api.state import (
     CHECKPOINT_NAME,
     Service,
+    StrictRequest,
     provide_actor,
     provide_conn,
     provide_service,
@@ -65,7 +70,8 @@ def make_app(service: Service) -> Litestar:
             "actor": Provide(provide_actor, sync_to_thread=False),
             "conn": Provide(provide_conn),
         },
-        middleware=[RequestLog(), metrics.middleware],
+        middleware=[metrics.middleware],
+        request_class=StrictRequest,
         exception_handlers=problems.HANDLERS,
         request_max_body_size=service.settings.body_bytes_max,
         openapi_config=_openapi(),
@@ -74,6 +80,9 @@ def make_app(service: Service) -> Litestar:
         logging_config=None,
     )
     app.state.service = service
+    # Outside the router, so that an unknown path has a request id and a line in the log as well.
+    app.asgi_handler = RequestLog()(app.asgi_handler)
+    describe_failures(app.openapi_schema)
     return app
 
 
@@ -116,6 +125,12 @@ async def _sealing(service: Service) -> AsyncIterator[None]:
         await service.engine.dispose()
 
 
+def _no_such_page(connection: ASGIConnection, handler: BaseRouteHandler) -> None:  # type: ignore[type-arg]
+    """Answer an unknown page as every unknown path; the framework would send HTML."""
+    if connection.scope["path_template"] == "/docs/{path}":
+        raise NotFoundException
+
+
 def _openapi() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="cbi",
@@ -125,6 +140,10 @@ def _openapi() -> OpenAPIConfig:
             " Every failure is an RFC 9457 problem."
         ),
         path="/docs",
+        use_handler_docstrings=True,
+        openapi_router=Router(
+            "/docs", route_handlers=[], guards=[_no_such_page], include_in_schema=False
+        ),
         # Served from this machine: the pages need no other network.
         render_plugins=[
             SwaggerRenderPlugin(
@@ -132,6 +151,7 @@ def _openapi() -> OpenAPIConfig:
                 css_url="/docs/static/swagger-ui.css",
                 standalone_preset_js_url="/docs/static/swagger-ui-standalone-preset.js",
                 path="/",
+                favicon='<link rel="icon" href="data:,">',
             ),
             JsonRenderPlugin(path="/openapi.json", media_type=MediaType.JSON),
         ],

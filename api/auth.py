@@ -20,7 +20,7 @@ from api.db import Actor, transaction
 from cbi import tables
 
 SECRET_BYTES = 32
-SCHEME = "Bearer "
+SCHEME = "bearer"
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,11 +131,11 @@ async def guard(connection: ASGIConnection, handler: BaseRouteHandler) -> None: 
     template = connection.scope["path_template"]
     if access.is_public(template):
         return
-    header = connection.headers.get("Authorization", "")
-    if not header.startswith(SCHEME):
+    scheme, _, presented = connection.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != SCHEME:  # RFC 9110: the case of a scheme doesn't matter
         raise NotAuthorizedException
     async with transaction(connection.app.state.service.engine, None) as conn:
-        actor = await find_actor(conn, header.removeprefix(SCHEME).strip(), at=clock.now())
+        actor = await find_actor(conn, presented.strip(), at=clock.now())
     if actor is None:
         raise NotAuthorizedException
     connection.scope["actor"] = actor  # type: ignore[typeddict-unknown-key]

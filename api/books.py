@@ -5,6 +5,8 @@ from uuid import UUID
 
 import msgspec
 from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -75,9 +77,9 @@ class AccessRow(msgspec.Struct, frozen=True, kw_only=True):
 @once
 async def take_in(
     request: Requested,
-    conn: AsyncConnection,
-    actor: Actor,
-    service: Service,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
     idempotency_key: Key = None,
 ) -> list[Ingested]:
     """Take in a file of the bank as its body: pain.002, camt.053, camt.054 or pacs.004.
@@ -97,7 +99,7 @@ async def take_in(
 
 @get("/v1/statements", tags=["reconciliation"])
 async def list_statements(
-    conn: AsyncConnection, after: UUID | None = None, limit: Limit = 50
+    conn: NamedDependency[AsyncConnection], after: FromQuery[UUID | None] = None, limit: Limit = 50
 ) -> Page[StatementRow]:
     """List the files taken in, by id."""
     rows = await conn.execute(
@@ -106,7 +108,7 @@ async def list_statements(
             " opening_minor, closing_minor, received_at FROM ledger.statement"
             " WHERE statement_id > :after ORDER BY statement_id LIMIT :limit"
         ),
-        {"after": after or UUID(int=0), "limit": limit},
+        {"after": after or UUID(int=0), "limit": limit + 1},
     )
     items = [msgspec.convert(row._mapping, StatementRow) for row in rows]  # noqa: SLF001
     return page(items, limit=limit, cursor="statement_id")
@@ -116,9 +118,9 @@ async def list_statements(
 @once
 async def reconcile(
     request: Requested,
-    conn: AsyncConnection,
-    actor: Actor,
-    as_of: date | None = None,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    as_of: FromQuery[date | None] = None,
     idempotency_key: Key = None,
 ) -> Settled:
     """Match what came in, book what is proved, name every break."""
@@ -132,14 +134,14 @@ async def reconcile(
 
 
 @get("/v1/ledger/trial-balance", tags=["ledger"])
-async def trial_balance(conn: AsyncConnection) -> list[TrialRow]:
+async def trial_balance(conn: NamedDependency[AsyncConnection]) -> list[TrialRow]:
     """Return every account's sums; debits equal credits."""
     return await posting.trial_balance(conn)
 
 
 @get("/v1/ledger/transfers", tags=["ledger"])
 async def list_transfers(
-    conn: AsyncConnection, after: UUID | None = None, limit: Limit = 50
+    conn: NamedDependency[AsyncConnection], after: FromQuery[UUID | None] = None, limit: Limit = 50
 ) -> Page[TransferRow]:
     """List transfers, by id."""
     rows = await conn.execute(
@@ -150,7 +152,7 @@ async def list_transfers(
             " JOIN ledger.account c ON c.account_id = t.credit_account"
             " WHERE t.transfer_id > :after ORDER BY t.transfer_id LIMIT :limit"
         ),
-        {"after": after or UUID(int=0), "limit": limit},
+        {"after": after or UUID(int=0), "limit": limit + 1},
     )
     items = [msgspec.convert(row._mapping, TransferRow) for row in rows]  # noqa: SLF001
     return page(items, limit=limit, cursor="transfer_id")
@@ -158,7 +160,7 @@ async def list_transfers(
 
 @get("/v1/ledger/checkpoints", tags=["ledger"])
 async def list_checkpoints(
-    conn: AsyncConnection, after: AfterNumber = 0, limit: Limit = 50
+    conn: NamedDependency[AsyncConnection], after: AfterNumber = 0, limit: Limit = 50
 ) -> Page[CheckpointRow]:
     """List the signed checkpoints, for partners to keep."""
     rows = await conn.execute(
@@ -166,22 +168,24 @@ async def list_checkpoints(
             "SELECT size, sealed_at, note FROM ledger.checkpoint WHERE size > :after"
             " ORDER BY size LIMIT :limit"
         ),
-        {"after": after, "limit": limit},
+        {"after": after, "limit": limit + 1},
     )
     items = [msgspec.convert(row._mapping, CheckpointRow) for row in rows]  # noqa: SLF001
     return page(items, limit=limit, cursor="size")
 
 
 @get("/v1/ledger/verification", tags=["ledger"])
-async def verification(conn: AsyncConnection, service: Service) -> Verification:
+async def verification(
+    conn: NamedDependency[AsyncConnection], service: NamedDependency[Service]
+) -> Verification:
     """Walk the whole ledger and say whether it is whole."""
     return await verify.verify(conn, public_key=service.signer.public_key(), name=CHECKPOINT_NAME)
 
 
 @get("/v1/access-log", tags=["access"])
 async def access_log(
-    conn: AsyncConnection,
-    household_id: UUID | None = None,
+    conn: NamedDependency[AsyncConnection],
+    household_id: FromQuery[UUID | None] = None,
     after: AfterNumber = 0,
     limit: Limit = 50,
 ) -> Page[AccessRow]:
@@ -190,7 +194,7 @@ async def access_log(
     query = select(tables.access_log).where(entry.access_no > after)
     if household_id is not None:
         query = query.where(entry.household_id == household_id)
-    rows = await conn.execute(query.order_by(entry.access_no).limit(limit))
+    rows = await conn.execute(query.order_by(entry.access_no).limit(limit + 1))
     items = [msgspec.convert(row._mapping, AccessRow) for row in rows]  # noqa: SLF001
     return page(items, limit=limit, cursor="access_no")
 

@@ -42,6 +42,8 @@ def connect(url: str, *, pool_size: int = 10) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=10,
         pool_pre_ping=True,
+        # The text of an error must not quote what was written.
+        hide_parameters=True,
         connect_args={
             "timeout": 10,
             "server_settings": {
@@ -87,7 +89,7 @@ async def migrate(owner_url: str, *, app_password: str = "") -> list[str]:
 
     With `app_password` the service's role gets that password, for a server outside.
     """
-    engine = create_async_engine(owner_url)
+    engine = create_async_engine(owner_url, hide_parameters=True)
     try:
         async with engine.begin() as conn:
             # Two starting services must not migrate at once.

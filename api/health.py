@@ -1,6 +1,7 @@
 """Health for a supervisor: is the process alive, can it serve."""
 
 from litestar import MediaType, get
+from litestar.di import NamedDependency
 from sqlalchemy import text
 
 from api.db import transaction
@@ -14,8 +15,10 @@ async def live() -> dict[str, str]:
 
 
 @get("/health/ready", media_type=MediaType.JSON, tags=["health"])
-async def ready(service: Service) -> dict[str, str]:
-    """Answer 200 when the database does; 503 otherwise."""
+async def ready(service: NamedDependency[Service]) -> dict[str, str]:
+    """Answer 200 when the database does and is migrated; 503 otherwise."""
     async with transaction(service.engine, None) as conn:
-        await conn.execute(text("SELECT 1"))
+        migrated = await conn.scalar(text("SELECT to_regclass('cbi.payment_file') IS NOT NULL"))
+    if not migrated:
+        raise ConnectionError("the database is not migrated")
     return {"status": "ready"}

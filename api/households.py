@@ -6,7 +6,8 @@ from uuid import UUID
 
 import msgspec
 from litestar import get, post
-from litestar.params import Body
+from litestar.di import NamedDependency
+from litestar.params import Body, FromPath, FromQuery, QueryParameter
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,6 +16,7 @@ from api.db import Actor
 from api.once import once
 from api.page import Key, Limit, Page, page
 from api.state import Requested, Service
+from api.text import END
 from cbi import household, register, tables
 from cbi import partners as find_partners
 from cbi.identities import Identity, open_households
@@ -22,6 +24,7 @@ from cbi.partner import Partner
 from cbi.refusal import IdentityErased, NotFound
 from cbi.register import Receipt
 
+CODE = "^[A-Z][A-Z0-9-]{1,19}" + END
 Purpose = Literal["registration", "correction", "adjudication", "complaint", "payment"]
 
 
@@ -45,7 +48,7 @@ class HouseholdRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/v1/me", tags=["access"])
-async def me(actor: Actor) -> Me:
+async def me(actor: NamedDependency[Actor]) -> Me:
     """Say whose key this is."""
     return Me(
         actor_id=actor.actor_id,
@@ -57,10 +60,12 @@ async def me(actor: Actor) -> Me:
 
 @get("/v1/partners", tags=["access"])
 async def partners(
-    conn: AsyncConnection, after: str | None = None, limit: Limit = 50
+    conn: NamedDependency[AsyncConnection],
+    after: Annotated[str | None, QueryParameter(pattern=CODE)] = None,
+    limit: Limit = 50,
 ) -> Page[Partner]:
     """List the organisations and whom to ask there, by code."""
-    items = await find_partners.list_partners(conn, after=after, limit=limit)
+    items = await find_partners.list_partners(conn, after=after, limit=limit + 1)
     return page(items, limit=limit, cursor="code")
 
 
@@ -68,9 +73,9 @@ async def partners(
 @once
 async def register_household(
     request: Requested,
-    conn: AsyncConnection,
-    service: Service,
-    actor: Actor,
+    conn: NamedDependency[AsyncConnection],
+    service: NamedDependency[Service],
+    actor: NamedDependency[Actor],
     data: Annotated[
         dict[str, Any], Body(description="a registration; docs/registration.md has its form")
     ],
@@ -91,7 +96,7 @@ async def register_household(
 
 @get("/v1/households", tags=["registration"])
 async def list_households(
-    conn: AsyncConnection, after: UUID | None = None, limit: Limit = 50
+    conn: NamedDependency[AsyncConnection], after: FromQuery[UUID | None] = None, limit: Limit = 50
 ) -> Page[HouseholdRow]:
     """List one's own households, oldest first."""
     home = tables.household.c
@@ -100,19 +105,20 @@ async def list_households(
     )
     if after is not None:
         query = query.where(home.household_id > after)
-    rows = await conn.execute(query.order_by(home.household_id).limit(limit))
+    rows = await conn.execute(query.order_by(home.household_id).limit(limit + 1))
     items = [msgspec.convert(row._mapping, HouseholdRow) for row in rows]  # noqa: SLF001
     return page(items, limit=limit, cursor="household_id")
 
 
 @get("/v1/households/{household_id:uuid}", tags=["registration"])
 async def read_household(
-    conn: AsyncConnection, service: Service, household_id: UUID, purpose: Purpose
+    conn: NamedDependency[AsyncConnection],
+    service: NamedDependency[Service],
+    household_id: FromPath[UUID],
+    purpose: FromQuery[Purpose],
 ) -> Identity:
     """Open one's own household; the access log keeps who, when and for what purpose."""
-    home = tables.household.c
-    if not await conn.scalar(select(home.size).where(home.household_id == household_id)):
-        raise NotFound(what="household", wanted=household_id)
+    await _must_see(conn, household_id)
     opened = await open_households(conn, [household_id], vault=service.vault, purpose=purpose)
     if household_id not in opened:
         raise IdentityErased(household_id=household_id)
@@ -120,9 +126,21 @@ async def read_household(
 
 
 @get("/v1/households/{household_id:uuid}/receipt", tags=["registration"])
-async def read_receipt(conn: AsyncConnection, service: Service, household_id: UUID) -> Receipt:
+async def read_receipt(
+    conn: NamedDependency[AsyncConnection],
+    service: NamedDependency[Service],
+    household_id: FromPath[UUID],
+) -> Receipt:
     """Return the receipt as it stands now."""
+    # Persons carry no area of their own; a key of another area sees no household.
+    await _must_see(conn, household_id)
     return await register.receipt(conn, household_id, model=service.desk.model)
+
+
+async def _must_see(conn: AsyncConnection, household_id: UUID) -> None:
+    home = tables.household.c
+    if not await conn.scalar(select(home.size).where(home.household_id == household_id)):
+        raise NotFound(what="household", wanted=household_id)
 
 
 HANDLERS = (

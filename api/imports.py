@@ -10,7 +10,10 @@ from uuid import UUID
 
 import msgspec
 from litestar import post
-from litestar.params import QueryParameter
+from litestar.di import NamedDependency
+from litestar.exceptions import TooManyRequestsException
+from litestar.params import FromQuery, QueryParameter
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
@@ -65,23 +68,27 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
 @once
 async def import_file(
     request: Requested,
-    conn: AsyncConnection,
-    actor: Actor,
-    service: Service,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
     format: Annotated[Format, QueryParameter(description="json, csv or kobo")],  # noqa: A002
-    ubigeo_system: str,
+    ubigeo_system: FromQuery[str],
     idempotency_key: Key = None,
 ) -> Imported:
     """Import a file as the request's body: JSON, CSV, or a KoboToolbox export."""
     rows = list(intake.rows(await request.body(), format=format, ubigeo_system=ubigeo_system))
     if len(rows) > ROWS_PER_REQUEST_MAX:
         raise FileUnreadable(line=rows[ROWS_PER_REQUEST_MAX].number, reason="too_many_rows")
+    # Who waited here would hold a connection that the import at work may need.
+    if IMPORTS_AT_ONCE.locked():
+        raise TooManyRequestsException
     async with IMPORTS_AT_ONCE:
         request_id = str(request.scope["request_id"])  # type: ignore[typeddict-item]
-        results = [
-            result
-            async for result in import_rows(service, rows, actor=actor, request_id=request_id)
-        ]
+        results = []
+        async for result in import_rows(service, rows, actor=actor, request_id=request_id):
+            results.append(result)
+            # A transaction that idles for two minutes is ended, and this one waits for the rows.
+            await conn.execute(text("SELECT 1"))
     return summary(results)
 
 

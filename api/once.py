@@ -81,7 +81,8 @@ def once(handler: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
 async def _digest(request: Request[Any, Any, Any], route: str) -> bytes:
     """Digest the decoded body, so that spaces and the order of keys make no difference."""
     body = await request.body()
-    with contextlib.suppress(msgspec.DecodeError):  # a file: its bytes are its content
+    # A file that is no JSON: its bytes are its content.
+    with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeError):
         body = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
     query = request.url.query
     return sha256(f"{route}?{query}\n".encode() + body).digest()

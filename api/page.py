@@ -30,6 +30,10 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
 
 def page(items: list[T], *, limit: int, cursor: str) -> Page[T]:
-    """Make a page of up to `limit` items; `cursor` is the attribute that orders them."""
-    following = str(getattr(items[-1], cursor)) if len(items) == limit else None
-    return Page(items=items, next=following)
+    """Make a page of `items`, of which one more than `limit` were asked for.
+
+    The one more says whether another page follows. `cursor` is the attribute that orders them.
+    """
+    shown = items[:limit]
+    following = str(getattr(shown[-1], cursor)) if len(items) > limit else None
+    return Page(items=shown, next=following)

@@ -5,7 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from asyncpg.exceptions import PostgresConnectionError, QueryCanceledError, TooManyConnectionsError
+from asyncpg.exceptions import (
+    InsufficientResourcesError,
+    OperatorInterventionError,
+    PostgresConnectionError,
+)
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -14,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from api import once
 from api.logs import LOG
 from cbi import refusal as cbi
+from cbi.intake.source import REASONS
 from cbi.refusal import CbiRefusal
 from dedup import refusal as dedup
 from dedup.refusal import DedupRefusal
@@ -21,6 +26,7 @@ from ledger import refusal as ledger
 from ledger.refusal import LedgerRefusal
 
 TYPE_PREFIX = "urn:cbi:problem:"
+MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
 
 
@@ -256,7 +262,10 @@ def on_refusal(request: Requested, refused: Exception) -> Reply:
     """Answer a refusal with its facts."""
     wording = REFUSALS[type(refused)]
     headers = {"Retry-After": str(RETRY_SECONDS)} if isinstance(refused, once.KeyRunning) else {}
-    return _reply(request, wording, facts=facts_of(refused), headers=headers)
+    facts = facts_of(refused)
+    if isinstance(refused, cbi.FileUnreadable):
+        facts["es"], facts["en"] = REASONS[refused.reason]
+    return _reply(request, wording, facts=facts, headers=headers)
 
 
 def on_http(request: Requested, error: HTTPException) -> Reply:
@@ -268,13 +277,19 @@ def on_http(request: Requested, error: HTTPException) -> Reply:
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
         # Only where: the framework's message may quote what was sent.
         facts["faults"] = [
-            {"path": fault.get("key", ""), "source": str(fault.get("source", ""))}
+            {
+                "path": fault.get("key", ""),
+                "source": getattr(fault.get("source"), "value", fault.get("source", "")),
+            }
             for fault in error.extra
             if isinstance(fault, dict)
         ]
     headers = {"WWW-Authenticate": "Bearer"} if error.status_code == 401 else {}
-    allowed = {name: value for name, value in (error.headers or {}).items() if name == "Allow"}
-    return _reply(request, wording, facts=facts, headers=headers | allowed)
+    if error.status_code == 429:
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    if allowed := (error.headers or {}).get("allow"):
+        headers["Allow"] = allowed
+    return _reply(request, wording, facts=facts, headers=headers)
 
 
 def on_integrity(request: Requested, error: IntegrityError) -> Reply:
@@ -288,7 +303,9 @@ def on_database(request: Requested, error: DBAPIError) -> Reply:
     """Answer 503 when the database is gone or overloaded, and 500 for anything else."""
     cause = getattr(error.orig, "__cause__", None)
     gone = error.connection_invalidated or isinstance(
-        cause, PostgresConnectionError | TooManyConnectionsError | QueryCanceledError | OSError
+        cause,
+        # Gone; full; shutting down, recovering, or a statement that took too long.
+        PostgresConnectionError | InsufficientResourcesError | OperatorInterventionError | OSError,
     )
     return on_unavailable(request, error) if gone else on_fault(request, error)
 
@@ -337,7 +354,7 @@ def _reply(
     return Response(
         {**(facts or {}), **body},
         status_code=wording.status,
-        media_type="application/problem+json",
+        media_type=MEDIA_TYPE,
         headers=dict(headers or {}),
     )
 

@@ -6,6 +6,8 @@ from uuid import UUID
 
 import msgspec
 from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,6 +16,7 @@ from api.db import Actor
 from api.once import once
 from api.page import Key, Limit, Page, page
 from api.state import Requested, Service
+from api.text import END, LINE
 from cbi import enrol, tables
 from cbi.enrol import Enrolment, Programme
 from cbi.entitlement import ValueTable
@@ -21,23 +24,23 @@ from cbi.refusal import BadValue
 from ledger import money
 from ledger.money import Money
 
-Code = Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9-]{1,19}$")]
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=70)]
+Line = Annotated[str, msgspec.Meta(min_length=1, max_length=70, pattern=LINE)]
+Code = Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9-]{1,19}" + END)]
 # A decimal as text: a JSON number would go through a float.
-Decimal = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,4})?$")]
-Group = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z_]{1,29}$")]
+Decimal = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,4})?" + END)]
+Group = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z_]{1,29}" + END)]
 
 
 class NewProgramme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`payer_*` is the organisation's own account at the paying bank."""
 
     code: Code
-    name: Text
+    name: Line
     assistance_group: Group = "mpca"
-    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
-    payer_name: Text
-    payer_account: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9-]{5,34}$")]
-    payer_agent: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9 ]{3,35}$")]
+    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}" + END)]
+    payer_name: Line
+    payer_account: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9-]{5,34}" + END)]
+    payer_agent: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9 ]{3,35}" + END)]
 
 
 class NewValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,26 +73,26 @@ class NewEnrolment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 @once
 async def open_programme(
     request: Requested,
-    conn: AsyncConnection,
-    actor: Actor,
-    data: NewProgramme,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    data: JSONBody[NewProgramme],
     idempotency_key: Key = None,
 ) -> Programme:
     """Open a programme and its accounts."""
-    amount_of("0", data.currency, field="currency")
+    amount_of("1", data.currency, field="currency")
     programme = Programme(programme_id=clock.new_id(), **msgspec.structs.asdict(data))
     return await enrol.open_programme(conn, programme, partner_id=actor.partner_id, at=clock.now())
 
 
 @get("/v1/programmes", tags=["programmes"])
 async def list_programmes(
-    conn: AsyncConnection, after: UUID | None = None, limit: Limit = 50
+    conn: NamedDependency[AsyncConnection], after: FromQuery[UUID | None] = None, limit: Limit = 50
 ) -> Page[Programme]:
     """List one's own programmes."""
     query = select(tables.programme)
     if after is not None:
         query = query.where(tables.programme.c.programme_id > after)
-    rows = await conn.execute(query.order_by(tables.programme.c.programme_id).limit(limit))
+    rows = await conn.execute(query.order_by(tables.programme.c.programme_id).limit(limit + 1))
     items = [msgspec.convert(row._mapping, Programme) for row in rows]  # noqa: SLF001
     return page(items, limit=limit, cursor="programme_id")
 
@@ -98,10 +101,10 @@ async def list_programmes(
 @once
 async def set_values(
     request: Requested,
-    conn: AsyncConnection,
-    actor: Actor,
-    programme_id: UUID,
-    data: NewValues,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    programme_id: FromPath[UUID],
+    data: JSONBody[NewValues],
     idempotency_key: Key = None,
 ) -> ValueTable:
     """Add the next version of the value table."""
@@ -125,10 +128,10 @@ async def set_values(
 @once
 async def fund(
     request: Requested,
-    conn: AsyncConnection,
-    actor: Actor,
-    programme_id: UUID,
-    data: NewFunds,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    programme_id: FromPath[UUID],
+    data: JSONBody[NewFunds],
     idempotency_key: Key = None,
 ) -> Funded:
     """Book a donor's deposit."""
@@ -151,11 +154,11 @@ async def fund(
 @once
 async def enrol_household(
     request: Requested,
-    conn: AsyncConnection,
-    actor: Actor,
-    service: Service,
-    programme_id: UUID,
-    data: NewEnrolment,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
+    programme_id: FromPath[UUID],
+    data: JSONBody[NewEnrolment],
     idempotency_key: Key = None,
 ) -> Enrolment:
     """Enrol a household; refused while a case is open or a consent is missing."""
@@ -173,27 +176,37 @@ async def enrol_household(
 
 @get("/v1/programmes/{programme_id:uuid}/enrolments", tags=["programmes"])
 async def list_enrolments(
-    conn: AsyncConnection, programme_id: UUID, after: UUID | None = None, limit: Limit = 50
+    conn: NamedDependency[AsyncConnection],
+    programme_id: FromPath[UUID],
+    after: FromQuery[UUID | None] = None,
+    limit: Limit = 50,
 ) -> Page[Enrolment]:
     """List the enrolments of a programme, oldest first."""
     await enrol.load_programme(conn, programme_id)
     row = tables.enrolment.c
     query = select(
         row.enrolment_id, row.programme_id, row.household_id, row.beneficiary_id, row.enrolled_at
-    ).where(row.programme_id == programme_id)
+    ).where(
+        row.programme_id == programme_id,
+        # Enrolments carry no area of their own; a key of an area sees no other household.
+        row.household_id.in_(select(tables.household.c.household_id)),
+    )
     if after is not None:
         query = query.where(row.enrolment_id > after)
-    rows = await conn.execute(query.order_by(row.enrolment_id).limit(limit))
+    rows = await conn.execute(query.order_by(row.enrolment_id).limit(limit + 1))
     items = [msgspec.convert(found._mapping, Enrolment) for found in rows]  # noqa: SLF001
     return page(items, limit=limit, cursor="enrolment_id")
 
 
 def amount_of(text: str, currency: str, *, field: str) -> Money:
-    """Read an amount of a request; raises BadValue."""
+    """Read a positive amount of a request; raises BadValue."""
     try:
-        return money.parse(text, currency)
+        amount = money.parse(text, currency)
     except ValueError as error:
         raise BadValue(field=field, reason=str(error)) from error
+    if amount.amount_minor <= 0:
+        raise BadValue(field=field, reason="an amount is more than nothing")
+    return amount
 
 
 HANDLERS = (

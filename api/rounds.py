@@ -6,6 +6,8 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,6 +16,7 @@ from api.db import Actor
 from api.once import once
 from api.page import Key, Limit, Page, page
 from api.state import Requested, Service
+from api.text import LINE, NOT_NUL
 from cbi import disburse, payout, reconciliation, report, tables
 from cbi.disburse import Calculated, Signed, as_round
 from cbi.disbursement import Round, Step
@@ -27,7 +30,7 @@ class NewRound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The months paid, from the first of one until before the first of another."""
 
     programme_id: UUID
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=LINE)]
     first_month: date
     end_month: date
     pays_on: date
@@ -37,7 +40,7 @@ class Cancellation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Takes one family off the round; the reason must not name anybody."""
 
     entitlement_id: UUID
-    because: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+    because: Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=NOT_NUL)]
 
 
 class RoundView(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,9 +54,9 @@ class RoundView(msgspec.Struct, frozen=True, kw_only=True):
 @once
 async def open_round(
     request: Requested,
-    conn: AsyncConnection,
-    actor: Actor,
-    data: NewRound,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    data: JSONBody[NewRound],
     idempotency_key: Key = None,
 ) -> Round:
     """Open a round."""
@@ -74,18 +77,18 @@ async def open_round(
 
 @get("/v1/rounds", tags=["rounds"])
 async def list_rounds(
-    conn: AsyncConnection, after: UUID | None = None, limit: Limit = 50
+    conn: NamedDependency[AsyncConnection], after: FromQuery[UUID | None] = None, limit: Limit = 50
 ) -> Page[Round]:
     """List one's own rounds, oldest first."""
     query = select(tables.round_)
     if after is not None:
         query = query.where(tables.round_.c.round_id > after)
-    rows = await conn.execute(query.order_by(tables.round_.c.round_id).limit(limit))
+    rows = await conn.execute(query.order_by(tables.round_.c.round_id).limit(limit + 1))
     return page([as_round(row) for row in rows], limit=limit, cursor="round_id")
 
 
 @get("/v1/rounds/{round_id:uuid}", tags=["rounds"])
-async def read_round(conn: AsyncConnection, round_id: UUID) -> RoundView:
+async def read_round(conn: NamedDependency[AsyncConnection], round_id: FromPath[UUID]) -> RoundView:
     """Return a round and its control report."""
     opened = await disburse.load_round(conn, round_id)
     programme = await load_programme(conn, opened.programme_id)
@@ -98,9 +101,9 @@ async def read_round(conn: AsyncConnection, round_id: UUID) -> RoundView:
 @once
 async def calculate(
     request: Requested,
-    conn: AsyncConnection,
-    actor: Actor,
-    round_id: UUID,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    round_id: FromPath[UUID],
     idempotency_key: Key = None,
 ) -> Calculated:
     """Compute who gets what; says who was left out, and why."""
@@ -117,9 +120,9 @@ async def calculate(
 @once
 async def prepare(
     request: Requested,
-    conn: AsyncConnection,
-    actor: Actor,
-    round_id: UUID,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    round_id: FromPath[UUID],
     idempotency_key: Key = None,
 ) -> Signed:
     """Sign the list as its preparer."""
@@ -130,9 +133,9 @@ async def prepare(
 @once
 async def review(
     request: Requested,
-    conn: AsyncConnection,
-    actor: Actor,
-    round_id: UUID,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    round_id: FromPath[UUID],
     idempotency_key: Key = None,
 ) -> Signed:
     """Sign the list as its reviewer, who is not the preparer."""
@@ -143,9 +146,9 @@ async def review(
 @once
 async def approve(
     request: Requested,
-    conn: AsyncConnection,
-    actor: Actor,
-    round_id: UUID,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    round_id: FromPath[UUID],
     idempotency_key: Key = None,
 ) -> Signed:
     """Approve as a third person; every payee and the funds are checked as of now."""
@@ -156,10 +159,10 @@ async def approve(
 @once
 async def release(
     request: Requested,
-    conn: AsyncConnection,
-    actor: Actor,
-    service: Service,
-    round_id: UUID,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
+    round_id: FromPath[UUID],
     idempotency_key: Key = None,
 ) -> Signed:
     """Release as a fourth person: funds are committed and the payment file is written."""
@@ -177,10 +180,10 @@ async def release(
 @once
 async def cancel(
     request: Requested,
-    conn: AsyncConnection,
-    actor: Actor,
-    round_id: UUID,
-    data: Cancellation,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    round_id: FromPath[UUID],
+    data: JSONBody[Cancellation],
     idempotency_key: Key = None,
 ) -> Cancellation:
     """Take one family off a round that is not released."""
@@ -197,22 +200,25 @@ async def cancel(
 
 @get("/v1/rounds/{round_id:uuid}/payments", tags=["rounds"])
 async def list_payments(
-    conn: AsyncConnection,
-    actor: Actor,
-    round_id: UUID,
-    after: UUID | None = None,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    round_id: FromPath[UUID],
+    after: FromQuery[UUID | None] = None,
     limit: Limit = 50,
 ) -> Page[PaymentRow]:
     """List the payments of a round as they stand, by id."""
-    rows = await report.payment_rows(conn, round_id=round_id, after=after, limit=limit)
+    rows = await report.payment_rows(conn, round_id=round_id, after=after, limit=limit + 1)
     return page(rows, limit=limit, cursor="payment_id")
 
 
 @get("/v1/rounds/{round_id:uuid}/payment-file", tags=["rounds"], media_type="application/xml")
 async def read_payment_file(
-    conn: AsyncConnection, service: Service, round_id: UUID
+    conn: NamedDependency[AsyncConnection],
+    service: NamedDependency[Service],
+    round_id: FromPath[UUID],
 ) -> Response[bytes]:
     """Hand out the exact bytes that were released (pain.001.001.09)."""
+    await disburse.load_round(conn, round_id)
     file = await payout.read_file(conn, round_id, vault=service.vault)
     return Response(
         file.content,
@@ -226,16 +232,14 @@ async def read_payment_file(
 
 @get("/v1/rounds/{round_id:uuid}/report", tags=["rounds"])
 async def read_report(
-    conn: AsyncConnection,
-    actor: Actor,
-    round_id: UUID,
-    format: Literal["json", "csv"] = "json",  # noqa: A002 -- the caller's word
-    as_of: date | None = None,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    round_id: FromPath[UUID],
+    format: FromQuery[Literal["json", "csv"]] = "json",  # noqa: A002 -- the caller's word
+    as_of: FromQuery[date | None] = None,
 ) -> Response[bytes]:
     """Reconcile the round: sums that must tie, and every break by name."""
-    found: Report = await report.round_report(
-        conn, round_id=round_id, partner_id=actor.partner_id, as_of=as_of or clock.today()
-    )
+    found: Report = await report.round_report(conn, round_id=round_id, as_of=as_of or clock.today())
     if format == "csv":
         return Response(
             reconciliation.to_csv(found).encode(),

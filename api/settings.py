@@ -1,7 +1,9 @@
 """Settings: environment variables only, read once, printed with their secrets masked."""
 
 import base64
+import contextlib
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +13,8 @@ from sqlalchemy import make_url
 
 SECRETS = ("sealing_key", "matching_key", "signing_key")
 KEY_BYTES = 32
+# Two imports at once hold two connections each.
+POOL_SIZE_MIN = 5
 
 
 class SettingsFault(Exception):
@@ -51,7 +55,7 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("CBI_PORT", "8000", "port to listen on"),
     ("CBI_DATABASE_URL", "", "PostgreSQL 18 as the role cbi_app; empty: the embedded one"),
     ("CBI_OWNER_DATABASE_URL", "", "the same database as its owner, for `cbi migrate` only"),
-    ("CBI_POOL_SIZE", "10", "database connections of one process, 1 to 100"),
+    ("CBI_POOL_SIZE", "10", "database connections of one process, 5 to 100"),
     ("CBI_BODY_BYTES_MAX", "10485760", "largest request body in bytes"),
     ("CBI_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR"),
     ("CBI_SEALING_KEY", "", "32 bytes in base64: wraps the data keys of households"),
@@ -61,13 +65,13 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings; each key may also come from a file named by `CBI_…_KEY_FILE`.
+    """Read the settings; each may also come from a file that `CBI_…_FILE` names.
 
     In development, keys that are not given are made in the data folder, with mode 0600.
     Raises SettingsFault, naming the variable.
     """
     env = dict(os.environ if environ is None else environ)
-    values = {name: env.get(name, "") or default for name, default, _ in VARIABLES}
+    values = {name: _value(name, env) or default for name, default, _ in VARIABLES}
     mode = values["CBI_ENV"]
     if mode not in ("development", "production"):
         raise SettingsFault("CBI_ENV must be development or production")
@@ -78,9 +82,9 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         data_dir=data_dir,
         host=values["CBI_HOST"],
         port=_number(values, "CBI_PORT", 0, 65535),
-        database_url=_driver(values["CBI_DATABASE_URL"]),
-        owner_database_url=_driver(values["CBI_OWNER_DATABASE_URL"]),
-        pool_size=_number(values, "CBI_POOL_SIZE", 1, 100),
+        database_url=_address(values, "CBI_DATABASE_URL"),
+        owner_database_url=_address(values, "CBI_OWNER_DATABASE_URL"),
+        pool_size=_number(values, "CBI_POOL_SIZE", POOL_SIZE_MIN, 100),
         body_bytes_max=_number(values, "CBI_BODY_BYTES_MAX", 1024, 1024**3),
         log_level=_level(values["CBI_LOG_LEVEL"]),
         **keys,
@@ -95,7 +99,9 @@ def masked(settings: Settings) -> dict[str, str]:
         if isinstance(value, bytes):
             shown[name] = "(set)"
         elif name.endswith("DATABASE_URL"):
-            shown[name] = _without_password(str(value)) or "(embedded)"
+            shown[name] = _without_password(str(value)) or (
+                "(embedded)" if settings.embedded else "(not set)"
+            )
         else:
             shown[name] = str(value)
     return shown
@@ -107,14 +113,20 @@ def _default_data_dir() -> str:
     return "/var/lib/cbi" if os.geteuid() == 0 else "~/.local/share/cbi"
 
 
+def _value(variable: str, env: Mapping[str, str]) -> str:
+    """Return a variable's value, or the content of the file that its `_FILE` names."""
+    text, file = env.get(variable, ""), env.get(f"{variable}_FILE", "")
+    if text or not file:
+        return text
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise SettingsFault(f"{variable}_FILE can't be read") from None
+
+
 def _key(name: str, env: Mapping[str, str], data_dir: Path, mode: str) -> bytes:
     variable = f"CBI_{name.upper()}"
-    text, file = env.get(variable, ""), env.get(f"{variable}_FILE", "")
-    if not text and file:
-        try:
-            text = Path(file).read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            raise SettingsFault(f"{variable}_FILE can't be read") from None
+    text = _value(variable, env)
     if not text and mode == "production":
         raise SettingsFault(f"{variable} or {variable}_FILE must be set in production")
     return _decode(text, variable) if text else _development_key(data_dir / "keys", name)
@@ -130,12 +142,9 @@ def _development_key(folder: Path, name: str) -> bytes:
             file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)))
             file.flush()
             os.fsync(file.fileno())
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(fresh, path)
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
+        fresh.unlink()
     return _decode(path.read_text(encoding="ascii").strip(), str(path))
 
 
@@ -162,9 +171,14 @@ def _level(text: str) -> str:
     return text.upper()
 
 
-def _driver(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    return f"postgresql+asyncpg://{rest}" if separator and scheme.startswith("postgres") else url
+def _address(values: Mapping[str, str], name: str) -> str:
+    """Return PostgreSQL's address with the driver that is used here, or ""."""
+    if not values[name]:
+        return ""
+    scheme, separator, rest = values[name].partition("://")
+    if not separator or scheme.partition("+")[0] not in ("postgres", "postgresql"):
+        raise SettingsFault(f"{name} must begin with postgresql://")
+    return f"postgresql+asyncpg://{rest}"
 
 
 def _without_password(url: str) -> str:
@@ -172,4 +186,4 @@ def _without_password(url: str) -> str:
     user, at, host = rest.rpartition("@")
     if at and ":" in user:
         user = user.partition(":")[0] + ":…"
-    return f"{scheme}{separator}{user}{at}{host}"
+    return re.sub(r"(password=)[^&]*", r"\1…", f"{scheme}{separator}{user}{at}{host}")

@@ -7,6 +7,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from litestar import Request
 from litestar.datastructures import State
+from litestar.exceptions import SerializationException
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from api import clock
@@ -17,6 +18,19 @@ from cbi.vault import Vault
 from dedup import model
 
 Requested = Request[Any, Any, State]
+
+
+class StrictRequest(Request[Any, Any, State]):
+    """A request whose body, when it is no JSON at all, is the caller's fault in every case."""
+
+    async def json(self) -> Any:  # noqa: ANN401 (JSON)
+        try:
+            return await super().json()
+        except (RecursionError, UnicodeDecodeError) as error:
+            # msgspec's own error for both is none that the framework knows.
+            raise SerializationException("no JSON") from error
+
+
 CHECKPOINT_NAME = "cbi.ledger/log"
 
 

@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 done, and the answer is no (faulty rows, a ledger that is 
 """
 
 import asyncio
+import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -15,8 +16,9 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 import rich_click as click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
 from api import logs, settings
 from api.host import Host, host, migrate_own
@@ -25,6 +27,7 @@ from api.state import Service, open_service
 from cbi.refusal import CbiRefusal
 from dedup.refusal import DedupRefusal
 from ledger.refusal import LedgerRefusal
+from ledger.violation import constraint_of
 
 T = TypeVar("T")
 NO, WRONG_USE, REFUSED, UNREACHABLE = 1, 2, 3, 4
@@ -83,13 +86,21 @@ def told() -> Iterator[None]:
         wording = REFUSALS[type(error)]
         facts = msgspec.json.encode(facts_of(error)).decode()
         leave(f"{wording.en} / {wording.es} [{wording.slug}] {facts}", REFUSED)
-    except (OperationalError, InterfaceError, ConnectionError):
-        leave("the database can't be reached; is CBI_DATABASE_URL right?", UNREACHABLE)
+    except IntegrityError as error:
+        leave(f"the database's rule {constraint_of(error)} refuses this", REFUSED)
+    except (DBAPIError, ArgumentError, ConnectionError, socket.gaierror) as error:
+        # Only the kind of fault: the text of a database's error may quote an address or data.
+        kind = type(getattr(error, "orig", None) or error).__name__
+        leave(
+            f"the database can't be used ({kind}); are CBI_DATABASE_URL and its password right,"
+            " and was `cbi migrate` run?",
+            UNREACHABLE,
+        )
 
 
 def leave(message: str, code: int) -> NoReturn:
     """Write a message to the error stream and exit."""
-    STDERR.print(f"[red]error[/red] {message}", markup=True)
+    STDERR.print(f"[red]error[/red] {escape(message)}", soft_wrap=True)
     sys.exit(code)
 
 

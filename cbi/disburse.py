@@ -336,7 +336,7 @@ async def _store(
             await conn.execute(insert(tables.entitlement), rows)
     except IntegrityError as error:
         match constraint_of(error):
-            case "entitlement_pkey" | "entitlement_once":
+            case "entitlement_pkey" | "entitlement_once" | "entitlement_before_signatures":
                 raise StepDone(round_id=opened.round_id, step="calculated") from error
             case "entitlement_no_overlap":
                 raise MonthsOverlap(round_id=opened.round_id) from error
@@ -352,7 +352,11 @@ async def _sign(
     actor_id: UUID,
     at: datetime,
 ) -> Signed:
+    # From here to the commit nobody else signs this round or takes a family off its list.
+    await conn.execute(text("SELECT cbi.lock_round(:round_id)"), {"round_id": round_id})
     entitlements = await load_entitlements(conn, round_id)
+    if not entitlements:
+        raise NothingToPay(round_id=round_id)
     total_minor = sum(entitlement.money.amount_minor for entitlement in entitlements)
     digest = list_digest([(each.entitlement_id, each.money.amount_minor) for each in entitlements])
     try:
@@ -380,7 +384,7 @@ async def _sign(
             case "round_step_four_people":
                 raise SamePerson(round_id=round_id, step=step.word) from error
         raise
-    currency = entitlements[0].money.currency if entitlements else "PEN"
+    currency = entitlements[0].money.currency
     return Signed(
         step=step.word,
         actor_id=actor_id,

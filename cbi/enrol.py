@@ -188,6 +188,8 @@ async def enrol(
         raise IdentityErased(household_id=household_id)
     if not can_be_paid(opened[household_id]):
         raise NoInstrument(household_id=household_id)
+    if await _family_enrolled(conn, household_id, programme.assistance_group):
+        raise FamilyAssisted(household_id=household_id, assistance_group=programme.assistance_group)
     beneficiary_id = (await families(conn, [household_id]))[household_id]
     enrolment = Enrolment(
         enrolment_id=enrolment_id,
@@ -245,6 +247,16 @@ async def consents_missing(
         for household_id, kinds in given.items()
         if (missing := [kind for kind in CONSENTS_NEEDED if kind not in kinds])
     }
+
+
+async def _family_enrolled(conn: AsyncConnection, household_id: UUID, group: str) -> bool:
+    """Say whether another household of the family is enrolled, under whatever family id."""
+    return bool(
+        await conn.scalar(
+            text("SELECT cbi.family_enrolled(:household_id ::uuid, :group)"),
+            {"household_id": household_id, "group": group},
+        )
+    )
 
 
 async def _must_exist(conn: AsyncConnection, household_id: UUID) -> None:

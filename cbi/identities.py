@@ -5,10 +5,11 @@ This is the only way from the database to a name.
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select, text
+from sqlalchemy import Row, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import household, tables
@@ -16,6 +17,9 @@ from cbi.account import Instrument
 from cbi.household import Assistance, Intention, Person
 from cbi.vault import Vault, WrappedKey, open_as
 from dedup.record import Record
+
+# As many records as cbi.sealed_persons hands out at once.
+DOOR_MAX = 5_000
 
 
 class SealedHousehold(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,12 +106,12 @@ async def open_candidates(
 
     They come through the door for sealed records, and stay in this process.
     """
-    rows = (
-        await conn.execute(
-            text("SELECT * FROM cbi.sealed_persons(:wanted ::uuid[])"),
-            {"wanted": list(person_ids)},
+    rows: list[Row[Any]] = []
+    for start in range(0, len(person_ids), DOOR_MAX):
+        wanted = list(person_ids[start : start + DOOR_MAX])
+        rows += await conn.execute(
+            text("SELECT * FROM cbi.sealed_persons(:wanted ::uuid[])"), {"wanted": wanted}
         )
-    ).all()
     if not rows:
         return {}
     await note_access(conn, [row.household_id for row in rows], purpose="duplicate check")

@@ -52,12 +52,16 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One equation of the round in minor units; it holds when the difference is zero."""
+    """One equation of the round in minor units; it holds when the difference is zero.
+
+    One that need not hold shows a provider's notices that are late or that it never sends.
+    """
 
     name: str
     left_minor: int
     right_minor: int
     difference_minor: int
+    must_hold: bool
 
 
 class Sums(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +72,10 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """A round's reconciliation. `ties` says that every check holds; breaks may be open still."""
+    """A round's reconciliation. `ties` says that what must hold holds; breaks may be open still.
+
+    `unassigned` are breaks of the organisation that belong to no payment of any round.
+    """
 
     round_id: UUID
     currency: str
@@ -79,6 +86,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...]
     ties: bool
     breaks: tuple[Break, ...]
+    unassigned: tuple[Break, ...]
     payments: tuple[PaymentRow, ...]
 
 
@@ -118,6 +126,7 @@ def reconcile_round(
         )
         for reason in reasons
     }
+    of_round = {row.payment_id for row in rows}
     instructed = _total(row for row in rows if row.state != "not_instructed")
     checks = _checks(rows, instructed, by_reason, proofs, ledger)
     return Report(
@@ -128,8 +137,9 @@ def reconcile_round(
         by_state=by_state,
         undelivered_by_reason=by_reason,
         checks=checks,
-        ties=all(check.difference_minor == 0 for check in checks),
-        breaks=tuple(breaks),
+        ties=all(check.difference_minor == 0 for check in checks if check.must_hold),
+        breaks=tuple(found for found in breaks if found.payment_id in of_round),
+        unassigned=tuple(found for found in breaks if found.payment_id is None),
         payments=rows,
     )
 
@@ -144,7 +154,9 @@ def to_csv(report: Report) -> str:
     writer.writeheader()
     writer.writerows(_cells_of_payment(row) for row in report.payments)
     writer.writerows(_cells_of_check(check, report.currency) for check in report.checks)
-    writer.writerows(_cells_of_break(found, report.currency) for found in report.breaks)
+    writer.writerows(
+        _cells_of_break(found, report.currency) for found in (*report.breaks, *report.unassigned)
+    )
     return out.getvalue()
 
 
@@ -252,16 +264,17 @@ def _checks(
         _check("ledger delivered = delivered", ledger.delivered_minor, delivered),
         _check("ledger committed = pending", ledger.committed_minor, pending),
         _check("bank debits less returns = delivered", bank, delivered),
-        _check("provider's notices = bank statement", provider, bank),
+        _check("provider's notices = bank statement", provider, bank, must_hold=False),
     )
 
 
-def _check(name: str, left_minor: int, right_minor: int) -> Check:
+def _check(name: str, left_minor: int, right_minor: int, *, must_hold: bool = True) -> Check:
     return Check(
         name=name,
         left_minor=left_minor,
         right_minor=right_minor,
         difference_minor=left_minor - right_minor,
+        must_hold=must_hold,
     )
 
 

@@ -10,7 +10,8 @@ from typing import Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import consent, household, tables
@@ -92,12 +93,10 @@ async def register(
     )
     known = await _known(conn, partner_id, reference_key)
     if known is not None:
-        if known.content_key != content_key:
-            raise ReferenceTaken(household_id=known.household_id)
-        return await receipt(conn, known.household_id, model=desk.model)
+        return await _again(conn, known, content_key, read, desk)
     household_id = desk.new_id()
     person_ids = tuple(desk.new_id() for _ in registration.persons)
-    await _store(
+    is_new = await _store(
         conn,
         registration,
         desk=desk,
@@ -108,18 +107,19 @@ async def register(
         actor_id=actor_id,
         at=at,
     )
-    records = household.to_records(registration, household_id, person_ids)
+    if not is_new:
+        # Somebody registered this reference since we looked.
+        known = await _known(conn, partner_id, reference_key)
+        if known is None:  # and it is outside our area
+            raise OutsideArea(area=area)
+        return await _again(conn, known, content_key, read, desk)
     if consent.stands(registration.consents, "duplicate_check", today):
+        records = household.to_records(registration, household_id, person_ids)
         await _check(conn, records, desk=desk, partner_id=partner_id, actor_id=actor_id, at=at)
     else:
         # Saying no to the check must not mean no aid: the case goes to a person.
         await judge.open_unchecked(
-            conn,
-            household_id,
-            why="declined",
-            partner_id=partner_id,
-            at=at,
-            actor_id=actor_id,
+            conn, household_id, why="declined", partner_id=partner_id, at=at, actor_id=actor_id
         )
     stored = await receipt(conn, household_id, model=desk.model)
     return msgspec.structs.replace(stored, warnings=read.faults)
@@ -127,10 +127,12 @@ async def register(
 
 async def receipt(conn: AsyncConnection, household_id: UUID, *, model: Model) -> Receipt:
     """Return the receipt of a household as it stands now; raises NotFound."""
-    person = tables.person.c
+    person, home = tables.person.c, tables.household.c
+    # Through the household, whose rule also knows the area of a key.
     person_ids = (
         await conn.scalars(
             select(person.person_id)
+            .join_from(tables.household, tables.person, home.household_id == person.household_id)
             .where(person.household_id == household_id)
             .order_by(person.ordinal)
         )
@@ -223,6 +225,15 @@ class _Known(msgspec.Struct, frozen=True, kw_only=True):
     content_key: bytes
 
 
+async def _again(
+    conn: AsyncConnection, known: _Known, content_key: bytes, read: Read, desk: Desk
+) -> Receipt:
+    if known.content_key != content_key:
+        raise ReferenceTaken(household_id=known.household_id)
+    stored = await receipt(conn, known.household_id, model=desk.model)
+    return msgspec.structs.replace(stored, warnings=read.faults)
+
+
 async def _known(conn: AsyncConnection, partner_id: UUID, reference_key: int) -> _Known | None:
     home = tables.household.c
     row = (
@@ -246,7 +257,8 @@ async def _store(
     partner_id: UUID,
     actor_id: UUID,
     at: datetime,
-) -> None:
+) -> bool:
+    """Store a household whole; False, and nothing stored, when its reference is taken."""
     key, wrapped = desk.vault.new_key(household_id)
     sealed = SealedHousehold(
         reference=registration.reference,
@@ -256,8 +268,9 @@ async def _store(
         instrument=registration.instrument,
     )
     ours = {"household_id": household_id, "partner_id": partner_id}
-    await conn.execute(
-        insert(tables.household).values(
+    stored = await conn.execute(
+        insert(tables.household)
+        .values(
             ours
             | {
                 "reference_key": keys[0],
@@ -270,7 +283,10 @@ async def _store(
                 "registered_by": actor_id,
             }
         )
+        .on_conflict_do_nothing(constraint="household_reference_once")
     )
+    if stored.rowcount == 0:
+        return False
     await conn.execute(
         insert(tables.data_key).values(
             ours | {"kek_id": wrapped.kek_id, "wrapped": wrapped.wrapped}
@@ -288,6 +304,7 @@ async def _store(
     await conn.execute(
         insert(tables.membership).values(ours | {"beneficiary_id": household_id, "since": at})
     )
+    return True
 
 
 async def _store_persons(

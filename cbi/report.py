@@ -3,21 +3,25 @@
 from datetime import date
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import bookings
+from cbi import bookings, tables
 from cbi.disburse import load_entitlements, load_round
 from cbi.enrol import load_programme
 from cbi.reconciliation import LedgerSide, PaymentRow, Report, payment_row, reconcile_round
 from ledger import post, reconcile, standing
 
 
-async def round_report(
-    conn: AsyncConnection, *, round_id: UUID, partner_id: UUID, as_of: date
-) -> Report:
+async def round_report(conn: AsyncConnection, *, round_id: UUID, as_of: date) -> Report:
     """Reconcile one round from what is booked and matched; writes nothing. Raises NotFound."""
     opened = await load_round(conn, round_id)
     programme = await load_programme(conn, opened.programme_id)
+    # The breaks of whoever pays the round, also when another organisation's auditor reads it.
+    row = tables.round_.c
+    payer = (
+        await conn.execute(select(row.partner_id).where(row.round_id == round_id))
+    ).scalar_one()
     entitlements = await load_entitlements(conn, round_id)
     payment_ids = [entitlement.entitlement_id for entitlement in entitlements]
     accounts = bookings.of_round(round_id, programme.currency)
@@ -32,7 +36,7 @@ async def round_report(
         ledger=LedgerSide(
             available_minor=available, committed_minor=committed, delivered_minor=delivered
         ),
-        breaks=await reconcile.breaks(conn, partner_id=partner_id, as_of=as_of),
+        breaks=await reconcile.breaks(conn, partner_id=payer, as_of=as_of),
     )
 
 

@@ -88,7 +88,7 @@ def what_of(allocation: Allocation) -> What | None:
         return "delivered"
     if claim == "return":
         return "returned"
-    if claim in ("status", "rejection") and allocation.status == "rejected":
+    if claim == "rejection":
         return "rejected"
     return None
 

@@ -32,7 +32,8 @@ async def list_cases(
 ) -> list[CaseView]:
     """Return a page of the cases that may be seen, oldest first, in one state or in any.
 
-    `after` is the last case_id of the page before; a page holds 200 cases at most.
+    `after` is the last case_id of the page before; a page holds 200 cases at most,
+    and one more may be asked for to learn whether another page follows.
     """
     case, decided = tables.match_case.c, tables.decision.c
     judged = tables.judgement.c
@@ -48,20 +49,19 @@ async def list_cases(
     query = select(tables.match_case).where(*conditions)
     if after is not None:
         query = query.where(case.case_id > after)
-    return await _views(conn, query.order_by(case.case_id).limit(min(limit, PAGE_MAX)))
+    return await _views(conn, query.order_by(case.case_id).limit(min(limit, PAGE_MAX + 1)))
 
 
 async def cases_of(conn: AsyncConnection, household_id: UUID) -> list[CaseView]:
     """Return the cases of one household that may be seen, strongest first, 200 at most."""
     case = tables.match_case.c
-    found = await _views(
+    return await _views(
         conn,
         select(tables.match_case)
         .where((case.household_a == household_id) | (case.household_b == household_id))
         .order_by(case.strength_bits.desc().nulls_last(), case.case_id)
         .limit(PAGE_MAX),
     )
-    return found
 
 
 def case_of(row: Row[Any]) -> Case:

@@ -75,5 +75,13 @@ def agreeing(score: Score) -> tuple[str, ...]:
 
 def agreeing_fields(fields: Iterable[FieldEvidence]) -> tuple[str, ...]:
     """Return the fields that speak for one person, named so that no more than that is told."""
-    shown = (_SHOWN[one.field] for one in fields if one.bits > 0 and one.field in _SHOWN)
-    return tuple(dict.fromkeys(shown))
+    return _shown(one.field for one in fields if one.bits > 0)
+
+
+def differing_fields(fields: Iterable[FieldEvidence]) -> tuple[str, ...]:
+    """Return the fields that speak against one person, under the same few names."""
+    return _shown(one.field for one in fields if one.bits < 0)
+
+
+def _shown(fields: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_SHOWN[field] for field in fields if field in _SHOWN))

@@ -42,7 +42,8 @@ _SAME_FILE = text("""
 
 _SAME_MESSAGE = text("""
     SELECT statement_id FROM ledger.statement
-    WHERE partner_id = :partner_id AND source = :source AND message_id = :message_id""")
+    WHERE partner_id = :partner_id AND source = :source AND message_id = :message_id
+        AND account_token = :account_token AND original_message_id = :original_message_id""")
 
 _LINES = text("""
     INSERT INTO ledger.statement_line (line_id, statement_id, partner_id, source, ordinal, status,

@@ -16,7 +16,7 @@ from ledger.statement import Source, Status
 
 Claim = Literal[
     "status",
-    "rejection",  # a rejection after an acceptance; a rejection at once is a "status"
+    "rejection",
     "notification",
     "statement",
     "return_notice",
@@ -239,7 +239,7 @@ class _Group:
                 self._fit("status", line)
         for line in rejected[:1]:
             if not self._is_rejected():
-                self._fit("rejection" if "status" in self.held else "status", line)
+                self._fit("rejection", line)
 
     def _settle_money(self, claim: Claim) -> None:
         movements: dict[object, StoredLine] = {}
@@ -269,8 +269,7 @@ class _Group:
                 self._fit(claim, line)
 
     def _is_rejected(self) -> bool:
-        status = self.held.get("status")
-        return "rejection" in self.held or (status is not None and status.status == "rejected")
+        return "rejection" in self.held
 
     def _differs(self, line: StoredLine) -> BreakKind | None:
         if line.money is None or line.money == self.attempt.money:

@@ -26,3 +26,91 @@ def test_files_and_functions_fit_the_page(path):
         and node.end_lineno - node.lineno + 1 > LINES_PER_FUNCTION_MAX
     ]
     assert long == []
+
+
+# Nouns compute: no database, no web framework, no clock, no chance.
+NOUNS = [
+    *(ROOT / "cbi").rglob("*.py"),
+    *(ROOT / "dedup").rglob("*.py"),
+    *(ROOT / "ledger").rglob("*.py"),
+]
+VERBS = {
+    "cbi": [
+        "adjudicate",
+        "disburse",
+        "enrol",
+        "identities",
+        "partners",
+        "payees",
+        "payout",
+        "register",
+        "report",
+        "settle",
+        "statements",
+        "tables",
+    ],
+    "dedup": ["cases", "find", "index", "judge", "tables"],
+    "ledger": [
+        "attempts",
+        "ingest",
+        "post",
+        "reconcile",
+        "seal",
+        "standing",
+        "verify",
+        "violation",
+    ],
+}
+BANNED_IMPORTS = ("sqlalchemy", "asyncpg", "litestar", "random", "secrets", "os", "time")
+# The vault makes keys and nonces: that is what it is for.
+EXCUSED = {("cbi", "vault", "secrets")}
+
+
+def imports(tree: ast.AST) -> set[str]:
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", NOUNS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nouns_compute_and_verbs_touch_the_database(path):
+    package = path.relative_to(ROOT).parts[0]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    banned = {
+        name for name in BANNED_IMPORTS if (package, path.stem, name) not in EXCUSED
+    } & imports(tree)
+    if path.stem in VERBS[package]:
+        banned -= {"sqlalchemy"}
+    assert banned == set()
+
+
+@pytest.mark.parametrize("path", NOUNS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_noun_and_no_verb_reads_the_clock(path):
+    source = path.read_text(encoding="utf-8")
+    for call in ("datetime.now(", "date.today(", "utcnow(", "uuid4(", "uuid1("):
+        assert call not in source
+
+
+def test_there_is_no_float_in_the_ledger():
+    for path in (ROOT / "ledger").rglob("*.py"):
+        names = {
+            node.id
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Name)
+        }
+        assert "float" not in names, path
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_annotations_are_read_at_run_time_and_no_except_swallows(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert node.module != "__future__"
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None
+            assert not all(isinstance(each, ast.Pass) for each in node.body)

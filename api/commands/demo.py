@@ -1,5 +1,7 @@
 """`cbi demo`: the example journey from registration to reconciliation."""
 
+from collections.abc import Mapping
+
 import httpx
 import msgspec
 import rich_click as click
@@ -37,7 +39,7 @@ async def demo(run: Run, *, once: bool, households: int, as_json: bool) -> int:
     try:
         state = await stage.set_up(run.service, households=households)
     except AlreadySetUp:
-        leave("this database holds the example of another data folder", WRONG_USE)
+        leave("this database holds the example of another folder or version: make clean", WRONG_USE)
     outcome = state.outcome
     if outcome is None or not once:
         outcome = await _play(run, state)
@@ -107,9 +109,9 @@ def _table(outcome: Outcome) -> Table:
         ("registered", f"{outcome.households} households, {outcome.persons} persons"),
         ("duplicates", f"{found} found, {outcome.pairs_false} false"),
         ("cases", f"{outcome.cases}, of which {outcome.cases_open} left open"),
-        ("enrolled", f"{outcome.enrolled} households; refused: {_told(outcome, 'enrolment')}"),
+        ("enrolled", f"{outcome.enrolled} households; refused: {_told(outcome.refused)}"),
         ("payments", f"{outcome.instructed} instructed = {endings}"),
-        ("refused", _told(outcome, "round")),
+        ("four eyes", _told(outcome.four_eyes)),
         ("breaks open", str(outcome.breaks_open)),
         ("reports", "tie to zero" if outcome.reports_tie else "DO NOT TIE"),
         ("ledger", f"PEN {debits} debit = credit; whole: {outcome.ledger_verified}"),
@@ -120,5 +122,5 @@ def _table(outcome: Outcome) -> Table:
     return table
 
 
-def _told(outcome: Outcome, part: str) -> str:
-    return "; ".join(f"{what} {how}" for what, how in outcome.refusals[part].items())
+def _told(refusals: Mapping[str, object]) -> str:
+    return "; ".join(f"{what}: {how}" for what, how in refusals.items())

@@ -43,7 +43,7 @@ async def verify(run: Run, *, checkpoints: tuple[Path, ...], as_json: bool) -> i
             f"{'whole' if found.whole else '[red]NOT WHOLE[/red]'}: {found.transfers} transfers,"
             f" {found.leaves} sealed, {found.unsealed} waiting for the sealer"
         )
-        CONSOLE.print(f"root {found.root} at size {found.checkpoint_size}")
+        CONSOLE.print(f"root {found.root} at size {found.checkpoint_size}", soft_wrap=True)
         for fault in found.faults:
             CONSOLE.print(f"[red]{fault.kind}[/red] {fault.detail}")
     return 0 if found.whole else NO

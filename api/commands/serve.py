@@ -1,10 +1,14 @@
 """`cbi serve` and `cbi settings`."""
 
 import asyncio
+import contextlib
+import signal
 import socket
+from collections.abc import Callable, Iterator
 
 import rich_click as click
 import uvicorn
+import uvloop
 
 from api import logs, settings
 from api.app import make_app
@@ -28,8 +32,11 @@ def serve(address: str | None, port: int | None) -> None:
         address, port = address or loaded.host, loaded.port if port is None else port
         listening = _listen(address, port)
         logs.configure(loaded.log_level)
-        with host(loaded) as running:
-            asyncio.run(_run(running, listening))
+        with (
+            host(loaded) as running,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            runner.run(_run(running, listening))
 
 
 @click.command("settings")
@@ -49,7 +56,9 @@ def settings_(*, as_json: bool) -> None:
 def _listen(address: str, port: int) -> socket.socket:
     """Take the port before anything is started, so that a taken one is told at once."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named, or connections would not get TCP_NODELAY, and each answer would wait
+    # 40 ms for an acknowledgement.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((address, port))
@@ -62,6 +71,30 @@ def _listen(address: str, port: int) -> socket.socket:
     return listening
 
 
+class _Server(uvicorn.Server):
+    """Says where it serves once it does."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End quietly on SIGINT and SIGTERM, so that the database is stopped as well.
+
+        The framework would raise the signal again, which kills the process before that.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
+
+
 async def _run(running: Host, listening: socket.socket) -> None:
     await migrate_own(running)
     service = open_service(running.settings, database_url=running.app_url)
@@ -70,9 +103,12 @@ async def _run(running: Host, listening: socket.socket) -> None:
     )
     address, port = listening.getsockname()[:2]
     url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
-    CONSOLE.print(f"\nserving [bold]{url}[/bold]   pages: {url}/docs   stop: Ctrl-C")
-    _print_example_keys(running, url)
-    server = uvicorn.Server(config)
+
+    def announce() -> None:
+        _print_example_keys(running, url)
+        CONSOLE.print(f"serving {url}   pages: {url}/docs   stop: Ctrl-C", soft_wrap=True)
+
+    server = _Server(config, announce)
     await server.serve(sockets=[listening])
     if not server.started:
         leave("the service did not start", UNREACHABLE)

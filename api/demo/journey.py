@@ -100,7 +100,7 @@ async def adjudicate(
         view = await reviewers[0].get(f"/v1/cases/{row['case_id']}")
         flagged |= await truth.pairs_of(cast, view)
         if place % LEFT_OPEN_EVERY:
-            verdict = truth.verdict(view["case"])
+            verdict = truth.verdict(view)
             for reviewer in (reviewers[place % 3], reviewers[(place + 1) % 3]):
                 answer = await reviewer.post(
                     f"/v1/cases/{row['case_id']}/judgements", {"verdict": verdict}
@@ -148,8 +148,8 @@ class _Truth:
     async def pairs_of(self, cast: Cast, view: dict[str, Any]) -> set[frozenset[PersonKey]]:
         """Translate a case's pairs of ids; each partner says which persons are its own."""
         for side in ("household_a", "household_b"):
-            if view["case"][side] is not None:
-                await self._learn(cast, UUID(view["case"][side]))
+            if view[side] is not None:
+                await self._learn(cast, UUID(view[side]))
         return {
             frozenset((self._persons[pair["person_a"]], self._persons[pair["person_b"]]))
             for pair in view["pairs"]

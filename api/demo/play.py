@@ -40,7 +40,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ledger_credits_minor: int
     ledger_verified: bool
     reports_tie: bool
-    refusals: dict[str, dict[str, int] | dict[str, str]]
+    refused: dict[str, int]  # why households were not enrolled, and how often
+    four_eyes: dict[str, str]  # who was refused a step of a round, and how
     seconds: float
 
 
@@ -79,12 +80,13 @@ async def play(
         rejected=sum(state.get("rejected", 0) for state in states),
         returned=sum(state.get("returned", 0) for state in states),
         pending=sum(state.get("pending", 0) for state in states),
-        breaks_open=sum(len(report["breaks"]) for report in reports),
+        breaks_open=sum(len(report["breaks"]) + len(report["unassigned"]) for report in reports),
         ledger_debits_minor=sum(row["debit_minor"] for row in trial),
         ledger_credits_minor=sum(row["credit_minor"] for row in trial),
         ledger_verified=verified,
         reports_tie=all(report["ties"] for report in reports),
-        refusals={"enrolment": enrolled.refused, "round": rounds[0].refusals},
+        refused=enrolled.refused,
+        four_eyes=rounds[0].refusals,
         seconds=round(time.perf_counter() - start, 1),
     )
 

@@ -33,7 +33,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlreadySetUp(Exception):
-    """The database holds the example, but this data folder doesn't have its keys."""
+    """The database holds the example of another data folder or version."""
 
 
 def folder_of(data_dir: Path) -> Path:
@@ -41,9 +41,12 @@ def folder_of(data_dir: Path) -> Path:
 
 
 def load_state(data_dir: Path) -> State | None:
-    """Return the state of an example that was set up in this folder, or None."""
+    """Return the state of an example that this version set up in this folder, or None."""
     path = folder_of(data_dir) / "state.json"
-    return msgspec.json.decode(path.read_bytes(), type=State) if path.exists() else None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=State)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
 
 
 def save_state(data_dir: Path, state: State) -> None:

@@ -62,10 +62,11 @@ CREATE TABLE ledger.statement (
     CONSTRAINT statement_file_once UNIQUE (partner_id, file_digest),
     CONSTRAINT statement_partner_once UNIQUE (statement_id, partner_id)
 );
--- Another file under a message id that was used already is a mistake somewhere; a message
+-- Another file under a message id that was used already is a mistake somewhere. Two banks may
+-- count alike, so the account or our own message that it answers belongs to the id; a message
 -- without an id can't be told from another.
-CREATE UNIQUE INDEX statement_message_once ON ledger.statement (partner_id, source, message_id)
-    WHERE message_id <> '';
+CREATE UNIQUE INDEX statement_message_once ON ledger.statement
+    (partner_id, source, account_token, original_message_id, message_id) WHERE message_id <> '';
 
 CREATE TABLE ledger.statement_line (
     line_id uuid CONSTRAINT statement_line_pkey PRIMARY KEY,

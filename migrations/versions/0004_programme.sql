@@ -1,5 +1,9 @@
 SET LOCAL ROLE cbi_owner;
 
+-- Every foreign key between rows of organisations carries partner_id as well, because foreign
+-- keys look past row-level security: without it one organisation could answer for another's
+-- household, or sign another's round.
+
 -- ---------------------------------------------------------------- partners and their people
 
 CREATE TABLE cbi.partner (
@@ -42,7 +46,10 @@ CREATE TABLE cbi.api_key (
     revoked_at timestamptz
 );
 CALL cbi.guard('cbi.api_key', $$cbi.has_role('admin')$$, $$cbi.has_role('admin')$$);
-CREATE POLICY revoking ON cbi.api_key FOR UPDATE TO cbi_app USING (cbi.has_role('admin'));
+-- A revocation is for good.
+CREATE POLICY revoking ON cbi.api_key FOR UPDATE TO cbi_app
+    USING (cbi.has_role('admin') AND revoked_at IS NULL)
+    WITH CHECK (cbi.has_role('admin') AND revoked_at IS NOT NULL);
 GRANT SELECT, INSERT, UPDATE (revoked_at) ON cbi.api_key TO cbi_app;
 
 -- ---------------------------------------------------------------- households
@@ -59,7 +66,8 @@ CREATE TABLE cbi.household (
     sealed bytea NOT NULL,
     registered_at timestamptz NOT NULL,
     registered_by uuid NOT NULL,
-    CONSTRAINT household_reference_once UNIQUE (partner_id, reference_key)
+    CONSTRAINT household_reference_once UNIQUE (partner_id, reference_key),
+    CONSTRAINT household_partner_once UNIQUE (household_id, partner_id)
 );
 CALL cbi.make_append_only('cbi.household');
 CALL cbi.guard('cbi.household',
@@ -70,11 +78,12 @@ CREATE INDEX household_by_partner ON cbi.household (partner_id, household_id);
 -- The data key of a household, wrapped by a key that is not in this database. Deleting the row
 -- erases the people for good; everything that counts or pays them stays.
 CREATE TABLE cbi.data_key (
-    household_id uuid CONSTRAINT data_key_pkey PRIMARY KEY
-        CONSTRAINT data_key_of_household REFERENCES cbi.household,
+    household_id uuid CONSTRAINT data_key_pkey PRIMARY KEY,
     partner_id uuid NOT NULL,
     kek_id text NOT NULL,
-    wrapped bytea NOT NULL
+    wrapped bytea NOT NULL,
+    CONSTRAINT data_key_of_household FOREIGN KEY (household_id, partner_id)
+        REFERENCES cbi.household (household_id, partner_id)
 );
 CALL cbi.guard('cbi.data_key', $$partner_id = cbi.partner_id()$$, $$partner_id = cbi.partner_id()$$);
 CREATE POLICY erasing ON cbi.data_key FOR DELETE TO cbi_app
@@ -83,21 +92,25 @@ GRANT SELECT, INSERT, DELETE ON cbi.data_key TO cbi_app;
 
 CREATE TABLE cbi.person (
     person_id uuid CONSTRAINT person_pkey PRIMARY KEY,
-    household_id uuid NOT NULL CONSTRAINT person_of_household REFERENCES cbi.household,
+    household_id uuid NOT NULL,
     partner_id uuid NOT NULL,
     ordinal smallint NOT NULL,
     sealed bytea NOT NULL,
-    CONSTRAINT person_ordinal_once UNIQUE (household_id, ordinal)
+    CONSTRAINT person_ordinal_once UNIQUE (household_id, ordinal),
+    CONSTRAINT person_partner_once UNIQUE (person_id, partner_id),
+    CONSTRAINT person_of_household FOREIGN KEY (household_id, partner_id)
+        REFERENCES cbi.household (household_id, partner_id)
 );
 CALL cbi.make_append_only('cbi.person');
 CALL cbi.guard('cbi.person', $$partner_id = cbi.partner_id()$$, $$partner_id = cbi.partner_id()$$);
 
 -- Specific needs stand apart: no door leads here, so they never leave the owning partner.
 CREATE TABLE cbi.specific_need (
-    person_id uuid CONSTRAINT specific_need_pkey PRIMARY KEY
-        CONSTRAINT specific_need_of_person REFERENCES cbi.person,
+    person_id uuid CONSTRAINT specific_need_pkey PRIMARY KEY,
     partner_id uuid NOT NULL,
-    sealed bytea NOT NULL
+    sealed bytea NOT NULL,
+    CONSTRAINT specific_need_of_person FOREIGN KEY (person_id, partner_id)
+        REFERENCES cbi.person (person_id, partner_id)
 );
 CALL cbi.make_append_only('cbi.specific_need');
 CALL cbi.guard('cbi.specific_need',
@@ -105,7 +118,7 @@ CALL cbi.guard('cbi.specific_need',
     $$partner_id = cbi.partner_id() AND cbi.has_role('registrar')$$);
 
 CREATE TABLE cbi.consent (
-    household_id uuid NOT NULL CONSTRAINT consent_of_household REFERENCES cbi.household,
+    household_id uuid NOT NULL,
     partner_id uuid NOT NULL,
     kind text NOT NULL CONSTRAINT consent_kind_known CHECK (
         kind IN ('registration', 'duplicate_check', 'fsp', 'referral', 'contact')),
@@ -116,7 +129,9 @@ CREATE TABLE cbi.consent (
     given_on date NOT NULL,
     withdrawn_on date,
     recorded_at timestamptz NOT NULL,
-    CONSTRAINT consent_pkey PRIMARY KEY (household_id, kind, recorded_at)
+    CONSTRAINT consent_pkey PRIMARY KEY (household_id, kind, recorded_at),
+    CONSTRAINT consent_of_household FOREIGN KEY (household_id, partner_id)
+        REFERENCES cbi.household (household_id, partner_id)
 );
 CALL cbi.make_append_only('cbi.consent');
 CALL cbi.guard('cbi.consent', $$partner_id = cbi.partner_id()$$, $$partner_id = cbi.partner_id()$$);
@@ -132,15 +147,20 @@ GRANT SELECT ON cbi.consent_in_force TO cbi_app;
 -- a merge. The newest row of a household counts.
 CREATE TABLE cbi.membership (
     membership_no bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT membership_pkey PRIMARY KEY,
-    household_id uuid NOT NULL CONSTRAINT membership_of_household REFERENCES cbi.household,
+    household_id uuid NOT NULL,
     partner_id uuid NOT NULL,
     beneficiary_id uuid NOT NULL,
     since timestamptz NOT NULL,
-    case_id uuid
+    case_id uuid,
+    CONSTRAINT membership_of_household FOREIGN KEY (household_id, partner_id)
+        REFERENCES cbi.household (household_id, partner_id)
 );
 CALL cbi.make_append_only('cbi.membership');
+-- The service only ever starts a household as a family of its own, once; families are joined
+-- through cbi.join_families, and never parted.
 CALL cbi.guard('cbi.membership', $$partner_id = cbi.partner_id()$$,
-    $$partner_id = cbi.partner_id()$$);
+    $$partner_id = cbi.partner_id() AND beneficiary_id = household_id AND case_id IS NULL$$);
+CREATE UNIQUE INDEX membership_begins_once ON cbi.membership (household_id) WHERE case_id IS NULL;
 CREATE INDEX membership_newest ON cbi.membership (household_id, membership_no DESC);
 CREATE INDEX membership_of_beneficiary ON cbi.membership (beneficiary_id);
 
@@ -189,7 +209,8 @@ CREATE TABLE cbi.programme (
     payer_account text NOT NULL,
     payer_agent text NOT NULL,
     added_at timestamptz NOT NULL,
-    CONSTRAINT programme_code_once UNIQUE (partner_id, code)
+    CONSTRAINT programme_code_once UNIQUE (partner_id, code),
+    CONSTRAINT programme_partner_once UNIQUE (programme_id, partner_id)
 );
 CALL cbi.make_append_only('cbi.programme');
 CALL cbi.guard('cbi.programme', $$partner_id = cbi.partner_id() OR cbi.has_role('auditor')$$,
@@ -197,7 +218,7 @@ CALL cbi.guard('cbi.programme', $$partner_id = cbi.partner_id() OR cbi.has_role(
 
 -- A value table is never edited: a later version replaces it from its date on.
 CREATE TABLE cbi.transfer_value (
-    programme_id uuid NOT NULL CONSTRAINT transfer_value_of_programme REFERENCES cbi.programme,
+    programme_id uuid NOT NULL,
     version integer NOT NULL CONSTRAINT transfer_value_version_range CHECK (version >= 1),
     partner_id uuid NOT NULL,
     effective_from date NOT NULL,
@@ -205,7 +226,9 @@ CREATE TABLE cbi.transfer_value (
     amount_minor bigint NOT NULL CONSTRAINT transfer_value_positive CHECK (amount_minor > 0),
     approved_by uuid NOT NULL,
     added_at timestamptz NOT NULL,
-    CONSTRAINT transfer_value_pkey PRIMARY KEY (programme_id, version, household_size)
+    CONSTRAINT transfer_value_pkey PRIMARY KEY (programme_id, version, household_size),
+    CONSTRAINT transfer_value_of_programme FOREIGN KEY (programme_id, partner_id)
+        REFERENCES cbi.programme (programme_id, partner_id)
 );
 CALL cbi.make_append_only('cbi.transfer_value');
 CALL cbi.guard('cbi.transfer_value', $$partner_id = cbi.partner_id()$$,
@@ -213,14 +236,19 @@ CALL cbi.guard('cbi.transfer_value', $$partner_id = cbi.partner_id()$$,
 
 CREATE TABLE cbi.enrolment (
     enrolment_id uuid CONSTRAINT enrolment_pkey PRIMARY KEY,
-    programme_id uuid NOT NULL CONSTRAINT enrolment_in_programme REFERENCES cbi.programme,
+    programme_id uuid NOT NULL,
     partner_id uuid NOT NULL,
-    household_id uuid NOT NULL CONSTRAINT enrolment_of_household REFERENCES cbi.household,
+    household_id uuid NOT NULL,
     beneficiary_id uuid NOT NULL,
     assistance_group text NOT NULL,
     enrolled_at timestamptz NOT NULL,
     enrolled_by uuid NOT NULL,
-    closed_at timestamptz
+    closed_at timestamptz,
+    CONSTRAINT enrolment_partner_once UNIQUE (enrolment_id, partner_id),
+    CONSTRAINT enrolment_in_programme FOREIGN KEY (programme_id, partner_id)
+        REFERENCES cbi.programme (programme_id, partner_id),
+    CONSTRAINT enrolment_of_household FOREIGN KEY (household_id, partner_id)
+        REFERENCES cbi.household (household_id, partner_id)
 );
 -- One open enrolment per household and programme; closed ones are history.
 CREATE UNIQUE INDEX enrolment_one_open
@@ -236,7 +264,7 @@ GRANT SELECT, INSERT ON cbi.enrolment TO cbi_app;
 
 CREATE TABLE cbi.round (
     round_id uuid CONSTRAINT round_pkey PRIMARY KEY,
-    programme_id uuid NOT NULL CONSTRAINT round_of_programme REFERENCES cbi.programme,
+    programme_id uuid NOT NULL,
     partner_id uuid NOT NULL,
     name text NOT NULL CONSTRAINT round_name_length CHECK (length(name) BETWEEN 1 AND 100),
     months daterange NOT NULL CONSTRAINT round_months_bounded CHECK (
@@ -244,7 +272,10 @@ CREATE TABLE cbi.round (
     pays_on date NOT NULL,
     opened_at timestamptz NOT NULL,
     opened_by uuid NOT NULL,
-    CONSTRAINT round_name_once UNIQUE (programme_id, name)
+    CONSTRAINT round_name_once UNIQUE (programme_id, name),
+    CONSTRAINT round_partner_once UNIQUE (round_id, partner_id),
+    CONSTRAINT round_of_programme FOREIGN KEY (programme_id, partner_id)
+        REFERENCES cbi.programme (programme_id, partner_id)
 );
 CALL cbi.make_append_only('cbi.round');
 CALL cbi.guard('cbi.round', $$partner_id = cbi.partner_id() OR cbi.has_role('auditor')$$,
@@ -254,9 +285,9 @@ CALL cbi.guard('cbi.round', $$partner_id = cbi.partner_id() OR cbi.has_role('aud
 -- assistance group, whoever pays it. Its id is the payment's id in the ledger.
 CREATE TABLE cbi.entitlement (
     entitlement_id uuid CONSTRAINT entitlement_pkey PRIMARY KEY,
-    round_id uuid NOT NULL CONSTRAINT entitlement_of_round REFERENCES cbi.round,
+    round_id uuid NOT NULL,
     partner_id uuid NOT NULL,
-    enrolment_id uuid NOT NULL CONSTRAINT entitlement_of_enrolment REFERENCES cbi.enrolment,
+    enrolment_id uuid NOT NULL,
     household_id uuid NOT NULL,
     beneficiary_id uuid NOT NULL,
     kind text NOT NULL CONSTRAINT entitlement_kind_known CHECK (kind IN ('instalment', 'top_up')),
@@ -272,12 +303,17 @@ CREATE TABLE cbi.entitlement (
     cancelled_because text,
     CONSTRAINT entitlement_cancelled_whole CHECK (
         num_nulls(cancelled_at, cancelled_by, cancelled_because) IN (0, 3)),
+    CONSTRAINT entitlement_of_round FOREIGN KEY (round_id, partner_id)
+        REFERENCES cbi.round (round_id, partner_id),
+    CONSTRAINT entitlement_of_enrolment FOREIGN KEY (enrolment_id, partner_id)
+        REFERENCES cbi.enrolment (enrolment_id, partner_id),
     CONSTRAINT entitlement_once UNIQUE (beneficiary_id, round_id, kind),
     CONSTRAINT entitlement_no_overlap EXCLUDE USING gist (
         beneficiary_id WITH =, assistance_group WITH =, kind WITH =, months WITH &&)
         WHERE (cancelled_at IS NULL)
 );
 CREATE INDEX entitlement_by_round ON cbi.entitlement (round_id, entitlement_id);
+CREATE INDEX entitlement_of_household ON cbi.entitlement (household_id);
 CALL cbi.guard('cbi.entitlement', $$partner_id = cbi.partner_id() OR cbi.has_role('auditor')$$,
     $$partner_id = cbi.partner_id()$$);
 CREATE POLICY cancelling ON cbi.entitlement FOR UPDATE TO cbi_app
@@ -288,7 +324,7 @@ GRANT SELECT, INSERT, UPDATE (cancelled_at, cancelled_by, cancelled_because) ON 
 -- 1 calculated, 2 prepared, 3 reviewed, 4 approved, 5 released: each once, each after the one
 -- before it, and the last four by four different people.
 CREATE TABLE cbi.round_step (
-    round_id uuid NOT NULL CONSTRAINT round_step_of_round REFERENCES cbi.round,
+    round_id uuid NOT NULL,
     step smallint NOT NULL CONSTRAINT round_step_known CHECK (step BETWEEN 1 AND 5),
     previous smallint GENERATED ALWAYS AS (nullif(step - 1, 0)) STORED,
     partner_id uuid NOT NULL,
@@ -298,6 +334,8 @@ CREATE TABLE cbi.round_step (
     amount_minor bigint NOT NULL,
     list_digest bytea NOT NULL,
     CONSTRAINT round_step_once PRIMARY KEY (round_id, step),
+    CONSTRAINT round_step_of_round FOREIGN KEY (round_id, partner_id)
+        REFERENCES cbi.round (round_id, partner_id),
     CONSTRAINT round_step_in_order FOREIGN KEY (round_id, previous)
         REFERENCES cbi.round_step (round_id, step)
 );
@@ -307,10 +345,30 @@ CALL cbi.make_append_only('cbi.round_step');
 CALL cbi.guard('cbi.round_step', $$partner_id = cbi.partner_id() OR cbi.has_role('auditor')$$,
     $$partner_id = cbi.partner_id() AND actor_id = cbi.actor_id()$$);
 
--- A released payment is history: it can't be called back by cancelling its entitlement, and a
--- cancellation is for good.
+-- Whoever signs a round or changes its list holds this lock until commit, so that no payment is
+-- cancelled while the round is being released.
+CREATE FUNCTION cbi.lock_round(round_id uuid) RETURNS void LANGUAGE sql
+    RETURN pg_advisory_xact_lock(hashtextextended('cbi.round ' || round_id::text, 0));
+
+-- The list is made whole by the calculation: nothing is added to it later. A released payment is
+-- history, it can't be called back by cancelling it; and a cancellation is for good.
+CREATE FUNCTION cbi.refuse_late_entitlement() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM cbi.lock_round(NEW.round_id);
+    IF EXISTS (SELECT FROM cbi.round_step WHERE round_id = NEW.round_id) THEN
+        RAISE EXCEPTION 'round % is calculated', NEW.round_id
+            USING ERRCODE = 'integrity_constraint_violation',
+                CONSTRAINT = 'entitlement_before_signatures';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER entitlement_before_signatures BEFORE INSERT ON cbi.entitlement
+    FOR EACH ROW EXECUTE FUNCTION cbi.refuse_late_entitlement();
+ALTER TABLE cbi.entitlement ENABLE ALWAYS TRIGGER entitlement_before_signatures;
+
 CREATE FUNCTION cbi.refuse_late_cancelling() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM cbi.lock_round(OLD.round_id);
     IF OLD.cancelled_at IS NOT NULL
        OR EXISTS (SELECT FROM cbi.round_step WHERE round_id = OLD.round_id AND step = 5) THEN
         RAISE EXCEPTION 'entitlement % is settled', OLD.entitlement_id
@@ -320,18 +378,20 @@ BEGIN
 END $$;
 CREATE TRIGGER entitlement_cancelled_once BEFORE UPDATE ON cbi.entitlement
     FOR EACH ROW EXECUTE FUNCTION cbi.refuse_late_cancelling();
+ALTER TABLE cbi.entitlement ENABLE ALWAYS TRIGGER entitlement_cancelled_once;
 
 -- The exact bytes that went to the financial service provider, sealed, with their digest.
 CREATE TABLE cbi.payment_file (
-    round_id uuid CONSTRAINT payment_file_pkey PRIMARY KEY
-        CONSTRAINT payment_file_of_round REFERENCES cbi.round,
+    round_id uuid CONSTRAINT payment_file_pkey PRIMARY KEY,
     partner_id uuid NOT NULL,
     message_id text NOT NULL CONSTRAINT payment_file_message_once UNIQUE,
     sha256 bytea NOT NULL,
     kek_id text NOT NULL,
     wrapped bytea NOT NULL,
     sealed bytea NOT NULL,
-    written_at timestamptz NOT NULL
+    written_at timestamptz NOT NULL,
+    CONSTRAINT payment_file_of_round FOREIGN KEY (round_id, partner_id)
+        REFERENCES cbi.round (round_id, partner_id)
 );
 CALL cbi.make_append_only('cbi.payment_file');
 CALL cbi.guard('cbi.payment_file', $$partner_id = cbi.partner_id() AND cbi.has_role('finance')$$,
@@ -347,8 +407,9 @@ GRANT SELECT (person_id, household_id, sealed) ON cbi.person TO cbi_door;
 GRANT SELECT (household_id, ubigeo, partner_id) ON cbi.household TO cbi_door;
 GRANT SELECT (household_id, kek_id, wrapped) ON cbi.data_key TO cbi_door;
 GRANT SELECT ON cbi.consent TO cbi_door;
-GRANT SELECT (beneficiary_id, assistance_group, months, cancelled_at, round_id)
+GRANT SELECT (household_id, assistance_group, months, cancelled_at, round_id)
     ON cbi.entitlement TO cbi_door;
+GRANT SELECT (household_id, assistance_group, closed_at) ON cbi.enrolment TO cbi_door;
 GRANT SELECT, INSERT ON cbi.membership TO cbi_door;
 CREATE POLICY door ON cbi.api_key FOR SELECT TO cbi_door USING (true);
 CREATE POLICY door ON cbi.actor FOR SELECT TO cbi_door USING (true);
@@ -358,6 +419,7 @@ CREATE POLICY door ON cbi.household FOR SELECT TO cbi_door USING (true);
 CREATE POLICY door ON cbi.data_key FOR SELECT TO cbi_door USING (true);
 CREATE POLICY door ON cbi.consent FOR SELECT TO cbi_door USING (true);
 CREATE POLICY door ON cbi.entitlement FOR SELECT TO cbi_door USING (true);
+CREATE POLICY door ON cbi.enrolment FOR SELECT TO cbi_door USING (true);
 CREATE POLICY door ON cbi.membership FOR SELECT TO cbi_door USING (true);
 CREATE POLICY door_adding ON cbi.membership FOR INSERT TO cbi_door WITH CHECK (true);
 
@@ -392,18 +454,42 @@ CREATE FUNCTION cbi.beneficiaries_of(wanted uuid[])
 RETURNS TABLE (household_id uuid, beneficiary_id uuid)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT DISTINCT ON (m.household_id) m.household_id, m.beneficiary_id
-    FROM cbi.membership m WHERE m.household_id = ANY (wanted[1:10000])
+    FROM cbi.membership m WHERE m.household_id = ANY (wanted)
     ORDER BY m.household_id, m.membership_no DESC
 $$;
 
+-- The households that belong to these families today, under whatever id they began.
+CREATE FUNCTION cbi.households_of(wanted uuid[])
+RETURNS TABLE (household_id uuid, beneficiary_id uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT b.household_id, b.beneficiary_id
+    FROM cbi.beneficiaries_of(ARRAY(
+        SELECT DISTINCT m.household_id FROM cbi.membership m
+        WHERE m.beneficiary_id = ANY (wanted))) b
+    WHERE b.beneficiary_id = ANY (wanted)
+$$;
+
 -- Which of these families have assistance of this group in these months, outside this round:
--- a yes without by whom, where or how much.
+-- a yes without by whom, where or how much. Asked by household, because what was promised before
+-- two registrations were found to be one family stands under the id of that day.
 CREATE FUNCTION cbi.assisted(wanted uuid[], wanted_group text, wanted_months daterange, outside uuid)
 RETURNS TABLE (beneficiary_id uuid)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT DISTINCT e.beneficiary_id FROM cbi.entitlement e
-    WHERE e.beneficiary_id = ANY (wanted[1:10000]) AND e.assistance_group = wanted_group
+    SELECT DISTINCT h.beneficiary_id
+    FROM cbi.households_of(wanted) h JOIN cbi.entitlement e USING (household_id)
+    WHERE e.assistance_group = wanted_group
       AND e.months && wanted_months AND e.cancelled_at IS NULL AND e.round_id <> outside
+$$;
+
+-- Whether another household of this one's family is enrolled for assistance of this group.
+CREATE FUNCTION cbi.family_enrolled(wanted uuid, wanted_group text) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (
+        SELECT FROM cbi.beneficiaries_of(ARRAY[wanted]) b,
+             cbi.households_of(ARRAY[b.beneficiary_id]) h
+        JOIN cbi.enrolment e USING (household_id)
+        WHERE h.household_id <> wanted AND e.assistance_group = wanted_group
+          AND e.closed_at IS NULL)
 $$;
 
 -- A decision joins two families: every household of either takes the id of the earlier one. The
@@ -445,10 +531,15 @@ GRANT CREATE ON SCHEMA cbi TO cbi_door;
 ALTER FUNCTION cbi.find_key(text) OWNER TO cbi_door;
 ALTER FUNCTION cbi.sealed_persons(uuid[]) OWNER TO cbi_door;
 ALTER FUNCTION cbi.beneficiaries_of(uuid[]) OWNER TO cbi_door;
+ALTER FUNCTION cbi.households_of(uuid[]) OWNER TO cbi_door;
 ALTER FUNCTION cbi.assisted(uuid[], text, daterange, uuid) OWNER TO cbi_door;
+ALTER FUNCTION cbi.family_enrolled(uuid, text) OWNER TO cbi_door;
 ALTER FUNCTION cbi.join_families(uuid, timestamptz) OWNER TO cbi_door;
 REVOKE CREATE ON SCHEMA cbi FROM cbi_door;
+-- cbi.households_of stays behind the doors: it would tell a family's other registrations.
 REVOKE ALL ON FUNCTION cbi.find_key(text), cbi.sealed_persons(uuid[]), cbi.beneficiaries_of(uuid[]),
-    cbi.assisted(uuid[], text, daterange, uuid), cbi.join_families(uuid, timestamptz) FROM PUBLIC;
+    cbi.households_of(uuid[]), cbi.assisted(uuid[], text, daterange, uuid),
+    cbi.family_enrolled(uuid, text), cbi.join_families(uuid, timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION cbi.find_key(text), cbi.sealed_persons(uuid[]), cbi.beneficiaries_of(uuid[]),
-    cbi.assisted(uuid[], text, daterange, uuid), cbi.join_families(uuid, timestamptz) TO cbi_app;
+    cbi.assisted(uuid[], text, daterange, uuid), cbi.family_enrolled(uuid, text),
+    cbi.join_families(uuid, timestamptz) TO cbi_app;

@@ -13,7 +13,7 @@ from litestar import Litestar
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from api import access, auth, clock, db, settings
+from api import access, auth, db, settings
 from api.app import make_app
 from api.embedded import EmbeddedPostgres
 from api.state import Service, open_service
@@ -287,7 +287,3 @@ def routes(app: Litestar) -> Iterator[tuple[str, str]]:
 def _word(rng: Random) -> str:
     syllables = [rng.choice("bcdfgklmnprstvz") + rng.choice("aeiou") for _ in range(5)]
     return "".join(syllables).capitalize()
-
-
-def now() -> datetime:
-    return clock.now()

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from api import access, auth, clock, db
-from tests.api.house import House, open_case, registration, routes
+from tests.api.house import House, open_case, programme, registration, routes
 
 ROUTES = sorted(access.MAY)
 
@@ -24,15 +24,15 @@ async def test_what_is_public_is_health_metrics_and_documentation_only(house: Ho
     assert public - access.PUBLIC <= {
         "/docs",
         "/docs/openapi.json",
+        "/docs/oauth2-redirect.html",
         "/docs/{path}",
         "/docs/static/{file_path}",
     }
 
 
 def concrete(path: str) -> str:
-    for name in ("household_id", "case_id", "programme_id", "round_id"):
-        path = path.replace(f"{{{name}}}", str(uuid4()))
-    return path
+    names = ("household_id", "case_id", "programme_id", "round_id")
+    return path.format(**dict.fromkeys(names, uuid4()))
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -76,6 +76,13 @@ async def test_no_malformed_key_is_let_in(house: House):
         answer = await house.call("GET", "/v1/me", headers={"Authorization": header})
         assert answer.status_code == 401, header
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_the_case_of_the_scheme_does_not_matter(house: House):
+    for scheme in ("bearer", "BEARER", "Bearer "):
+        header = f"{scheme} {house.keys['A/registrar']}"
+        answer = await house.call("GET", "/v1/me", headers={"Authorization": header})
+        assert answer.status_code == 200
 
 
 async def test_an_expired_key_and_a_revoked_key_are_refused(house: House):
@@ -239,6 +246,22 @@ async def test_a_key_of_an_area_registers_and_sees_nothing_outside_it(house: Hou
             where = f"/v1/households/{household['household_id']}{path}"
             answer = await house.get(where, "A/north-registrar")
             assert answer.status_code == status, where
+
+
+async def test_a_key_of_an_area_enrols_and_lists_nobody_outside_it(house: House):
+    await house.issue("A", "north-officer", "programme", area="2401")
+    opened = await house.made("/v1/programmes", "A/programme", programme())
+    path = f"/v1/programmes/{opened['programme_id']}/enrolments"
+    inside, outside = [
+        {"household_id": (await house.made("/v1/households", "A/registrar", body))["household_id"]}
+        for body in (registration(), registration(ubigeo="150101"))
+    ]
+    await house.made(path, "A/north-officer", inside)
+    assert (await house.post(path, "A/north-officer", outside)).status_code == 404
+    await house.made(path, "A/programme", outside)
+    listed = await items(house, path, "A/north-officer")
+    assert [row["household_id"] for row in listed] == [inside["household_id"]]
+    assert len(await items(house, path, "A/programme")) == 2
 
 
 async def test_every_opening_of_an_identity_is_in_the_access_log(house: House):

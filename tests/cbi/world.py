@@ -1,30 +1,26 @@
 """A small made-up world: three partners, families that look like nobody else, one programme."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from copy import deepcopy
 from datetime import UTC, date, datetime
-from hashlib import sha256
 from uuid import UUID, uuid5
 
-import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock, db
-from cbi import disburse, enrol, household, settle
+from cbi import disburse, enrol, household
 from cbi.account import cci
 from cbi.adjudicate import adjudicate
 from cbi.disburse import Calculated, Signed
 from cbi.disbursement import Round, Step
 from cbi.enrol import Enrolment, Programme
 from cbi.register import Desk, Receipt, register
-from cbi.settle import Settled
 from cbi.vault import Vault
 from dedup.model import load
-from ledger.ingest import Ingested, ingest
 from ledger.money import Money
-from ledger.statement import Line, Statement
 from tests.conftest import PARTNER_A, PARTNER_B
 
 PARTNER_C = UUID("00000000-0000-4000-8000-00000000000c")
@@ -141,7 +137,12 @@ async def registered(
 
 
 async def programme_of(
-    conn: AsyncConnection, who: db.Actor = ALFA, *, grant: int = 10_000_000, group: str = "mpca"
+    conn: AsyncConnection,
+    who: db.Actor = ALFA,
+    *,
+    grant: int = 10_000_000,
+    group: str = "mpca",
+    values_from: date = date(2026, 1, 1),
 ) -> Programme:
     """A programme with values for sizes 1 to 3 and some money."""
     await db.set_facts(conn, who)
@@ -161,7 +162,7 @@ async def programme_of(
         conn,
         programme_id=programme.programme_id,
         by_size={1: 10_000, 2: 15_000, 3: 20_000},
-        effective_from=date(2026, 1, 1),
+        effective_from=values_from,
         actor_id=who.actor_id,
         **facts,
     )
@@ -309,64 +310,10 @@ async def erase(conn: AsyncConnection, household_id: UUID, who: db.Actor = ALFA)
     assert result.rowcount == 1
 
 
-def line(source, ordinal, end_to_end_id, amount_minor, *, status="booked", direction="debit"):
-    is_report = source == "pain.002"
-    return Line(
-        source=source,
-        ordinal=ordinal,
-        status=status,
-        direction=direction,
-        end_to_end_id=end_to_end_id,
-        bank_reference="" if is_report else f"{source}-{direction}-{end_to_end_id[-6:]}",
-        money=None if is_report else Money(amount_minor=amount_minor, currency="PEN"),
-        booked_on=None if is_report else PAYS_ON,
-        reason="AC04" if status in {"rejected", "returned"} or direction == "credit" else "",
-    )
-
-
-def statement(*lines: Line, message_id: str, opening: int = 10_000_000) -> Statement:
-    source = lines[0].source
-    change = sum(
-        each.money.amount_minor if each.direction == "credit" else -each.money.amount_minor
-        for each in lines
-        if each.money is not None
-    )
-    of_account = source == "camt.053"
-    return Statement(
-        source=source,
-        message_id=message_id,
-        original_message_id="",
-        account="01136600010003254221" if of_account else "",
-        currency="PEN",
-        sequence=None,
-        booked_on=PAYS_ON,
-        opening=Money(amount_minor=opening, currency="PEN") if of_account else None,
-        closing=Money(amount_minor=opening + change, currency="PEN") if of_account else None,
-        lines=lines,
-        rejected=(),
-    )
-
-
-async def taken_in(conn: AsyncConnection, made: Statement, who: db.Actor = ALFA) -> Ingested:
-    await db.set_facts(conn, who)
-    return await ingest(
-        conn,
-        made,
-        file_digest=sha256(msgspec.json.encode(made)).digest(),
-        account_token="token",
-        sealed=b"sealed",
-        wrapped_key=b"wrapped",
-        partner_id=who.partner_id,
-        at=AT,
-        actor_id=who.actor_id,
-    )
-
-
-async def settled(conn: AsyncConnection, who: db.Actor = ALFA, as_of: date = TODAY) -> Settled:
-    await db.set_facts(conn, who)
-    return await settle.settle(
-        conn, partner_id=who.partner_id, actor_id=who.actor_id, at=AT, as_of=as_of
-    )
+async def a_round(conn, families=3, **more):
+    programme = await programme_of(conn, **more)
+    household_ids = await enrolled_families(conn, programme, families)
+    return programme, household_ids, (await opened(conn, programme)).round_id
 
 
 async def judged(conn: AsyncConnection, case_id: UUID, verdict: str, *partner_ids: UUID):
@@ -390,3 +337,13 @@ async def judged(conn: AsyncConnection, case_id: UUID, verdict: str, *partner_id
 async def count(conn: AsyncConnection, table: str) -> int:
     """The rows of a table that the actor sees."""
     return (await conn.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()
+
+
+@asynccontextmanager
+async def rolled_back(conn: AsyncConnection) -> AsyncIterator[None]:
+    """Undo what is done inside, as for each example of a property."""
+    save = await conn.begin_nested()
+    try:
+        yield
+    finally:
+        await save.rollback()

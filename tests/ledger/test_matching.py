@@ -79,7 +79,7 @@ def test_a_delivered_and_a_returned_payment_are_matched_with_every_piece_of_evid
 
 def test_a_rejected_payment_without_a_debit_is_no_break():
     found = matched([attempt()], [line(1, "rejected", reason="AC04")], days=100)
-    assert claims(found) == [("status", 1)]
+    assert claims(found) == [("rejection", 1)]
     assert (found.allocations[0].status, found.allocations[0].reason) == ("rejected", "AC04")
     assert kinds(found) == []
 

@@ -1,0 +1,168 @@
+"""Whatever is sent to a POST route, the service answers, and never with a fault of its own."""
+
+import json
+from uuid import UUID
+
+import httpx
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from api import access
+from tests.api.house import House, new_round, open_case, programme, registration
+
+QUERIES = {"/v1/imports": "?format={}&ubigeo_system=inei"}
+EDGES = [
+    None,
+    "",
+    "\0",
+    "a\0b",
+    "\ud800",
+    "\u202e",
+    "x" * 5000,
+    0,
+    -1,
+    2**63,
+    10**40,
+    0.1,
+    -0.0,
+    True,
+    [],
+    {},
+    [[]],
+    "0001-01-01",
+    "9999-12-31",
+    "2026-02-30",
+    "00000000-0000-0000-0000-000000000000",
+    "NaN",
+    "999999999999.9999",
+    "0",
+]
+values = st.recursive(
+    st.sampled_from(EDGES) | st.text(max_size=20) | st.integers() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+
+
+class Bodies(msgspec.Struct, frozen=True):
+    """For each POST route its address and a body that it takes."""
+
+    house: House
+    valid: dict[str, tuple[str, object]]
+
+
+@pytest.fixture(scope="module")
+async def bodies(house: House, paid) -> Bodies:
+    await house.issue("A", "fuzzer", "registrar", "programme", "finance", "adjudicator")
+    case_id = await open_case(house)
+    values_path = "/v1/programmes/{programme_id}/values"
+    valid = {
+        "/v1/households": registration(),
+        "/v1/imports": [registration()],
+        "/v1/cases/{case_id}/judgements": {"verdict": "different", "reason": "x"},
+        "/v1/programmes": programme(),
+        values_path: {"effective_from": "2026-01-01", "by_size": ["1.00"]},
+        "/v1/programmes/{programme_id}/funds": {
+            "deposit_id": str(UUID(int=3)),
+            "amount": "1.00",
+            "on": "2026-01-01",
+        },
+        "/v1/programmes/{programme_id}/enrolments": {"household_id": paid.household_ids[0]},
+        "/v1/rounds": new_round(paid.programme_id),
+        "/v1/rounds/{round_id}/cancellations": {"entitlement_id": str(UUID(int=4)), "because": "x"},
+        "/v1/statements": {},
+        "/v1/reconciliations": {},
+        **{
+            f"/v1/rounds/{{round_id}}/{step}": {}
+            for step in ("calculate", "prepare", "review", "approve", "release")
+        },
+    }
+    ids = {"programme_id": paid.programme_id, "round_id": paid.round_id, "case_id": case_id}
+    return Bodies(house, {path: (path.format(**ids), body) for path, body in valid.items()})
+
+
+async def test_every_post_route_is_fuzzed(bodies: Bodies):
+    assert set(bodies.valid) == {path for method, path in access.MAY if method == "POST"}
+
+
+def changed(body: object, path: list[object], value: object) -> object:
+    """The body with the value at `path` replaced."""
+    if not path:
+        return value
+    built = json.loads(json.dumps(body))
+    place = built
+    for part in path[:-1]:
+        place = place[part]
+    place[path[-1]] = value
+    return built
+
+
+def paths_of(body: object) -> list[list[object]]:
+    found: list[list[object]] = [[]]
+    parts = (
+        body.items()
+        if isinstance(body, dict)
+        else enumerate(body)
+        if isinstance(body, list)
+        else ()
+    )
+    for part, inner in parts:
+        found += [[part, *rest] for rest in paths_of(inner)]
+    return found
+
+
+def sound(answer: httpx.Response) -> None:
+    assert answer.status_code < 500, answer.text
+    if answer.status_code >= 400:
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+# A registration's fields at their edges are tried in tests/cbi.
+BROAD = ("/v1/imports", "/v1/households")
+POSTS = sorted(path for method, path in access.MAY if method == "POST")
+
+
+@pytest.mark.parametrize("path", POSTS)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(
+    # All is drawn before the coroutine runs: Hypothesis's own exceptions would end its runner.
+    place=st.integers(0, 999),
+    value=values,
+    format_=st.sampled_from(["json", "csv", "kobo"]),
+    key=st.sampled_from(["", "one", "two"]),
+)
+async def test_no_body_makes_the_service_fail(
+    bodies: Bodies, path: str, place: int, value: object, format_: str, key: str
+):
+    where, valid = bodies.valid[path]
+    places = paths_of(valid)
+    body = changed(valid, places[place % len(places)], value)
+    sound(
+        await bodies.house.post(
+            where + QUERIES.get(path, "").format(format_),
+            "A/fuzzer",
+            content=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+            key=key,
+        )
+    )
+
+
+@pytest.mark.parametrize("path", POSTS)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(content=st.binary(max_size=200), key=st.sampled_from(["", "three"]))
+async def test_no_bytes_make_the_service_fail(bodies: Bodies, path: str, content: bytes, key: str):
+    where, _ = bodies.valid[path]
+    query = QUERIES.get(path, "").format("csv")
+    sound(await bodies.house.post(where + query, "A/fuzzer", content=content, key=key))
+
+
+@pytest.mark.parametrize("path", [path for path in POSTS if path not in BROAD])
+async def test_each_field_at_each_edge_is_refused_or_taken(bodies: Bodies, path: str):
+    where, valid = bodies.valid[path]
+    for place in paths_of(valid):
+        for edge in EDGES:
+            content = json.dumps(changed(valid, place, edge)).encode()
+            sound(await bodies.house.post(where, "A/fuzzer", content=content))

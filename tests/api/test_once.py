@@ -1,0 +1,271 @@
+"""The same request twice is one piece of work and one answer."""
+
+import json
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+import msgspec
+import pytest
+from sqlalchemy import text
+
+from api import access
+from api.once import HEADER
+from tests.api.house import (
+    SIGNERS,
+    House,
+    new_round,
+    open_case,
+    open_round,
+    programme,
+    registration,
+)
+
+STEPS = ("calculate", "prepare", "review", "approve", "release")
+CAMT = """<?xml version="1.0" encoding="UTF-8"?>
+<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"><BkToCstmrStmt>
+<GrpHdr><MsgId>{id}</MsgId><CreDtTm>2026-10-02T00:00:00Z</CreDtTm></GrpHdr>
+<Stmt><Id>{id}</Id><CreDtTm>2026-10-02T00:00:00-05:00</CreDtTm>
+<Acct><Id><IBAN>NL94MOCK0191000001</IBAN></Id><Ccy>PEN</Ccy></Acct></Stmt>
+</BkToCstmrStmt></Document>"""
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A request that will be done, and another one of the same route."""
+
+    path: str
+    who: str
+    body: object = None
+    content: bytes = b""
+
+
+async def a_registration(house: House) -> Prepared:
+    return Prepared("/v1/households", "A/registrar", registration())
+
+
+async def an_import(house: House) -> Prepared:
+    content = json.dumps([registration(), registration()]).encode()
+    path = "/v1/imports?format=json&ubigeo_system=inei"
+    return Prepared(path, "A/registrar", content=content)
+
+
+async def a_judgement(house: House) -> Prepared:
+    path = f"/v1/cases/{await open_case(house)}/judgements"
+    return Prepared(path, "A/adjudicator", {"verdict": "different", "reason": "otra familia"})
+
+
+async def a_programme(house: House) -> Prepared:
+    return Prepared("/v1/programmes", "A/programme", programme())
+
+
+async def values(house: House) -> Prepared:
+    opened = await house.made("/v1/programmes", "A/programme", programme())
+    body = {"effective_from": "2026-01-01", "by_size": ["1.00", "2.50"]}
+    return Prepared(f"/v1/programmes/{opened['programme_id']}/values", "A/programme", body)
+
+
+async def funds(house: House) -> Prepared:
+    opened = await house.made("/v1/programmes", "A/programme", programme())
+    body = {"deposit_id": str(uuid4()), "amount": "10.50", "on": "2026-01-01"}
+    return Prepared(f"/v1/programmes/{opened['programme_id']}/funds", "A/finance", body)
+
+
+async def an_enrolment(house: House) -> Prepared:
+    opened = await house.made("/v1/programmes", "A/programme", programme())
+    receipt = await house.made("/v1/households", "A/registrar", registration())
+    body = {"household_id": receipt["household_id"]}
+    return Prepared(f"/v1/programmes/{opened['programme_id']}/enrolments", "A/programme", body)
+
+
+async def a_round(house: House) -> Prepared:
+    opened = await house.made("/v1/programmes", "A/programme", programme())
+    return Prepared("/v1/rounds", "A/finance", new_round(opened["programme_id"]))
+
+
+def a_step(step: str) -> Callable[[House], Awaitable[Prepared]]:
+    async def prepare(house: House) -> Prepared:
+        opened = await open_round(house)
+        signers = dict(zip(STEPS, ("first", *SIGNERS), strict=True))
+        for before in STEPS[: STEPS.index(step)]:
+            await house.made(f"{opened.path}/{before}", f"A/{signers[before]}")
+        return Prepared(f"{opened.path}/{step}", f"A/{signers[step]}")
+
+    return prepare
+
+
+async def a_cancellation(house: House) -> Prepared:
+    opened = await open_round(house, households=2)
+    await house.made(f"{opened.path}/calculate", "A/first")
+    payments = (await house.get(f"{opened.path}/payments", "A/first")).json()["items"]
+    body = {"entitlement_id": payments[0]["payment_id"], "because": "se mudó"}
+    return Prepared(f"{opened.path}/cancellations", "A/first", body)
+
+
+async def a_statement(house: House) -> Prepared:
+    content = CAMT.format(id=uuid4().hex).encode()
+    return Prepared("/v1/statements", "A/finance", content=content)
+
+
+async def a_reconciliation(house: House) -> Prepared:
+    return Prepared("/v1/reconciliations", "A/finance")
+
+
+PREPARE: dict[str, Callable[[House], Awaitable[Prepared]]] = {
+    "/v1/households": a_registration,
+    "/v1/imports": an_import,
+    "/v1/cases/{case_id}/judgements": a_judgement,
+    "/v1/programmes": a_programme,
+    "/v1/programmes/{programme_id}/values": values,
+    "/v1/programmes/{programme_id}/funds": funds,
+    "/v1/programmes/{programme_id}/enrolments": an_enrolment,
+    "/v1/rounds": a_round,
+    **{f"/v1/rounds/{{round_id}}/{step}": a_step(step) for step in STEPS},
+    "/v1/rounds/{round_id}/cancellations": a_cancellation,
+    "/v1/statements": a_statement,
+    "/v1/reconciliations": a_reconciliation,
+}
+
+
+async def rows(house: House) -> dict[str, int]:
+    """How many rows each table has; the background sealer's own are left out."""
+    async with house.owner.connect() as conn:
+        names = (
+            await conn.execute(
+                text(
+                    "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
+                    " WHERE schemaname IN ('cbi', 'dedup', 'ledger')"
+                    " AND tablename NOT IN ('leaf', 'checkpoint') ORDER BY 1"
+                )
+            )
+        ).scalars()
+        return {name: await conn.scalar(text(f"SELECT count(*) FROM {name}")) for name in names}
+
+
+def otherwise(body: object) -> bytes:
+    """The same JSON with its keys in another order and other blanks."""
+    turned = dict(reversed(body.items()))
+    return json.dumps(turned, indent=3, ensure_ascii=False).encode()
+
+
+async def test_every_post_route_of_the_table_is_tried_here_and_takes_a_key(house: House):
+    assert set(PREPARE) == {path for method, path in access.MAY if method == "POST"}
+    document = (await house.call("GET", "/docs/openapi.json")).json()
+    for path in PREPARE:
+        parameters = document["paths"][path]["post"]["parameters"]
+        assert HEADER in {each["name"] for each in parameters if each["in"] == "header"}, path
+
+
+@pytest.mark.parametrize("route", PREPARE)
+async def test_the_same_request_twice_does_its_work_once(house: House, route: str):
+    asked, key = await PREPARE[route](house), str(uuid4())
+    sent = {"content": asked.content} if asked.content else {}
+    before = await rows(house)
+    first = await house.post(asked.path, asked.who, asked.body, key=key, **sent)
+    assert first.status_code == 201, first.text
+    assert "Idempotency-Replayed" not in first.headers
+    done = await rows(house)
+    assert done["cbi.answer"] == before["cbi.answer"] + 1
+    again = {"content": otherwise(asked.body)} if asked.body else sent
+    second = await house.post(asked.path, asked.who, key=key, **again)
+    assert second.status_code == 201, second.text
+    assert second.headers["Idempotency-Replayed"] == "true"
+    assert second.content == first.content
+    assert second.headers["content-type"] == first.headers["content-type"]
+    assert await rows(house) == done
+
+
+@pytest.mark.parametrize("route", PREPARE)
+async def test_a_key_is_for_one_request_only(house: House, route: str):
+    asked, key = await PREPARE[route](house), str(uuid4())
+    await house.made("/v1/programmes", "A/everything", programme(), key=key)
+    before = await rows(house)
+    sent = {"content": asked.content} if asked.content else {}
+    reused = await house.post(asked.path, "A/everything", asked.body, key=key, **sent)
+    assert reused.status_code == 422, reused.text
+    assert reused.json()["type"] == "urn:cbi:problem:idempotency-key-reused"
+    assert await rows(house) == before
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def everything(house: House) -> None:
+    roles = ("registrar", "programme", "finance", "adjudicator")
+    await house.issue("A", "everything", *roles)
+
+
+async def test_another_body_or_query_under_a_key_is_refused(house: House):
+    key, body = str(uuid4()), programme()
+    await house.made("/v1/programmes", "A/programme", body, key=key)
+    other = await house.post("/v1/programmes", "A/programme", {**body, "name": "Otra"}, key=key)
+    assert other.status_code == 422
+    key = str(uuid4())
+    await house.made("/v1/reconciliations", "A/finance", key=key)
+    other = await house.post("/v1/reconciliations?as_of=2026-01-01", "A/finance", key=key)
+    assert other.status_code == 422
+
+
+async def test_the_same_key_of_somebody_else_is_another_key(house: House):
+    key = str(uuid4())
+    made = [
+        await house.made("/v1/programmes", who, programme(), key=key)
+        for who in ("A/programme", "A/first", "B/programme")
+    ]
+    assert len({each["programme_id"] for each in made}) == 3
+
+
+async def test_without_a_key_nothing_is_stored(house: House):
+    before = await rows(house)
+    await house.made("/v1/programmes", "A/programme", programme())
+    assert (await rows(house))["cbi.answer"] == before["cbi.answer"]
+
+
+async def test_a_request_that_is_still_running_is_told_so(house: House):
+    key, body = str(uuid4()), programme()
+    me = (await house.get("/v1/me", "A/programme")).json()["actor_id"]
+    async with house.owner.connect() as conn, conn.begin():
+        # What a first request holds from its beginning until its commit.
+        await conn.execute(
+            text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 1))"), {"key": f"{me}|{key}"}
+        )
+        running = await house.post("/v1/programmes", "A/programme", body, key=key)
+        assert running.status_code == 409
+        assert running.json()["type"] == "urn:cbi:problem:idempotency-key-running"
+        assert int(running.headers["Retry-After"]) >= 1
+        other = await house.post("/v1/programmes", "A/programme", programme(), key=str(uuid4()))
+        assert other.status_code == 201
+    done = await house.post("/v1/programmes", "A/programme", body, key=key)
+    assert done.status_code == 201
+    assert "Idempotency-Replayed" not in done.headers
+
+
+async def test_a_refused_request_stores_nothing_and_may_be_sent_again(house: House):
+    opened = await open_round(house)
+    await house.made(f"{opened.path}/calculate", "A/first")
+    key, path = str(uuid4()), f"{opened.path}/review"
+    before = await rows(house)
+    refused = await house.post(path, "A/second", key=key)
+    assert refused.status_code == 409
+    assert refused.json()["type"] == "urn:cbi:problem:step-out-of-order"
+    assert await rows(house) == before
+    await house.made(f"{opened.path}/prepare", "A/first")
+    assert (await house.post(path, "A/second", key=key)).status_code == 201
+
+
+async def test_a_registration_is_the_same_by_its_reference_without_any_key(house: House):
+    body = registration()
+    first = await house.made("/v1/households", "A/registrar", body)
+    before = await rows(house)
+    assert await house.made("/v1/households", "A/registrar", body) == first
+    assert await rows(house) == before
+    taken = await house.post("/v1/households", "A/registrar", {**body, "ubigeo": "240102"})
+    assert taken.status_code == 409
+    assert taken.json()["household_id"] == first["household_id"]
+    theirs = await house.made("/v1/households", "B/registrar", body)
+    assert theirs["household_id"] != first["household_id"]
+
+
+async def test_a_file_sent_again_registers_nobody_twice(house: House):
+    asked = await an_import(house)
+    first = await house.made(asked.path, asked.who, content=asked.content)
+    assert first["clear"] == 2
+    before = await rows(house)
+    assert await house.made(asked.path, asked.who, content=asked.content) == first
+    assert await rows(house) == before

@@ -1,0 +1,289 @@
+"""What the database itself keeps from the service, whatever a handler forgets."""
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from api import db
+from tests.cbi.world import (
+    ALFA,
+    STAFF_ROLES,
+    add_partners,
+    again,
+    approved,
+    count,
+    enrolled_families,
+    family,
+    judged,
+    opened,
+    programme_of,
+    registered,
+    released,
+    staff,
+)
+from tests.conftest import PARTNER_A, PARTNER_B
+
+# What a partner may see of what it shares with another.
+SHARED = {"dedup.match_case", "dedup.case_pair", "dedup.judgement", "dedup.decision"}
+CHANGES = {
+    ("cbi.api_key", "UPDATE", "revoked_at"),
+    ("cbi.data_key", "DELETE", ""),
+    ("cbi.entitlement", "UPDATE", "cancelled_at"),
+    ("cbi.entitlement", "UPDATE", "cancelled_because"),
+    ("cbi.entitlement", "UPDATE", "cancelled_by"),
+}
+OF_OURS = "n.nspname IN ('cbi', 'dedup', 'ledger')"
+
+
+async def rows(conn, query: str) -> set[tuple]:
+    return {tuple(row) for row in await conn.execute(text(query))}
+
+
+async def table_names(conn) -> list[str]:
+    found = await rows(
+        conn,
+        "SELECT n.nspname || '.' || c.relname FROM pg_class c"
+        f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OF_OURS} AND c.relkind = 'r'",
+    )
+    return sorted(name for (name,) in found)
+
+
+async def test_every_table_has_row_level_security_that_its_owner_is_under_too(conn):
+    found = await rows(
+        conn,
+        "SELECT n.nspname || '.' || c.relname FROM pg_class c"
+        f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OF_OURS} AND c.relkind = 'r'"
+        " AND NOT (c.relrowsecurity AND c.relforcerowsecurity)",
+    )
+    assert found == set()
+    assert len(await table_names(conn)) > 30
+
+
+async def test_the_service_owns_nothing_and_may_do_nothing_special(conn):
+    assert (
+        await rows(conn, "SELECT oid FROM pg_class WHERE relowner = to_regrole('cbi_app')::oid")
+        == set()
+    )
+    for catalogue, owner in (
+        ("pg_proc", "proowner"),
+        ("pg_namespace", "nspowner"),
+        ("pg_type", "typowner"),
+        ("pg_database", "datdba"),
+    ):
+        query = f"SELECT oid FROM {catalogue} WHERE {owner} = to_regrole('cbi_app')::oid"
+        assert await rows(conn, query) == set()
+    assert await rows(
+        conn,
+        "SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles"
+        " WHERE rolname IN ('cbi_app', 'cbi_door')",
+    ) == {(False, False, False, False, False)}
+    assert (
+        await rows(
+            conn, "SELECT roleid FROM pg_auth_members WHERE member = to_regrole('cbi_app')::oid"
+        )
+        == set()
+    )
+    for schema in ("cbi", "dedup", "ledger", "public", "cbi_meta"):
+        allowed = await conn.scalar(
+            text("SELECT has_schema_privilege('cbi_app', :schema, 'CREATE')"), {"schema": schema}
+        )
+        assert not allowed
+
+
+async def test_the_service_changes_four_things_and_nothing_else(conn):
+    found = set()
+    for table in await table_names(conn):
+        for what in ("UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"):
+            if await conn.scalar(
+                text("SELECT has_table_privilege('cbi_app', CAST(:table AS text), :what)"),
+                {"table": table, "what": what},
+            ):
+                found.add((table, what, ""))
+    found |= await rows(
+        conn,
+        "SELECT n.nspname || '.' || c.relname, 'UPDATE', a.attname FROM pg_class c"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid"
+        f" WHERE {OF_OURS} AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped"
+        " AND has_column_privilege('cbi_app', c.oid, a.attnum, 'UPDATE')",
+    )
+    assert found == CHANGES
+
+
+async def test_every_trigger_fires_even_for_a_replica(conn):
+    found = await rows(
+        conn,
+        "SELECT n.nspname || '.' || c.relname, t.tgname FROM pg_trigger t"
+        " JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+        f" WHERE {OF_OURS} AND NOT t.tgisinternal AND t.tgenabled <> 'A'",
+    )
+    assert found == set()
+
+
+async def test_a_table_the_service_can_not_change_is_append_only_for_everybody(conn):
+    guarded = await rows(
+        conn,
+        "SELECT n.nspname || '.' || c.relname FROM pg_trigger t"
+        " JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+        f" WHERE {OF_OURS} AND t.tgname = 'append_only_row'",
+    )
+    changing = {"cbi.api_key", "cbi.data_key", "cbi.entitlement"}
+    # These have no history to keep safe yet: whoever owns the database may mend or move them.
+    living = {"cbi.partner", "cbi.actor", "cbi.enrolment", "dedup.key_entry"}
+    assert {name for (name,) in guarded} == set(await table_names(conn)) - changing - living
+
+
+async def test_a_door_has_a_fixed_search_path_and_opens_for_the_service_only(conn):
+    doors = await rows(
+        conn,
+        "SELECT n.nspname || '.' || p.proname, pg_get_userbyid(p.proowner), p.proconfig::text,"
+        " has_function_privilege('public', p.oid, 'EXECUTE'),"
+        " has_function_privilege('cbi_app', p.oid, 'EXECUTE')"
+        f" FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {OF_OURS}"
+        " AND p.prosecdef",
+    )
+    path = '{"search_path=pg_catalog, pg_temp"}'
+    names = {
+        "cbi.find_key",
+        "cbi.sealed_persons",
+        "cbi.beneficiaries_of",
+        "cbi.assisted",
+        "cbi.family_enrolled",
+        "cbi.join_families",
+        "dedup.candidates",
+        "dedup.open_cases",
+    }
+    # One stays behind the others: it would tell a family's other registrations.
+    behind = ("cbi.households_of", "cbi_door", path, False, False)
+    assert doors == {(name, "cbi_door", path, False, True) for name in names} | {behind}
+
+
+async def test_the_doors_read_only_the_columns_they_hand_out(conn):
+    found = await rows(
+        conn,
+        "SELECT n.nspname || '.' || c.relname, string_agg(a.attname, ' ' ORDER BY a.attname)"
+        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        f" JOIN pg_attribute a ON a.attrelid = c.oid WHERE {OF_OURS} AND c.relkind = 'r'"
+        " AND a.attnum > 0 AND has_column_privilege('cbi_door', c.oid, a.attnum, 'SELECT')"
+        " GROUP BY 1",
+    )
+    assert dict(found) == {
+        "cbi.actor": "actor_id handle partner_id",
+        "cbi.api_key": "actor_id area digest expires_at prefix revoked_at roles",
+        "cbi.consent": "channel given_on granted household_id kind language partner_id"
+        " recorded_at text_version withdrawn_on",
+        "cbi.data_key": "household_id kek_id wrapped",
+        "cbi.enrolment": "assistance_group closed_at household_id",
+        "cbi.entitlement": "assistance_group cancelled_at household_id months round_id",
+        "cbi.household": "household_id partner_id ubigeo",
+        "cbi.membership": "beneficiary_id case_id household_id membership_no partner_id since",
+        "cbi.partner": "code partner_id",
+        "cbi.person": "household_id person_id sealed",
+        "dedup.decision": "case_id verdict",
+        "dedup.key_entry": "household_id key partner_id person_id",
+        "dedup.match_case": "case_id household_a household_b",
+    }
+    writes = await rows(
+        conn,
+        "SELECT n.nspname || '.' || c.relname FROM pg_class c"
+        f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OF_OURS} AND c.relkind = 'r'"
+        " AND has_table_privilege('cbi_door', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')",
+    )
+    assert writes == {("cbi.membership",)}
+
+
+async def busy(conn) -> None:
+    """Partner A has something in every table."""
+    await add_partners(conn)
+    needy = family(60)
+    needy["persons"][0]["specific_needs"] = ["gbv_survivor"]
+    await registered(conn, needy)
+    theirs = await registered(conn, again(family(60)))
+    await judged(conn, theirs.flags[0].case_id, "different", PARTNER_A)
+    programme = await programme_of(conn)
+    await enrolled_families(conn, programme, 2)
+    round_id = (await opened(conn, programme)).round_id
+    await approved(conn, round_id)
+    await released(conn, round_id)
+    await db.set_facts(conn, db.SYSTEM)
+    facts = {"actor": ALFA.actor_id, "partner": PARTNER_A}
+    for statement in (
+        "INSERT INTO cbi.actor VALUES (:actor, :partner, 'ana', now())",
+        """INSERT INTO cbi.api_key VALUES (uuidv7(), 'p', sha256(''), :actor, ARRAY['admin'], '',
+           now(), now())""",
+    ):
+        await conn.execute(text(statement), facts)
+    await db.set_facts(conn, ALFA)
+    await conn.execute(
+        text("INSERT INTO cbi.answer VALUES (:actor, 'k', 'r', '', 200, '', now())"),
+        {"actor": ALFA.actor_id},
+    )
+
+
+async def test_a_handler_that_forgets_its_partner_sees_nothing_foreign(conn):
+    await busy(conn)
+    seen = {}
+    for name, who in (
+        ("mine", staff(0, PARTNER_A, {"registrar", "finance", "admin", "auditor"})),
+        # Everything a partner's staff may be, besides those who look over all partners.
+        ("theirs", staff(0, PARTNER_B, STAFF_ROLES - {"coordinator"})),
+        ("nobody's", None),
+    ):
+        await db.set_facts(conn, who)
+        seen[name] = {
+            table: await count(conn, table)
+            for table in await table_names(conn)
+            if await conn.scalar(
+                text("SELECT has_table_privilege(:table, 'SELECT')"), {"table": table}
+            )
+        }
+    empty = {table for table, found in seen["mine"].items() if not found}
+    # No bank has answered and nothing is sealed in this story; one organisation judged alone.
+    unused = {"statement", "statement_line", "rejected_line", "outcome", "giveback", "allocation"}
+    assert empty == {f"ledger.{table}" for table in unused | {"leaf", "checkpoint"}} | {
+        "dedup.decision"
+    }
+    for name in ("theirs", "nobody's"):
+        assert {table for table, found in seen[name].items() if found} == {"cbi.partner"}
+    assert set(seen["mine"]) >= SHARED
+
+
+async def test_nobody_writes_rows_for_another_partner(conn):
+    rules = await rows(
+        conn,
+        "SELECT n.nspname || '.' || c.relname, pg_get_expr(p.polwithcheck, p.polrelid)"
+        " FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid"
+        f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OF_OURS} AND p.polname = 'adding'",
+    )
+    assert {table for table, _ in rules} == set(await table_names(conn))
+    by_role = {"cbi.partner", "cbi.actor", "cbi.api_key", "ledger.leaf", "ledger.checkpoint"}
+    # An answer belongs to a person, a decision to whoever may see its case.
+    by_role |= {"cbi.answer", "dedup.decision"}
+    assert {table for table, rule in rules if "cbi.partner_id()" not in rule} == by_role
+    assert all("has_role" in rule or "cbi.actor_id()" in rule for t, rule in rules if t in by_role)
+
+
+async def test_a_key_that_was_revoked_stays_so(conn):
+    await busy(conn)
+    await db.set_facts(conn, db.SYSTEM)
+    changed = []
+    for moment in ("now()", "NULL", "now() + interval '1 day'"):
+        done = await conn.execute(text(f"UPDATE cbi.api_key SET revoked_at = {moment}"))
+        changed.append(done.rowcount)
+    assert changed == [1, 0, 0]
+
+
+@pytest.mark.parametrize("who", [ALFA, staff(0, PARTNER_A, {"auditor"}), None])
+async def test_only_an_administrator_touches_keys(conn, who):
+    await busy(conn)
+    await db.set_facts(conn, who)
+    assert await count(conn, "cbi.api_key") == 0
+    assert (await conn.execute(text("UPDATE cbi.api_key SET revoked_at = now()"))).rowcount == 0
+    with pytest.raises(DBAPIError, match="row-level security"):
+        async with conn.begin_nested():
+            await conn.execute(
+                text(
+                    "INSERT INTO cbi.api_key VALUES (uuidv7(), 'q', sha256(''), :actor,"
+                    " ARRAY['admin'], '', now(), now())"
+                ),
+                {"actor": ALFA.actor_id},
+            )
