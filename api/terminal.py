@@ -8,7 +8,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -47,7 +47,10 @@ def command(work: Callable[..., Coroutine[Any, Any, int | None]]) -> Callable[..
         with told():
             loaded = settings.load()
             logs.configure("WARNING")
-            with host(loaded) as running:
+            with ExitStack() as stack:
+                with STDERR.status("reaching the database"):
+                    running = stack.enter_context(host(loaded))
+                    asyncio.run(migrate_own(running))
                 code = asyncio.run(_with_service(running, work, options))
         sys.exit(code or 0)
 
@@ -59,7 +62,6 @@ async def _with_service(
     work: Callable[..., Coroutine[Any, Any, int | None]],
     options: dict[str, object],
 ) -> int | None:
-    await migrate_own(running)
     service = open_service(running.settings, database_url=running.app_url)
     try:
         return await work(Run(running, service), **options)

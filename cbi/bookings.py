@@ -19,7 +19,7 @@ from uuid import UUID
 from ledger.account import Account
 from ledger.attempt import Attempt
 from ledger.money import Money, total
-from ledger.transfer import Transfer, reversal, transfer_id
+from ledger.transfer import Kind, Transfer, reversal, transfer_id
 
 
 def fund(programme_id: UUID, currency: str) -> Account:
@@ -91,79 +91,64 @@ def released(
         money=total([attempt.money for attempt in attempts], currency),
         effective_on=on,
     )
-    return [set_aside, *(_reserved(round_id, attempt, entry, on) for attempt in attempts)]
-
-
-def _reserved(round_id: UUID, attempt: Attempt, entry: UUID, on: date) -> Transfer:
-    return Transfer(
-        transfer_id=transfer_id("reserve", round_id, attempt.payment_id, attempt.attempt_no),
-        entry_id=entry,
-        kind="reserve",
-        debit=available(round_id, attempt.money.currency),
-        credit=committed(round_id, attempt.money.currency),
-        money=attempt.money,
-        effective_on=on,
-        payment_id=attempt.payment_id,
-        attempt_no=attempt.attempt_no,
-    )
+    sides = available(round_id, currency), committed(round_id, currency)
+    reserved = [
+        _move("reserve", attempt, sides, name=("reserve", round_id), entry=entry, on=on)
+        for attempt in attempts
+    ]
+    return [set_aside, *reserved]
 
 
 def paid(programme_id: UUID, round_id: UUID, attempt: Attempt, *, on: date) -> list[Transfer]:
     """The bank's statement shows the debit: the payment is delivered."""
-    money = attempt.money
+    currency = attempt.money.currency
     entry = transfer_id("paid", attempt.payment_id, attempt.attempt_no)
-    sides = (
-        ("round", committed(round_id, money.currency), delivered(round_id, money.currency)),
-        ("cash", expense(programme_id, money.currency), advance(programme_id, money.currency)),
-    )
+    promise = committed(round_id, currency), delivered(round_id, currency)
+    cash = expense(programme_id, currency), advance(programme_id, currency)
     return [
-        Transfer(
-            transfer_id=transfer_id("post", attempt.payment_id, attempt.attempt_no, side),
-            entry_id=entry,
-            kind="post",
-            debit=debit,
-            credit=credit,
-            money=money,
-            effective_on=on,
-            payment_id=attempt.payment_id,
-            attempt_no=attempt.attempt_no,
-        )
-        for side, debit, credit in sides
+        _move("post", attempt, promise, name=("post", "round"), entry=entry, on=on),
+        _move("post", attempt, cash, name=("post", "cash"), entry=entry, on=on),
     ]
 
 
 def rejected(round_id: UUID, attempt: Attempt, *, on: date) -> Transfer:
     """The bank refused the payment: the money is available to the round again."""
-    wanted = transfer_id("void", attempt.payment_id, attempt.attempt_no)
-    return Transfer(
-        transfer_id=wanted,
-        entry_id=wanted,
-        kind="void",
-        debit=committed(round_id, attempt.money.currency),
-        credit=available(round_id, attempt.money.currency),
-        money=attempt.money,
-        effective_on=on,
-        payment_id=attempt.payment_id,
-        attempt_no=attempt.attempt_no,
-    )
+    currency = attempt.money.currency
+    entry = transfer_id("rejected", attempt.payment_id, attempt.attempt_no)
+    sides = committed(round_id, currency), available(round_id, currency)
+    return _move("void", attempt, sides, name=("void",), entry=entry, on=on)
 
 
 def returned(programme_id: UUID, round_id: UUID, attempt: Attempt, *, on: date) -> list[Transfer]:
     """A delivered payment came back: its exact reversal, and the money is available again."""
+    currency = attempt.money.currency
     entry = transfer_id("returned", attempt.payment_id, attempt.attempt_no)
     reversals = [
         reversal(original, entry_id=entry, effective_on=on)
         for original in paid(programme_id, round_id, attempt, on=on)
     ]
-    freed = Transfer(
-        transfer_id=transfer_id("freed", attempt.payment_id, attempt.attempt_no),
+    sides = committed(round_id, currency), available(round_id, currency)
+    return [*reversals, _move("adjust", attempt, sides, name=("freed",), entry=entry, on=on)]
+
+
+def _move(
+    kind: Kind,
+    attempt: Attempt,
+    sides: tuple[Account, Account],
+    *,
+    name: tuple[object, ...],
+    entry: UUID,
+    on: date,
+) -> Transfer:
+    """Move an attempt's amount from one account to another; the same move has the same id."""
+    return Transfer(
+        transfer_id=transfer_id(*name, attempt.payment_id, attempt.attempt_no),
         entry_id=entry,
-        kind="adjust",
-        debit=committed(round_id, attempt.money.currency),
-        credit=available(round_id, attempt.money.currency),
+        kind=kind,
+        debit=sides[0],
+        credit=sides[1],
         money=attempt.money,
         effective_on=on,
         payment_id=attempt.payment_id,
         attempt_no=attempt.attempt_no,
     )
-    return [*reversals, freed]

@@ -6,12 +6,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import hypothesis
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from api import db
 from api.embedded import EmbeddedPostgres
+
+# How long an example takes says more about a shared machine than about the code.
+hypothesis.settings.register_profile("cbi", deadline=None)
+hypothesis.settings.load_profile("cbi")
 
 PARTNER_A = UUID("00000000-0000-4000-8000-00000000000a")
 PARTNER_B = UUID("00000000-0000-4000-8000-00000000000b")

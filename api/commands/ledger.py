@@ -7,7 +7,7 @@ import rich_click as click
 
 from api.db import SYSTEM, transaction
 from api.state import CHECKPOINT_NAME
-from api.terminal import CONSOLE, NO, Run, as_json, command, existing_file
+from api.terminal import CONSOLE, NO, STDERR, Run, as_json, command, existing_file
 from ledger import verify as verifying
 
 
@@ -32,10 +32,11 @@ async def verify(run: Run, *, checkpoints: tuple[Path, ...], as_json: bool) -> i
     Exit code 0 when it is whole, 1 when it is not.
     """
     kept = [path.read_text(encoding="utf-8") for path in checkpoints]
-    async with transaction(run.service.engine, SYSTEM, request_id="cli") as conn:
-        found = await verifying.verify(
-            conn, public_key=run.service.signer.public_key(), name=CHECKPOINT_NAME, kept=kept
-        )
+    with STDERR.status("walking the ledger"):
+        async with transaction(run.service.engine, SYSTEM, request_id="cli") as conn:
+            found = await verifying.verify(
+                conn, public_key=run.service.signer.public_key(), name=CHECKPOINT_NAME, kept=kept
+            )
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
     else:

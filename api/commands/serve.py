@@ -32,11 +32,12 @@ def serve(address: str | None, port: int | None) -> None:
         address, port = address or loaded.host, loaded.port if port is None else port
         listening = _listen(address, port)
         logs.configure(loaded.log_level)
-        with (
-            host(loaded) as running,
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
-            runner.run(_run(running, listening))
+        with contextlib.ExitStack() as stack:
+            with STDERR.status("starting the database"):
+                running = stack.enter_context(host(loaded))
+                asyncio.run(migrate_own(running))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_run(running, listening))
 
 
 @click.command("settings")
@@ -96,7 +97,6 @@ class _Server(uvicorn.Server):
 
 
 async def _run(running: Host, listening: socket.socket) -> None:
-    await migrate_own(running)
     service = open_service(running.settings, database_url=running.app_url)
     config = uvicorn.Config(
         make_app(service), log_config=None, access_log=False, server_header=False, lifespan="on"

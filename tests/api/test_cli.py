@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from api import cli
-from api.embedded import EmbeddedPostgres
+from api.embedded import EmbeddedPostgres, is_running
 
 HEADER = "codigo_hogar;fecha_registro;ubigeo;tipo_poblacion;consentimiento_registro;"
 COLUMNS = "consentimiento_duplicados;consentimiento_version;consentimiento_fecha;parentesco;"
@@ -219,3 +219,21 @@ def test_an_empty_ledger_is_whole_and_json_says_so(cbi: Command) -> None:
     told = json.loads(cbi("ledger", "verify", "--json", code=0).stdout)
     assert told["whole"] is True
     assert told["faults"] == []
+
+
+def test_a_terminated_service_ends_well_and_stops_its_database(cbi: Command) -> None:
+    with tempfile.TemporaryDirectory(prefix="cbi-term-") as folder:
+        served = subprocess.Popen(
+            [sys.executable, "-c", "from api.cli import main; main()", "serve", "--port", "0"],
+            env=cbi.env | {"CBI_DATA_DIR": folder},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert served.stdout is not None
+        with served.stdout as printed:
+            assert any("serving http://" in line for line in printed)
+            assert is_running(Path(folder))
+            served.terminate()
+            assert served.wait(timeout=30) == 0
+        assert not is_running(Path(folder))

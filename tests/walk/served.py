@@ -34,7 +34,7 @@ class Served:
     async def __aexit__(self, *_: object) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(signal.SIGINT)
-            await asyncio.wait_for(self._process.wait(), timeout=30)
+            assert await asyncio.wait_for(self._process.wait(), timeout=30) == 0
 
     async def start(self) -> None:
         with self._log.open("ab") as log:
