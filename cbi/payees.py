@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import DATERANGE, Range
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import tables
-from cbi.disbursement import Round
+from cbi.disbursement import Round, Step
 from cbi.enrol import Programme, consents_missing, families
 from cbi.entitlement import Entitlement, Payee, Why
 from dedup import judge
@@ -74,6 +74,7 @@ async def _as_of_now(
         )
     )
     open_cases = await judge.open_case_ids(conn, wanted)
+    paid_before = await _paid_before(conn, opened, wanted)
     missing = await consents_missing(conn, wanted)
     key = tables.data_key.c
     alive = set(await conn.scalars(select(key.household_id).where(key.household_id.in_(wanted))))
@@ -85,7 +86,9 @@ async def _as_of_now(
         # Two households of one round that were joined since: the first of them stays.
         if beneficiary_id in assisted or beneficiary_id in taken:
             reasons.append("paid_in_these_months")
-        if open_cases.get(payee.household_id):
+        # Whoever gets assistance goes on getting it until people have decided: a case that
+        # somebody's registration opens must not take it away.
+        if open_cases.get(payee.household_id) and payee.household_id not in paid_before:
             reasons.append("open_case")
         if missing.get(payee.household_id):
             reasons.append("consent")
@@ -97,3 +100,25 @@ async def _as_of_now(
             msgspec.structs.replace(payee, beneficiary_id=beneficiary_id, blocked=tuple(reasons))
         )
     return checked
+
+
+async def _paid_before(
+    conn: AsyncConnection, opened: Round, household_ids: Sequence[UUID]
+) -> set[UUID]:
+    """Return which households another, released round of the programme pays."""
+    entitlement, round_ = tables.entitlement.c, tables.round_.c
+    step = tables.round_step.c
+    rows = await conn.scalars(
+        select(entitlement.household_id)
+        .distinct()
+        .join_from(tables.entitlement, tables.round_, round_.round_id == entitlement.round_id)
+        .join(tables.round_step, step.round_id == round_.round_id)
+        .where(
+            entitlement.household_id.in_(household_ids),
+            entitlement.cancelled_at.is_(None),
+            round_.programme_id == opened.programme_id,
+            round_.round_id != opened.round_id,
+            step.step == Step.RELEASED,
+        )
+    )
+    return set(rows)

@@ -173,3 +173,18 @@ async def test_a_family_found_to_be_one_is_not_paid_by_both_partners(conn, first
     assert made.left_out == {str(unpaid): ("paid_in_these_months",)}
     with pytest.raises(FamilyAssisted):
         await enrolled(conn, await programme_of(conn, other), unpaid, other)
+
+
+async def test_a_case_does_not_take_away_what_a_family_gets_already(conn):
+    """Any registration can open a case; whoever was paid before goes on being paid."""
+    programme = await programme_of(conn)
+    household_ids = await enrolled_families(conn, programme, 2)
+    first = await opened(conn, programme)
+    await approved(conn, first.round_id)
+    await released(conn, first.round_id)
+    await open_a_case(conn, household_ids)
+    second = await opened(conn, programme, first=date(2026, 10, 1), end=date(2026, 11, 1))
+    await approved(conn, second.round_id)
+    await released(conn, second.round_id)
+    paid = await load_entitlements(conn, second.round_id)
+    assert {each.household_id for each in paid} == set(household_ids)
