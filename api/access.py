@@ -35,6 +35,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/v1/programmes/{programme_id}/funds"): frozenset({FINANCE}),
     ("POST", "/v1/programmes/{programme_id}/enrolments"): frozenset({PROGRAMME}),
     ("GET", "/v1/programmes/{programme_id}/enrolments"): frozenset({PROGRAMME}),
+    ("POST", "/v1/enrolments/{enrolment_id}/closing"): frozenset({PROGRAMME}),
     ("POST", "/v1/rounds"): MONEY,
     ("GET", "/v1/rounds"): MONEY_SEEN,
     ("GET", "/v1/rounds/{round_id}"): MONEY_SEEN,

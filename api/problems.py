@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 from asyncpg.exceptions import (
+    DeadlockDetectedError,
     InsufficientResourcesError,
+    LockNotAvailableError,
     OperatorInterventionError,
     PostgresConnectionError,
 )
@@ -39,6 +41,13 @@ class Wording(msgspec.Struct, frozen=True):
     en: str
 
 
+NOT_FOUND = Wording(
+    404,
+    "not-found",
+    "No existe o no es visible para usted",
+    "It doesn't exist, or is not yours to see",
+)
+
 REFUSALS: dict[type[Exception], Wording] = {
     cbi.FileUnreadable: Wording(
         422, "file-unreadable", "No se puede leer el archivo", "The file can't be read"
@@ -52,12 +61,7 @@ REFUSALS: dict[type[Exception], Wording] = {
         "La referencia ya pertenece a otro registro",
         "The reference belongs to another registration",
     ),
-    cbi.NotFound: Wording(
-        404,
-        "not-found",
-        "No existe o no es visible para usted",
-        "It doesn't exist, or is not yours to see",
-    ),
+    cbi.NotFound: NOT_FOUND,
     cbi.OutsideArea: Wording(
         403,
         "outside-area",
@@ -131,16 +135,20 @@ REFUSALS: dict[type[Exception], Wording] = {
         "Una familia ya tiene esta asistencia en estos meses",
         "A family has this assistance in these months already",
     ),
+    cbi.EnrolmentClosed: Wording(
+        409, "enrolment-closed", "La inscripción ya fue cerrada", "The enrolment is closed already"
+    ),
+    cbi.AccountNotOurs: Wording(
+        422,
+        "account-not-ours",
+        "El extracto es de una cuenta que no paga ninguno de sus programas",
+        "The statement is of an account that pays none of your programmes",
+    ),
     cbi.BadValue: Wording(422, "bad-value", "Un valor no es válido", "A value is not valid"),
     cbi.NotReleased: Wording(
         409, "not-released", "La ronda aún no fue liberada", "The round is not released yet"
     ),
-    dedup.CaseNotFound: Wording(
-        404,
-        "not-found",
-        "No existe o no es visible para usted",
-        "It doesn't exist, or is not yours to see",
-    ),
+    dedup.CaseNotFound: NOT_FOUND,
     dedup.CaseDecided: Wording(
         409, "case-decided", "El caso ya está decidido", "The case is decided already"
     ),
@@ -226,18 +234,31 @@ CONSTRAINTS: dict[str, Wording] = {
         "La misma referencia se está registrando ahora",
         "The same reference is being registered now",
     ),
+    "transfer_value_pkey": Wording(
+        409,
+        "running",
+        "Se está haciendo otro cambio de estos montos",
+        "Another change of these values is being made",
+    ),
+    "round_of_programme": NOT_FOUND,
+    "transfer_value_of_programme": NOT_FOUND,
+    "enrolment_in_programme": NOT_FOUND,
+    "round_months_near": Wording(
+        422,
+        "months-far",
+        "Los meses de la ronda están lejos de la fecha de pago",
+        "The round's months are far from its day of payment",
+    ),
+    "programme_group_known": Wording(
+        422, "group-unknown", "No existe este grupo", "There is no such group of assistance"
+    ),
 }
 
 HTTP: dict[int, Wording] = {
     400: Wording(400, "bad-request", "La solicitud está mal formada", "The request is malformed"),
     401: Wording(401, "unauthenticated", "Falta una clave válida", "A valid key is missing"),
     403: Wording(403, "forbidden", "Su clave no permite esto", "Your key doesn't allow this"),
-    404: Wording(
-        404,
-        "not-found",
-        "No existe o no es visible para usted",
-        "It doesn't exist, or is not yours to see",
-    ),
+    404: NOT_FOUND,
     405: Wording(405, "method-not-allowed", "Método no permitido", "The method is not allowed"),
     413: Wording(413, "too-large", "La solicitud es demasiado grande", "The request is too large"),
     415: Wording(
@@ -300,12 +321,18 @@ def on_integrity(request: Requested, error: IntegrityError) -> Reply:
 
 
 def on_database(request: Requested, error: DBAPIError) -> Reply:
-    """Answer 503 when the database is gone or overloaded, and 500 for anything else."""
+    """Answer 503 when the database is gone, overloaded or waited in vain, else 500."""
     cause = getattr(error.orig, "__cause__", None)
     gone = error.connection_invalidated or isinstance(
         cause,
-        # Gone; full; shutting down, recovering, or a statement that took too long.
-        PostgresConnectionError | InsufficientResourcesError | OperatorInterventionError | OSError,
+        # Gone; full; shutting down, recovering, or a statement that took too long; others hold
+        # what it needs.
+        PostgresConnectionError
+        | InsufficientResourcesError
+        | OperatorInterventionError
+        | LockNotAvailableError
+        | DeadlockDetectedError
+        | OSError,
     )
     return on_unavailable(request, error) if gone else on_fault(request, error)
 
@@ -360,18 +387,11 @@ def _reply(
 
 
 HANDLERS: dict[int | type[Exception], Any] = {
-    CbiRefusal: on_refusal,
-    DedupRefusal: on_refusal,
-    LedgerRefusal: on_refusal,
-    once.KeyMalformed: on_refusal,
-    once.KeyRunning: on_refusal,
-    once.KeyReused: on_refusal,
+    **dict.fromkeys((CbiRefusal, DedupRefusal, LedgerRefusal), on_refusal),
+    **dict.fromkeys((once.KeyMalformed, once.KeyRunning, once.KeyReused), on_refusal),
     HTTPException: on_http,
     IntegrityError: on_integrity,
     DBAPIError: on_database,
-    PoolTimeout: on_unavailable,
-    ConnectionError: on_unavailable,
-    OSError: on_unavailable,
-    TimeoutError: on_unavailable,
+    **dict.fromkeys((PoolTimeout, ConnectionError, OSError, TimeoutError), on_unavailable),
     Exception: on_fault,
 }

@@ -1,7 +1,7 @@
 """Programmes over HTTP: open one, set its values, fund it, enrol households."""
 
-from datetime import date
-from typing import Annotated
+from datetime import date, datetime
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
@@ -28,7 +28,10 @@ Line = Annotated[str, msgspec.Meta(min_length=1, max_length=70, pattern=LINE)]
 Code = Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9-]{1,19}" + END)]
 # A decimal as text: a JSON number would go through a float.
 Decimal = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,4})?" + END)]
-Group = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z_]{1,29}" + END)]
+# As the database's rule has them. Assistance of one group may not overlap for one family.
+Group = Literal[
+    "mpca", "transit_grant", "food", "rent", "health", "protection", "education", "livelihood"
+]
 
 
 class NewProgramme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,6 +68,13 @@ class Funded(msgspec.Struct, frozen=True, kw_only=True):
     money: Money
 
 
+class Closed(msgspec.Struct, frozen=True, kw_only=True):
+    """An enrolment that was ended."""
+
+    enrolment_id: UUID
+    closed_at: datetime
+
+
 class NewEnrolment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     household_id: UUID
 
@@ -75,13 +85,23 @@ async def open_programme(
     request: Requested,
     conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
     data: JSONBody[NewProgramme],
     idempotency_key: Key = None,
 ) -> Programme:
     """Open a programme and its accounts."""
     amount_of("1", data.currency, field="currency")
-    programme = Programme(programme_id=clock.new_id(), **msgspec.structs.asdict(data))
-    return await enrol.open_programme(conn, programme, partner_id=actor.partner_id, at=clock.now())
+    facts = msgspec.structs.asdict(data)
+    payer_account = facts.pop("payer_account")
+    return await enrol.open_programme(
+        conn,
+        Programme(programme_id=clock.new_id(), **facts),
+        payer_account=payer_account,
+        vault=service.vault,
+        matching_key=service.desk.matching_key,
+        partner_id=actor.partner_id,
+        at=clock.now(),
+    )
 
 
 @get("/v1/programmes", tags=["programmes"])
@@ -198,6 +218,21 @@ async def list_enrolments(
     return page(items, limit=limit, cursor="enrolment_id")
 
 
+@post("/v1/enrolments/{enrolment_id:uuid}/closing", tags=["programmes"])
+@once
+async def close_enrolment(
+    request: Requested,
+    conn: NamedDependency[AsyncConnection],
+    enrolment_id: FromPath[UUID],
+    actor: NamedDependency[Actor],
+    idempotency_key: Key = None,
+) -> Closed:
+    """End an enrolment for good, so that the family may be enrolled elsewhere."""
+    at = clock.now()
+    await enrol.close(conn, enrolment_id=enrolment_id, at=at)
+    return Closed(enrolment_id=enrolment_id, closed_at=at)
+
+
 def amount_of(text: str, currency: str, *, field: str) -> Money:
     """Read a positive amount of a request; raises BadValue."""
     try:
@@ -216,4 +251,5 @@ HANDLERS = (
     fund,
     enrol_household,
     list_enrolments,
+    close_enrolment,
 )

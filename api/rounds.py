@@ -17,7 +17,7 @@ from api.once import once
 from api.page import Key, Limit, Page, page
 from api.state import Requested, Service
 from api.text import LINE, NOT_NUL
-from cbi import disburse, payout, reconciliation, report, tables
+from cbi import cancel, disburse, payout, reconciliation, report, tables
 from cbi.disburse import Calculated, Signed, as_round
 from cbi.disbursement import Round, Step
 from cbi.enrol import load_programme
@@ -178,7 +178,7 @@ async def release(
 
 @post("/v1/rounds/{round_id:uuid}/cancellations", tags=["rounds"])
 @once
-async def cancel(
+async def cancel_one(
     request: Requested,
     conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
@@ -187,7 +187,7 @@ async def cancel(
     idempotency_key: Key = None,
 ) -> Cancellation:
     """Take one family off a round that is not released."""
-    await disburse.cancel(
+    await cancel.cancel(
         conn,
         round_id=round_id,
         entitlement_id=data.entitlement_id,
@@ -269,7 +269,7 @@ HANDLERS = (
     review,
     approve,
     release,
-    cancel,
+    cancel_one,
     list_payments,
     read_payment_file,
     read_report,

@@ -37,6 +37,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     matching_key: bytes
     signing_key: bytes
 
+    def __repr__(self) -> str:
+        """Tell no key and no password, wherever this is printed."""
+        return f"Settings(env={self.env!r})"
+
     @property
     def embedded(self) -> bool:
         return self.database_url == ""

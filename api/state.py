@@ -78,7 +78,11 @@ def provide_actor(request: Requested) -> Actor:
 
 
 async def provide_conn(request: Requested) -> AsyncIterator[AsyncConnection]:
-    """Open the request's one transaction; it commits before the answer is sent."""
+    """Open the request's one transaction; it commits before the answer is sent.
+
+    The body is there before: a caller who sends slowly must not hold a connection.
+    """
+    await request.body()
     async with transaction(
         service_of(request).engine,
         provide_actor(request),

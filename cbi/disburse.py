@@ -4,12 +4,13 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import insert, select, text
 from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, payout, tables
+from cbi.cancel import no_own_cancellation
 from cbi.disbursement import Round, Step, end_to_end_id
 from cbi.enrol import Programme, load_programme, load_values
 from cbi.entitlement import (
@@ -22,7 +23,6 @@ from cbi.entitlement import (
 )
 from cbi.payees import load_payees, payees_of
 from cbi.refusal import (
-    EntitlementSettled,
     MonthsOverlap,
     NotFound,
     NothingToPay,
@@ -182,6 +182,7 @@ async def release(
     signed = await _sign(
         conn, round_id, Step.RELEASED, partner_id=partner_id, actor_id=actor_id, at=at
     )
+    await no_own_cancellation(conn, round_id, actor_id)
     await _gate(conn, opened)
     entitlements = await load_entitlements(conn, round_id)
     attempts = [
@@ -209,34 +210,6 @@ async def release(
         at=at,
     )
     return signed
-
-
-async def cancel(
-    conn: AsyncConnection,
-    *,
-    round_id: UUID,
-    entitlement_id: UUID,
-    because: str,
-    actor_id: UUID,
-    at: datetime,
-) -> None:
-    """Take one family off an unreleased round, with the reason; raises EntitlementSettled."""
-    entitlement = tables.entitlement.c
-    try:
-        async with conn.begin_nested():
-            result = await conn.execute(
-                update(tables.entitlement)
-                .where(
-                    entitlement.entitlement_id == entitlement_id, entitlement.round_id == round_id
-                )
-                .values(cancelled_at=at, cancelled_by=actor_id, cancelled_because=because)
-            )
-    except IntegrityError as error:
-        if constraint_of(error) == "entitlement_settled":
-            raise EntitlementSettled(entitlement_id=entitlement_id) from error
-        raise
-    if result.rowcount == 0:
-        raise NotFound(what="entitlement", wanted=entitlement_id)
 
 
 async def load_entitlements(

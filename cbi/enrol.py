@@ -5,16 +5,19 @@ from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import bookings, tables
+from cbi import bookings, payer, tables
 from cbi.entitlement import ValueTable
 from cbi.identities import can_be_paid, open_households
+from cbi.payment_files import pain001
 from cbi.refusal import (
     AlreadyEnrolled,
+    BadValue,
     ConsentMissing,
+    EnrolmentClosed,
     FamilyAssisted,
     IdentityErased,
     NoInstrument,
@@ -32,7 +35,7 @@ CONSENTS_NEEDED = ("registration", "fsp")
 
 
 class Programme(msgspec.Struct, frozen=True, kw_only=True):
-    """A programme of one partner. The payer's account is the organisation's own."""
+    """A programme of one partner; the account it pays from is `payer`'s."""
 
     programme_id: UUID
     code: str
@@ -40,7 +43,6 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True):
     assistance_group: str
     currency: str
     payer_name: str
-    payer_account: str
     payer_agent: str
 
 
@@ -55,13 +57,32 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def open_programme(
-    conn: AsyncConnection, programme: Programme, *, partner_id: UUID, at: datetime
+    conn: AsyncConnection,
+    programme: Programme,
+    *,
+    payer_account: str,
+    vault: Vault,
+    matching_key: bytes,
+    partner_id: UUID,
+    at: datetime,
 ) -> Programme:
-    """Open a programme and its accounts in the ledger."""
+    """Open a programme and its accounts in the ledger; raises BadValue for a bank unknown to us."""
+    try:
+        pain001.clearing_member(programme.payer_agent, payer_account)
+    except ValueError as error:
+        raise BadValue(field="payer_agent", reason=str(error)) from error
     await conn.execute(
         insert(tables.programme).values(
             partner_id=partner_id, added_at=at, **msgspec.structs.asdict(programme)
         )
+    )
+    await payer.store(
+        conn,
+        payer_account,
+        programme_id=programme.programme_id,
+        vault=vault,
+        matching_key=matching_key,
+        partner_id=partner_id,
     )
     accounts = bookings.of_programme(programme.programme_id, programme.currency)
     await post.open_accounts(conn, accounts, partner_id=partner_id)
@@ -218,6 +239,27 @@ async def enrol(
                 ) from error
         raise
     return enrolment
+
+
+async def close(conn: AsyncConnection, *, enrolment_id: UUID, at: datetime) -> None:
+    """End an enrolment for good, so that the family may be enrolled elsewhere; raises NotFound.
+
+    Closing twice is refused as EnrolmentClosed.
+    """
+    row = tables.enrolment.c
+    try:
+        async with conn.begin_nested():
+            closed = await conn.execute(
+                update(tables.enrolment)
+                .where(row.enrolment_id == enrolment_id)
+                .values(closed_at=at)
+            )
+    except IntegrityError as error:
+        if constraint_of(error) == "enrolment_closed":
+            raise EnrolmentClosed(enrolment_id=enrolment_id) from error
+        raise
+    if closed.rowcount == 0:
+        raise NotFound(what="enrolment", wanted=enrolment_id)
 
 
 async def families(conn: AsyncConnection, household_ids: list[UUID]) -> dict[UUID, UUID]:

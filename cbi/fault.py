@@ -11,6 +11,7 @@ import msgspec
 
 Level = Literal["error", "warning"]
 Path = tuple[str | int, ...]
+Places = dict[int, dict[object, int]]  # the order of a dict's keys, by the dict's id
 
 FAULTS_MAX = 500
 
@@ -78,23 +79,31 @@ def has_errors(faults: tuple[Fault, ...]) -> bool:
 
 def in_order(findings: list[Finding], raw: object) -> tuple[Fault, ...]:
     """Findings as faults in the order of the input; what is missing comes last in its object."""
-    ordered = sorted(findings, key=lambda each: _position(each.path, raw))
+    places: Places = {}
+    ordered = sorted(findings, key=lambda each: _position(each.path, raw, places))
     unique = list(dict.fromkeys(fault(each) for each in ordered[: FAULTS_MAX + 1]))
     if len(ordered) <= FAULTS_MAX:
         return tuple(unique)
     return (*unique[:FAULTS_MAX], fault(Finding((), "too_many_faults", str(FAULTS_MAX))))
 
 
-def _position(path: Path, raw: object) -> tuple[int, ...]:
+def _position(path: Path, raw: object, places: Places) -> tuple[int, ...]:
     position: list[int] = []
     for part in path:
         if isinstance(part, int):
             position.append(part)
             raw = raw[part] if isinstance(raw, list | tuple) and part < len(raw) else None
         elif isinstance(raw, dict) and part in raw:
-            position.append(list(raw).index(part))
+            position.append(_place(part, raw, places))
             raw = raw[part]
         else:
             position.append(len(raw) if isinstance(raw, dict) else 0)
             raw = None
     return tuple(position)
+
+
+def _place(key: str, raw: dict[object, object], places: Places) -> int:
+    """Where `key` stands among the keys of `raw`; each dict is counted through only once."""
+    if id(raw) not in places:
+        places[id(raw)] = {each: place for place, each in enumerate(raw)}
+    return places[id(raw)][key]

@@ -91,8 +91,8 @@ def _read_struct(
         for key in raw
         if key not in known
     )
-    # A million keys are one fault too many, not a million findings.
-    findings.extend(islice(unknown, FAULTS_MAX + 1))
+    # A million keys are one fault too many, not a million findings, over all objects together.
+    findings.extend(islice(unknown, max(0, FAULTS_MAX + 1 - len(findings))))
     values: dict[str, Any] = {}
     for field in kind.fields:
         if field.encode_name in raw:

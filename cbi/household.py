@@ -52,6 +52,7 @@ Assistance = Literal[
 ]
 
 PERSONS_MAX = 30
+DOCUMENTS_OF_TYPE_MAX = 3
 REGISTERED_YEAR_MIN = 2014
 
 # dedup.record's codes.
@@ -86,7 +87,7 @@ def read(raw: object, *, today: date) -> Read:
     """
     partial, findings = read_form(raw, Registration)
     registration = _settle(partial)
-    known = tuple(findings)
+    known = _Known(findings)
     findings += [each for each in _across(registration, today) if not _follows(each, known)]
     faults = in_order(findings, raw)
     return Read(registration=None if has_errors(faults) else registration, faults=faults)
@@ -177,8 +178,28 @@ def _across(registration: Registration, today: date) -> Iterator[Finding]:
     yield from consent.faults_of(registration.consents, today)
     for index, each in enumerate(registration.persons):
         yield from person.faults_of(each, ("persons", index), today)
+        yield from _probe_faults(each, ("persons", index))
     yield from _role_faults(registration.persons)
     yield from _repeated_documents(registration.persons)
+
+
+def _probe_faults(each: Person, path: Path) -> Iterator[Finding]:
+    """What a registration looks like that only asks whose documents are in the system."""
+    if not _has_letter(each.given_names):
+        yield Finding((*path, "given_names"), "name_letters")
+    # Who has no surname at all leaves it empty, which is only a warning.
+    if each.surnames and not _has_letter(each.surnames):
+        yield Finding((*path, "surnames"), "name_letters")
+    seen: Counter[str] = Counter()
+    for index, document in enumerate(each.documents):
+        seen[document.type] += 1
+        if document.type and seen[document.type] > DOCUMENTS_OF_TYPE_MAX:
+            place = (*path, "documents", index)
+            yield Finding(place, "document_type_many", str(DOCUMENTS_OF_TYPE_MAX))
+
+
+def _has_letter(name: str) -> bool:
+    return any(character.isalpha() for character in name)
 
 
 def _role_faults(persons: tuple[Person, ...]) -> Iterator[Finding]:
@@ -220,15 +241,18 @@ _ECHOES: dict[str, frozenset[str]] = {
 }
 
 
-def _follows(finding: Finding, known: tuple[Finding, ...]) -> bool:
+class _Known:
+    """The faults of form by place and field: there may be as many of them as of the rules."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        self.paths = {each.path for each in findings if each.code != "field_unknown"}
+        names = ([part for part in path if isinstance(part, str)] for path in self.paths)
+        self.fields = {each[-1] for each in names if each}
+
+
+def _follows(finding: Finding, known: _Known) -> bool:
     """Whether a finding only echoes a fault of form already known."""
-    fields = _ECHOES.get(finding.code, frozenset())
-    for each in known:
-        if each.code == "field_unknown":
-            continue
-        if finding.path[: len(each.path)] == each.path:
-            return True
-        names = [part for part in each.path if isinstance(part, str)]
-        if names and names[-1] in fields:
-            return True
-    return False
+    path = finding.path
+    if any(path[:length] in known.paths for length in range(len(path) + 1)):
+        return True
+    return not known.fields.isdisjoint(_ECHOES.get(finding.code, frozenset()))

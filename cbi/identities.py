@@ -13,13 +13,15 @@ from sqlalchemy import Row, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import household, tables
-from cbi.account import Instrument
+from cbi.account import Instrument, compact
 from cbi.household import Assistance, Intention, Person
+from cbi.payment_files import pain001
 from cbi.vault import Vault, WrappedKey, open_as
 from dedup.record import Record
 
 # As many records as cbi.sealed_persons hands out at once.
 DOOR_MAX = 5_000
+CCI_DIGITS = 20
 
 
 class SealedHousehold(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,16 +43,30 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     persons: tuple[Person, ...]
 
 
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """Households whose identities were opened, and what for."""
+
+    household_ids: tuple[UUID, ...]
+    purpose: str
+
+
 async def note_access(
     conn: AsyncConnection, household_ids: Sequence[UUID], *, purpose: str
 ) -> None:
-    """Write to the access log; actor, partner and request come from the transaction's facts."""
+    """Write to the access log, and remember it for the case that the transaction is undone."""
+    opening = Opening(household_ids=tuple(sorted(set(household_ids))), purpose=purpose)
+    conn.info.get("openings", []).append(opening)
+    await log_opening(conn, opening)
+
+
+async def log_opening(conn: AsyncConnection, opening: Opening) -> None:
+    """Write an opening; actor, partner and request come from the transaction's facts."""
     await conn.execute(
         text(
             "INSERT INTO cbi.access_log (purpose, household_id)"
             " SELECT :purpose, unnest(:ids ::uuid[])"
         ),
-        {"purpose": purpose, "ids": sorted(set(household_ids))},
+        {"purpose": opening.purpose, "ids": list(opening.household_ids)},
     )
 
 
@@ -139,7 +155,13 @@ def holder_of(identity: Identity) -> Person | None:
 
 
 def can_be_paid(identity: Identity) -> bool:
-    """Say whether a bank transfer can reach the household."""
+    """Say whether a bank transfer can reach the household: account, known bank, holder."""
     instrument = identity.household.instrument
-    is_account = instrument is not None and instrument.kind == "bank_account"
-    return is_account and holder_of(identity) is not None
+    if instrument is None or instrument.kind != "bank_account" or holder_of(identity) is None:
+        return False
+    return pain001.reaches(compact(instrument.account), bank_of(instrument))
+
+
+def bank_of(instrument: Instrument) -> str:
+    """Return the bank as a payment file names it; a CCI names its bank itself."""
+    return "" if len(compact(instrument.account)) == CCI_DIGITS else instrument.bank

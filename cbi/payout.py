@@ -8,12 +8,12 @@ import msgspec
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import tables
+from cbi import payer, tables
 from cbi.account import compact
 from cbi.disbursement import Round, message_id
 from cbi.enrol import Programme
 from cbi.entitlement import Entitlement
-from cbi.identities import Identity, can_be_paid, holder_of, note_access, open_households
+from cbi.identities import Identity, bank_of, can_be_paid, holder_of, note_access, open_households
 from cbi.payment_files import pain001
 from cbi.refusal import NotReleased, PayeesBlocked
 from cbi.vault import Vault, WrappedKey, open_bytes, seal
@@ -62,7 +62,7 @@ async def write_file(
             created_at=at.replace(microsecond=0),
             execution_on=opened.pays_on,
             debtor_name=programme.payer_name,
-            debtor_account=programme.payer_account,
+            debtor_account=await payer.load(conn, programme.programme_id, vault=vault),
             debtor_agent=programme.payer_agent,
             currency=programme.currency,
             payments=tuple(payments),
@@ -121,5 +121,5 @@ def _payment(attempt: Attempt, identity: Identity) -> pain001.Payment:
         money=attempt.money,
         creditor_name=f"{holder.given_names} {holder.surnames}",
         creditor_account=compact(instrument.account),
-        creditor_bank="" if len(compact(instrument.account)) == 20 else instrument.bank,
+        creditor_bank=bank_of(instrument),
     )

@@ -17,7 +17,7 @@ import msgspec
 from cbi.entitlement import Entitlement
 from ledger.attempt import AttemptState
 from ledger.matching import Allocation, Break, Claim
-from ledger.money import Money
+from ledger.money import EXPONENTS, Money
 
 State = Literal["pending", "delivered", "rejected", "returned", "not_instructed"]
 COLUMNS = (
@@ -34,6 +34,7 @@ COLUMNS = (
     "booked_on",
     "evidence",
 )
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 BANK_DEBIT: Claim = "statement"
 BANK_CREDIT: Claim = "return"
 
@@ -147,7 +148,9 @@ def reconcile_round(
 def to_csv(report: Report) -> str:
     """Write the report as one table: the payments, then the checks, then the breaks.
 
-    Amounts are decimals of the round's currency; lines end with CRLF (RFC 4180).
+    Amounts are decimals of their currency, or minor units where it is not known. A text from
+    outside that a spreadsheet would take for a formula gets a leading apostrophe. Lines end with
+    CRLF (RFC 4180).
     """
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, restval="")
@@ -165,11 +168,11 @@ def _cells_of_payment(row: PaymentRow) -> dict[str, object]:
         "row": "payment",
         "name": row.state,
         "payment_id": row.payment_id,
-        "end_to_end_id": row.end_to_end_id,
+        "end_to_end_id": _text(row.end_to_end_id),
         "attempt": row.attempt_no,
         "currency": row.money.currency,
         "amount": row.money,
-        "reason": row.reason,
+        "reason": _text(row.reason),
         "booked_on": row.booked_on or "",
         "evidence": "; ".join(row.evidence),
     }
@@ -193,16 +196,28 @@ def _cells_of_break(found: Break, currency: str) -> dict[str, object]:
         "row": "break",
         "name": found.kind,
         "payment_id": found.payment_id or "",
-        "end_to_end_id": found.end_to_end_id,
+        "end_to_end_id": _text(found.end_to_end_id),
         "attempt": found.attempt_no or "",
-        "currency": own,
+        "currency": _text(own),
         "amount": _decimal(found.expected_minor, own),
         "actual": _decimal(found.actual_minor, own),
     }
 
 
 def _decimal(minor: int | None, currency: str) -> str:
-    return "" if minor is None else str(Money(amount_minor=minor, currency=currency))
+    # A break repeats what a bank sent: a sum of any size, in a currency that we may not know.
+    # Then nobody can say where the point stands, and the minor units are written as they are.
+    if minor is None:
+        return ""
+    digits = EXPONENTS.get(currency, 0)
+    whole, rest = divmod(abs(minor), 10**digits)
+    sign = "-" if minor < 0 else ""
+    return f"{sign}{whole}.{rest:0{digits}d}" if digits else f"{sign}{whole}"
+
+
+def _text(cell: str) -> str:
+    # A spreadsheet would run such a text of a bank or a person as a formula.
+    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
 
 
 def payment_row(

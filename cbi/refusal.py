@@ -180,3 +180,18 @@ class BadValue(CbiRefusal):
 
     field: str
     reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class EnrolmentClosed(CbiRefusal):
+    """The enrolment was closed before, for good."""
+
+    enrolment_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class AccountNotOurs(CbiRefusal):
+    """The statement is of an account that pays none of the organisation's programmes."""
+
+    source: str
+    message_id: str

@@ -63,6 +63,10 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     model: Model
     new_id: Callable[[], UUID]
 
+    def __repr__(self) -> str:
+        """Tell no key, wherever this is printed."""
+        return f"Desk(model={self.model.model_id!r})"
+
 
 async def register(
     conn: AsyncConnection,

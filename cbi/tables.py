@@ -137,9 +137,17 @@ programme = _table(
     Column("assistance_group", Text, nullable=False),
     Column("currency", Text, nullable=False),
     Column("payer_name", Text, nullable=False),
-    Column("payer_account", Text, nullable=False),
     Column("payer_agent", Text, nullable=False),
     Column("added_at", MOMENT, nullable=False),
+)
+payer_account = _table(
+    "payer_account",
+    Column("programme_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("kek_id", Text, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
 )
 transfer_value = _table(
     "transfer_value",

@@ -64,9 +64,9 @@ _EVIDENCE = text(f"""
 
 _BALANCES = text("""
     SELECT s.statement_id, s.account_token, s.currency, s.sequence, s.booked_on, s.opening_minor,
-        s.closing_minor, CAST(coalesce(sum(
+        s.closing_minor, coalesce(sum(
             CASE l.direction WHEN 'credit' THEN l.amount_minor ELSE -l.amount_minor END), 0)
-            AS bigint) AS lines_minor
+            AS lines_minor
     FROM ledger.statement s LEFT JOIN ledger.statement_line l USING (statement_id)
     WHERE s.partner_id = :partner_id AND s.source = 'camt.053'
     GROUP BY s.statement_id ORDER BY s.statement_id""")
@@ -184,7 +184,12 @@ async def _breaks_of_no_payment(conn: AsyncConnection, *, partner_id: UUID) -> l
         found += [matching.unexplained(line) for line in lines]
         after = lines[-1].line_id
     rows = (await conn.execute(_BALANCES, {"partner_id": partner_id})).mappings()
-    return found + continuity([msgspec.convert(dict(row), Balances) for row in rows])
+    return found + continuity([_balances(row) for row in rows])
+
+
+def _balances(row: RowMapping) -> Balances:
+    # A bank's lines may add up to more than a bigint holds, so the sum comes as a numeric.
+    return msgspec.convert({**row, "lines_minor": int(row["lines_minor"])}, Balances)
 
 
 def _with_money(row: RowMapping) -> dict[str, object]:

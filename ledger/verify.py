@@ -1,6 +1,7 @@
 """Verify the whole ledger: every leaf, every checkpoint, every balance, every attempt."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -8,6 +9,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import note
+from ledger.account import Account
 from ledger.merkle import Accumulator, SealedTransfer, leaf_bytes, leaf_hash
 
 PAGE = 10_000
@@ -77,6 +79,10 @@ _UNSEALED = text("""
     WHERE NOT EXISTS (SELECT FROM ledger.leaf l WHERE l.transfer_id = t.transfer_id)
     ORDER BY slipped_in DESC, t.transfer_id LIMIT :page""")
 
+_ACCOUNTS = text("""
+    SELECT account_id, code, currency, normal FROM ledger.account
+    WHERE account_id > :after ORDER BY account_id LIMIT :page""")
+
 _CHECKS = {
     "balance_differs": """
         SELECT coalesce(moved.account_id, delta.account_id) AS detail
@@ -117,6 +123,23 @@ _CHECKS = {
         SELECT a.payment_id || '/' || a.attempt_no AS detail FROM ledger.attempt a
         JOIN ledger.outcome o ON o.payment_id = a.payment_id AND o.attempt_no < a.attempt_no
         WHERE o.outcome = 'post'""",
+    "attempt_amount_differs": """
+        SELECT DISTINCT a.payment_id || '/' || a.attempt_no AS detail FROM ledger.attempt a
+        JOIN ledger.transfer t USING (payment_id, attempt_no)
+        WHERE t.kind = 'reserve'
+            AND (a.amount_minor, a.currency) IS DISTINCT FROM (t.amount_minor, t.currency)""",
+    "giveback_without_reversal": """
+        SELECT DISTINCT g.payment_id || '/' || g.attempt_no AS detail FROM ledger.giveback g
+        JOIN ledger.transfer t USING (payment_id, attempt_no)
+        WHERE t.kind = 'post'
+            AND NOT EXISTS (SELECT FROM ledger.transfer r WHERE r.reverses = t.transfer_id)""",
+    "reversal_without_giveback": """
+        SELECT r.transfer_id AS detail FROM ledger.transfer r
+        JOIN ledger.transfer o ON o.transfer_id = r.reverses
+        WHERE o.kind = 'post' AND o.payment_id IS NOT NULL
+            AND NOT EXISTS (SELECT FROM ledger.giveback g
+                WHERE (g.payment_id, g.attempt_no, g.partner_id)
+                    = (o.payment_id, o.attempt_no, o.partner_id))""",
     "booked_without_outcome": """
         SELECT t.transfer_id AS detail FROM ledger.transfer t
         WHERE t.kind IN ('post', 'void') AND t.payment_id IS NOT NULL
@@ -151,6 +174,7 @@ async def verify(
         if size > bounds["leaves"]:
             finding.fault("kept_checkpoint_ahead", size)
     unsealed = await _unsealed(conn, finding, bounds)
+    await _accounts(conn, finding)
     for kind, check in _CHECKS.items():
         found = await conn.execute(text(f"{check} ORDER BY detail LIMIT {FAULTS_MAX}"))
         for detail in found.scalars():
@@ -244,6 +268,28 @@ def _add_leaf(finding: _Finding, row: RowMapping) -> None:
         finding.fault("leaf_out_of_order", f"leaf {leaf_no}: {transfer.transfer_id}")
     finding.before = place
     finding.log.add(leaf)
+
+
+async def _accounts(conn: AsyncConnection, finding: _Finding) -> None:
+    """Recompute every account's id; leaves name accounts by it, so a code is sealed only there."""
+    after = UUID(int=0)
+    while True:
+        page = (await conn.execute(_ACCOUNTS, {"after": after, "page": PAGE})).mappings().all()
+        if not page:
+            return
+        for row in page:
+            if _is_renamed(row):
+                finding.fault("account_renamed", row["account_id"])
+        after = page[-1]["account_id"]
+
+
+def _is_renamed(row: RowMapping) -> bool:
+    try:
+        account = Account(code=row["code"], currency=row["currency"], normal=row["normal"])
+    except ValueError:
+        # No account is opened in a currency that is not known, so this one was edited.
+        return True
+    return bool(account.account_id != row["account_id"])
 
 
 async def _unsealed(conn: AsyncConnection, finding: _Finding, bounds: RowMapping) -> int:

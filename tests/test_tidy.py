@@ -37,11 +37,13 @@ NOUNS = [
 VERBS = {
     "cbi": [
         "adjudicate",
+        "cancel",
         "disburse",
         "enrol",
         "identities",
         "partners",
         "payees",
+        "payer",
         "payout",
         "register",
         "report",

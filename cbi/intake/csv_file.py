@@ -8,7 +8,7 @@ from itertools import islice
 
 from cbi.fault import Finding, Path
 from cbi.intake.mapper import to_row
-from cbi.intake.source import ROWS_MAX, Cell, Cells, Entry, Row, text_of
+from cbi.intake.source import COLUMNS_MAX, LINES_MAX, ROWS_MAX, Cell, Cells, Entry, Row, text_of
 from cbi.intake.words import HOUSEHOLD_COLUMNS, column, fold
 from cbi.refusal import FileUnreadable
 
@@ -22,6 +22,7 @@ Line = tuple[int, list[str]]
 def rows(content: bytes) -> Iterator[Row]:
     """The households of a CSV file in the order in which they first appear."""
     text = text_of(content)
+    _refuse_endless(text)
     lines, titles = _table(text)
     names = [column(title) for title in titles.cells]
     repeated = [name for name, count in Counter(filter(None, names)).items() if count > 1]
@@ -42,6 +43,15 @@ def what_m_means(sexes: Iterator[str]) -> str:
     return "M"
 
 
+def _refuse_endless(text: str) -> None:
+    """Count lines and columns before anything is built: a million of them fill the memory."""
+    if text.count("\n") + text.count("\r") - text.count("\r\n") > LINES_MAX:
+        raise FileUnreadable(line=0, reason="too_many_rows")
+    first = io.StringIO(text.lstrip(), newline="").readline()
+    if max(map(first.count, _DELIMITERS)) >= COLUMNS_MAX:
+        raise FileUnreadable(line=1, reason="too_many_columns")
+
+
 class _Titles:
     def __init__(self, number: int, cells: list[str]) -> None:
         self.number = number
@@ -54,9 +64,14 @@ def _table(text: str) -> tuple[list[Line], _Titles]:
         raise FileUnreadable(line=0, reason="empty")
     for delimiter in _DELIMITERS:
         for number, cells in islice(_lines(text, delimiter), HEADER_LINE_MAX):
-            names = {column(cell) for cell in cells}
-            if "codigo_hogar" in names and names & {"nombres", "primer_nombre"}:
-                below = [line for line in _lines(text, delimiter) if line[0] > number]
+            names = {column(cell) for cell in cells[:COLUMNS_MAX]}
+            header = "codigo_hogar" in names and names & {"nombres", "primer_nombre"}
+            # Under a wrong delimiter a row's long text may fall apart, and is no header for it.
+            if header and len(cells) > COLUMNS_MAX:
+                raise FileUnreadable(line=number, reason="too_many_columns")
+            if header:
+                lines = (line for line in _lines(text, delimiter) if line[0] > number)
+                below = list(islice(lines, ROWS_MAX + 1))
                 if len(below) > ROWS_MAX:
                     raise FileUnreadable(line=0, reason="too_many_rows")
                 return below, _Titles(number, [cell.strip() for cell in cells])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from cbi.fault import Finding, fault
-from cbi.intake.source import ROWS_MAX, Row
+from cbi.intake.source import LINES_MAX, ROWS_MAX, Row
 from cbi.refusal import FileUnreadable
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -35,6 +35,8 @@ def decode(content: bytes) -> object:
 
 
 def _is_lines(content: bytes) -> bool:
+    if max(content.count(b"\n"), content.count(b"\r")) > LINES_MAX:
+        raise FileUnreadable(line=0, reason="too_many_rows")
     lines = [line for line in content.splitlines() if line.strip()]
     if len(lines) > ROWS_MAX:
         raise FileUnreadable(line=0, reason="too_many_rows")

@@ -10,11 +10,18 @@ from cbi.refusal import FileUnreadable
 
 BYTES_MAX = 10 * 1024 * 1024
 ROWS_MAX = 50_000
+# Blank lines and cells of several lines make more lines than rows, but not without end.
+LINES_MAX = 4 * ROWS_MAX
+COLUMNS_MAX = 300
 
 # Why a file can't be read at all: Spanish and English.
 REASONS: Mapping[str, tuple[str, str]] = {
     "too_large": ("El archivo pesa más de 10 MB.", "The file is larger than 10 MB."),
     "too_many_rows": ("El archivo tiene más de 50 000 filas.", "The file has over 50,000 rows."),
+    "too_many_columns": (
+        "El archivo tiene más de 300 columnas.",
+        "The file has over 300 columns.",
+    ),
     "empty": ("El archivo está vacío.", "The file is empty."),
     "not_text": ("El archivo no es texto.", "The file is not text."),
     "workbook": (

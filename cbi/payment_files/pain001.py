@@ -145,6 +145,15 @@ def clearing_member(bank: str, account: str) -> str:
     raise ValueError("the bank has no known number in the clearing")
 
 
+def reaches(account: str, bank: str) -> bool:
+    """Whether a transfer to this account at this bank can be written."""
+    try:
+        clearing_member(bank, account)
+    except ValueError:
+        return False
+    return ACCOUNT.fullmatch(account) is not None
+
+
 def fold(name: str) -> str:
     """Fold a name to the SWIFT character set x, at most 70 characters.
 

@@ -9,7 +9,7 @@ from lxml.etree import _Element as Element
 
 from ledger.formats import xml
 from ledger.formats.xml import Fault, Unreadable
-from ledger.money import Money
+from ledger.money import EXPONENTS, Money
 from ledger.statement import Line, RejectedLine, Source, Statement
 
 VERSIONS: dict[str, Source] = {
@@ -208,6 +208,9 @@ def _statement(
     except Fault as fault:
         ordinal += 1
         taken.reject(ordinal=ordinal, where=f"{where}/{fault.where}", reason=fault.reason)
+    if _is_unknown(facts.currency):
+        # The lines say their own currencies; of the frame nothing can be concluded.
+        taken.reject(ordinal=0, where=f"{where}/Acct/Ccy", reason=xml.CURRENCY_UNKNOWN)
     amounts = [m for m in (facts.opening, facts.closing, *(x.money for x in taken.lines)) if m]
     originals = taken.originals - {""}
     return Statement(
@@ -243,7 +246,10 @@ def _facts(element: Element, source: Source) -> Facts:
         raise Fault("ElctrncSeqNb", "not a number")
     opening = closing = None
     booked_on = None
-    for balance in xml.find_all(element, "Bal") if source == "camt.053" else ():
+    currency = xml.text(element, "Acct/Ccy")
+    currency = currency if len(currency) == 3 and currency.isascii() else ""
+    framed = source == "camt.053" and not _is_unknown(currency)
+    for balance in xml.find_all(element, "Bal") if framed else ():
         code = xml.text(balance, "Tp/CdOrPrtry/Cd")
         # PRCD, the closing of the day before, is what some banks give for an opening.
         try:
@@ -254,14 +260,17 @@ def _facts(element: Element, source: Source) -> Facts:
                 booked_on = xml.day(balance, "Dt/Dt", "Dt/DtTm")
         except Fault as fault:
             raise Fault(f"Bal/{fault.where}", fault.reason) from None
-    currency = xml.text(element, "Acct/Ccy")
     return Facts(
-        currency=currency if len(currency) == 3 and currency.isascii() else "",
+        currency=currency,
         sequence=int(digits) if digits else None,
         booked_on=booked_on or xml.day(element, "FrToDt/ToDtTm", "CreDtTm"),
         opening=opening,
         closing=closing,
     )
+
+
+def _is_unknown(currency: str) -> bool:
+    return currency != "" and currency not in EXPONENTS
 
 
 def _balance(balance: Element) -> Money:

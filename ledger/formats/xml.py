@@ -22,6 +22,7 @@ TEXT_MAX = 140
 IDENTIFIER_MAX = 35  # ISO 20022 Max35Text
 NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:"
 NOT_PROVIDED = "NOTPROVIDED"
+CURRENCY_UNKNOWN = "currency unknown"
 
 # Others can hide "<!DOCTYPE" from a search of the bytes (UTF-16, UTF-7, EBCDIC), and no bank
 # we know of sends them.
@@ -168,12 +169,14 @@ def amount(element: Element, *paths: str) -> Money | None:
             continue
         digits = (found.text or "").strip()
         currency = found.get("Ccy") or ""
+        if currency not in money.EXPONENTS:
+            raise Fault(path, CURRENCY_UNKNOWN)
         try:
             read = money.parse(digits, currency) if digits.isascii() else None
         except ValueError:
             read = None
         if read is None or digits.startswith("-"):
-            raise Fault(path, "not an amount of a known currency")
+            raise Fault(path, "not an amount of its currency")
         return read
     return None
 

@@ -202,18 +202,37 @@ CREATE TABLE cbi.programme (
     partner_id uuid NOT NULL CONSTRAINT programme_of_partner REFERENCES cbi.partner,
     code text NOT NULL CONSTRAINT programme_code_form CHECK (code ~ '^[A-Z][A-Z0-9-]{1,19}$'),
     name text NOT NULL,
-    -- Assistance of one group may not overlap for one family; top-ups have groups of their own.
-    assistance_group text NOT NULL,
+    -- Assistance of one group may not overlap for one family; sectoral top-ups have groups of
+    -- their own. A list, because a free word would be a way around every rule that hangs on it.
+    assistance_group text NOT NULL CONSTRAINT programme_group_known CHECK (assistance_group IN (
+        'mpca', 'transit_grant', 'food', 'rent', 'health', 'protection', 'education',
+        'livelihood')),
     currency text NOT NULL,
     payer_name text NOT NULL,
-    payer_account text NOT NULL,
     payer_agent text NOT NULL,
     added_at timestamptz NOT NULL,
     CONSTRAINT programme_code_once UNIQUE (partner_id, code),
-    CONSTRAINT programme_partner_once UNIQUE (programme_id, partner_id)
+    CONSTRAINT programme_partner_once UNIQUE (programme_id, partner_id),
+    CONSTRAINT programme_group_once UNIQUE (programme_id, partner_id, assistance_group)
 );
 CALL cbi.make_append_only('cbi.programme');
 CALL cbi.guard('cbi.programme', $$partner_id = cbi.partner_id() OR cbi.has_role('auditor')$$,
+    $$partner_id = cbi.partner_id()$$);
+
+-- The account a programme pays from, sealed; by its token (a keyed hash) the bank's statements are
+-- told from those of accounts that are not ours.
+CREATE TABLE cbi.payer_account (
+    programme_id uuid CONSTRAINT payer_account_pkey PRIMARY KEY,
+    partner_id uuid NOT NULL,
+    token text NOT NULL,
+    kek_id text NOT NULL,
+    wrapped bytea NOT NULL,
+    sealed bytea NOT NULL,
+    CONSTRAINT payer_account_of_programme FOREIGN KEY (programme_id, partner_id)
+        REFERENCES cbi.programme (programme_id, partner_id)
+);
+CALL cbi.make_append_only('cbi.payer_account');
+CALL cbi.guard('cbi.payer_account', $$partner_id = cbi.partner_id()$$,
     $$partner_id = cbi.partner_id()$$);
 
 -- A value table is never edited: a later version replaces it from its date on.
@@ -244,9 +263,9 @@ CREATE TABLE cbi.enrolment (
     enrolled_at timestamptz NOT NULL,
     enrolled_by uuid NOT NULL,
     closed_at timestamptz,
-    CONSTRAINT enrolment_partner_once UNIQUE (enrolment_id, partner_id),
-    CONSTRAINT enrolment_in_programme FOREIGN KEY (programme_id, partner_id)
-        REFERENCES cbi.programme (programme_id, partner_id),
+    CONSTRAINT enrolment_once UNIQUE (enrolment_id, partner_id, household_id, assistance_group),
+    CONSTRAINT enrolment_in_programme FOREIGN KEY (programme_id, partner_id, assistance_group)
+        REFERENCES cbi.programme (programme_id, partner_id, assistance_group),
     CONSTRAINT enrolment_of_household FOREIGN KEY (household_id, partner_id)
         REFERENCES cbi.household (household_id, partner_id)
 );
@@ -258,7 +277,37 @@ CREATE UNIQUE INDEX enrolment_one_open
 CREATE UNIQUE INDEX enrolment_one_open_per_beneficiary
     ON cbi.enrolment (beneficiary_id, assistance_group) WHERE closed_at IS NULL;
 CALL cbi.guard('cbi.enrolment', $$partner_id = cbi.partner_id()$$, $$partner_id = cbi.partner_id()$$);
-GRANT SELECT, INSERT ON cbi.enrolment TO cbi_app;
+CREATE POLICY closing ON cbi.enrolment FOR UPDATE TO cbi_app
+    USING (partner_id = cbi.partner_id()) WITH CHECK (partner_id = cbi.partner_id());
+GRANT SELECT, INSERT, UPDATE (closed_at) ON cbi.enrolment TO cbi_app;
+
+-- A closed enrolment stays closed.
+CREATE FUNCTION cbi.refuse_reopening() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.closed_at IS NOT NULL THEN
+        RAISE EXCEPTION 'enrolment % is closed', OLD.enrolment_id
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'enrolment_closed';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER enrolment_closed_once BEFORE UPDATE ON cbi.enrolment
+    FOR EACH ROW EXECUTE FUNCTION cbi.refuse_reopening();
+ALTER TABLE cbi.enrolment ENABLE ALWAYS TRIGGER enrolment_closed_once;
+
+-- What hangs on a family hangs on the household's family of today, whatever the program believes.
+CREATE FUNCTION cbi.refuse_strange_family() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.beneficiary_id IS DISTINCT FROM (
+        SELECT m.beneficiary_id FROM cbi.membership m WHERE m.household_id = NEW.household_id
+        ORDER BY m.membership_no DESC LIMIT 1) THEN
+        RAISE EXCEPTION 'household % is of another family', NEW.household_id
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'family_of_today';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER family_of_today BEFORE INSERT ON cbi.enrolment
+    FOR EACH ROW EXECUTE FUNCTION cbi.refuse_strange_family();
+ALTER TABLE cbi.enrolment ENABLE ALWAYS TRIGGER family_of_today;
 
 -- ---------------------------------------------------------------- rounds
 
@@ -269,11 +318,14 @@ CREATE TABLE cbi.round (
     name text NOT NULL CONSTRAINT round_name_length CHECK (length(name) BETWEEN 1 AND 100),
     months daterange NOT NULL CONSTRAINT round_months_bounded CHECK (
         NOT isempty(months) AND NOT lower_inf(months) AND NOT upper_inf(months)),
-    pays_on date NOT NULL,
+    -- A payment is for the months around it: without this, one day could pay any number of months.
+    pays_on date NOT NULL CONSTRAINT round_months_near CHECK (
+        lower(months) BETWEEN pays_on - 186 AND pays_on + 186),
     opened_at timestamptz NOT NULL,
     opened_by uuid NOT NULL,
     CONSTRAINT round_name_once UNIQUE (programme_id, name),
     CONSTRAINT round_partner_once UNIQUE (round_id, partner_id),
+    CONSTRAINT round_months_once UNIQUE (round_id, partner_id, months),
     CONSTRAINT round_of_programme FOREIGN KEY (programme_id, partner_id)
         REFERENCES cbi.programme (programme_id, partner_id)
 );
@@ -303,15 +355,20 @@ CREATE TABLE cbi.entitlement (
     cancelled_because text,
     CONSTRAINT entitlement_cancelled_whole CHECK (
         num_nulls(cancelled_at, cancelled_by, cancelled_because) IN (0, 3)),
-    CONSTRAINT entitlement_of_round FOREIGN KEY (round_id, partner_id)
-        REFERENCES cbi.round (round_id, partner_id),
-    CONSTRAINT entitlement_of_enrolment FOREIGN KEY (enrolment_id, partner_id)
-        REFERENCES cbi.enrolment (enrolment_id, partner_id),
+    CONSTRAINT entitlement_of_round FOREIGN KEY (round_id, partner_id, months)
+        REFERENCES cbi.round (round_id, partner_id, months),
+    CONSTRAINT entitlement_of_enrolment
+        FOREIGN KEY (enrolment_id, partner_id, household_id, assistance_group)
+        REFERENCES cbi.enrolment (enrolment_id, partner_id, household_id, assistance_group),
     CONSTRAINT entitlement_once UNIQUE (beneficiary_id, round_id, kind),
+    CONSTRAINT entitlement_once_per_enrolment UNIQUE (enrolment_id, round_id, kind),
     CONSTRAINT entitlement_no_overlap EXCLUDE USING gist (
         beneficiary_id WITH =, assistance_group WITH =, kind WITH =, months WITH &&)
         WHERE (cancelled_at IS NULL)
 );
+CREATE TRIGGER family_of_today BEFORE INSERT ON cbi.entitlement
+    FOR EACH ROW EXECUTE FUNCTION cbi.refuse_strange_family();
+ALTER TABLE cbi.entitlement ENABLE ALWAYS TRIGGER family_of_today;
 CREATE INDEX entitlement_by_round ON cbi.entitlement (round_id, entitlement_id);
 CREATE INDEX entitlement_of_household ON cbi.entitlement (household_id);
 CALL cbi.guard('cbi.entitlement', $$partner_id = cbi.partner_id() OR cbi.has_role('auditor')$$,
@@ -404,7 +461,7 @@ GRANT SELECT (prefix, digest, actor_id, roles, area, expires_at, revoked_at) ON 
 GRANT SELECT (actor_id, partner_id, handle) ON cbi.actor TO cbi_door;
 GRANT SELECT (partner_id, code) ON cbi.partner TO cbi_door;
 GRANT SELECT (person_id, household_id, sealed) ON cbi.person TO cbi_door;
-GRANT SELECT (household_id, ubigeo, partner_id) ON cbi.household TO cbi_door;
+GRANT SELECT (household_id, ubigeo, partner_id, size) ON cbi.household TO cbi_door;
 GRANT SELECT (household_id, kek_id, wrapped) ON cbi.data_key TO cbi_door;
 GRANT SELECT ON cbi.consent TO cbi_door;
 GRANT SELECT (household_id, assistance_group, months, cancelled_at, round_id)
@@ -506,7 +563,11 @@ BEGIN
     SELECT array_agg(DISTINCT b.beneficiary_id) INTO joined
     FROM dedup.match_case c JOIN dedup.decision d USING (case_id),
          cbi.beneficiaries_of(ARRAY[c.household_a, c.household_b]) b
-    WHERE c.case_id = decided AND d.verdict = 'same_household';
+    WHERE c.case_id = decided
+      -- One person alone in both is one household, whichever word was chosen.
+      AND (d.verdict = 'same_household' OR d.verdict = 'same_person' AND (
+          SELECT count(*) = 2 AND max(h.size) = 1 FROM cbi.household h
+          WHERE h.household_id IN (c.household_a, c.household_b)));
     IF coalesce(cardinality(joined), 0) < 2 THEN
         RETURN 0;
     END IF;

@@ -70,6 +70,7 @@ async def bodies(house: House, paid) -> Bodies:
             "on": "2026-01-01",
         },
         "/v1/programmes/{programme_id}/enrolments": {"household_id": paid.household_ids[0]},
+        "/v1/enrolments/{enrolment_id}/closing": {},
         "/v1/rounds": new_round(paid.programme_id),
         "/v1/rounds/{round_id}/cancellations": {"entitlement_id": str(UUID(int=4)), "because": "x"},
         "/v1/statements": {},
@@ -79,7 +80,13 @@ async def bodies(house: House, paid) -> Bodies:
             for step in ("calculate", "prepare", "review", "approve", "release")
         },
     }
-    ids = {"programme_id": paid.programme_id, "round_id": paid.round_id, "case_id": case_id}
+    ids = {
+        "programme_id": paid.programme_id,
+        "round_id": paid.round_id,
+        "case_id": case_id,
+        # None of these: closing a real one would change what the others try.
+        "enrolment_id": str(UUID(int=5)),
+    }
     return Bodies(house, {path: (path.format(**ids), body) for path, body in valid.items()})
 
 

@@ -25,7 +25,7 @@ CAMT = """<?xml version="1.0" encoding="UTF-8"?>
 <Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"><BkToCstmrStmt>
 <GrpHdr><MsgId>{id}</MsgId><CreDtTm>2026-10-02T00:00:00Z</CreDtTm></GrpHdr>
 <Stmt><Id>{id}</Id><CreDtTm>2026-10-02T00:00:00-05:00</CreDtTm>
-<Acct><Id><IBAN>NL94MOCK0191000001</IBAN></Id><Ccy>PEN</Ccy></Acct></Stmt>
+<Acct><Id><Othr><Id>{account}</Id></Othr></Id><Ccy>PEN</Ccy></Acct></Stmt>
 </BkToCstmrStmt></Document>"""
 
 
@@ -76,6 +76,12 @@ async def an_enrolment(house: House) -> Prepared:
     return Prepared(f"/v1/programmes/{opened['programme_id']}/enrolments", "A/programme", body)
 
 
+async def a_closing(house: House) -> Prepared:
+    asked = await an_enrolment(house)
+    opened = await house.made(asked.path, asked.who, asked.body)
+    return Prepared(f"/v1/enrolments/{opened['enrolment_id']}/closing", asked.who)
+
+
 async def a_round(house: House) -> Prepared:
     opened = await house.made("/v1/programmes", "A/programme", programme())
     return Prepared("/v1/rounds", "A/finance", new_round(opened["programme_id"]))
@@ -101,7 +107,9 @@ async def a_cancellation(house: House) -> Prepared:
 
 
 async def a_statement(house: House) -> Prepared:
-    content = CAMT.format(id=uuid4().hex).encode()
+    account = f"PE{uuid4().int % 10**12:012d}"
+    await house.made("/v1/programmes", "A/programme", programme() | {"payer_account": account})
+    content = CAMT.format(id=uuid4().hex, account=account).encode()
     return Prepared("/v1/statements", "A/finance", content=content)
 
 
@@ -117,6 +125,7 @@ PREPARE: dict[str, Callable[[House], Awaitable[Prepared]]] = {
     "/v1/programmes/{programme_id}/values": values,
     "/v1/programmes/{programme_id}/funds": funds,
     "/v1/programmes/{programme_id}/enrolments": an_enrolment,
+    "/v1/enrolments/{enrolment_id}/closing": a_closing,
     "/v1/rounds": a_round,
     **{f"/v1/rounds/{{round_id}}/{step}": a_step(step) for step in STEPS},
     "/v1/rounds/{round_id}/cancellations": a_cancellation,

@@ -1,10 +1,15 @@
 """Every failure is a problem: told in two languages, and never with what was sent."""
 
+import asyncio
 import json
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from litestar.testing import RequestFactory
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api import once, problems
 from cbi.refusal import CbiRefusal
@@ -17,43 +22,23 @@ NOBODY = UUID(int=7)
 
 # Clients branch on these; one that is changed or dropped breaks them.
 SLUGS = [
-    "account-conflict",
-    "account-not-open",
-    "already-enrolled",
-    "already-judged",
-    "attempt-refused",
-    "bad-value",
-    "case-decided",
-    "consent-missing",
-    "entitlement-settled",
-    "family-assisted",
-    "file-unreadable",
-    "idempotency-key-malformed",
-    "idempotency-key-reused",
-    "idempotency-key-running",
-    "identity-erased",
-    "insufficient-funds",
-    "invalid-registration",
-    "months-overlap",
-    "no-instrument",
-    "no-transfer-value",
-    "not-found",
-    "not-released",
-    "nothing-to-pay",
-    "open-case",
-    "outcome-conflict",
-    "outside-area",
-    "payees-blocked",
-    "reference-taken",
-    "same-person",
-    "statement-repeated",
-    "statement-unreadable",
-    "step-done",
-    "step-out-of-order",
-    "too-many-payees",
-    "transfer-conflict",
-    "transfer-refused",
-]
+    "account-conflict", "account-not-open", "account-not-ours", "already-enrolled",
+    "already-judged", "attempt-refused", "bad-value", "case-decided", "consent-missing",
+    "enrolment-closed", "entitlement-settled", "family-assisted", "file-unreadable",
+    "idempotency-key-malformed", "idempotency-key-reused", "idempotency-key-running",
+    "identity-erased", "insufficient-funds", "invalid-registration", "months-overlap",
+    "no-instrument", "no-transfer-value", "not-found", "not-released", "nothing-to-pay",
+    "open-case", "outcome-conflict", "outside-area", "payees-blocked", "reference-taken",
+    "same-person", "statement-repeated", "statement-unreadable", "step-done", "step-out-of-order",
+    "too-many-payees", "transfer-conflict", "transfer-refused",
+]  # fmt: skip
+
+
+# Those that a constraint alone refuses.
+SLUGS_OF_CONSTRAINTS = [
+    "code-taken", "group-unknown", "months-far", "name-taken", "not-found",
+    "registration-running", "running",
+]  # fmt: skip
 
 
 def told(answer: httpx.Response, status: int, slug: str) -> dict:
@@ -86,6 +71,42 @@ def test_every_refusal_has_words():
 
 def test_the_slugs_of_refusals_are_stable():
     assert sorted({wording.slug for wording in problems.REFUSALS.values()}) == SLUGS
+
+
+def test_the_slugs_of_constraints_are_stable():
+    slugs = sorted({wording.slug for wording in problems.CONSTRAINTS.values()})
+    assert slugs == SLUGS_OF_CONSTRAINTS
+
+
+def is_to_be_tried_again(error: DBAPIError) -> None:
+    answer = problems.on_database(RequestFactory().get("/"), error)
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == str(problems.RETRY_SECONDS)
+    assert answer.content["type"] == "urn:cbi:problem:unavailable"
+
+
+LOCK = text("SELECT pg_advisory_xact_lock(:key)")
+
+
+async def test_a_lock_that_was_waited_for_in_vain_is_to_be_tried_again(engine: AsyncEngine):
+    async with engine.connect() as first, engine.connect() as second:
+        await first.execute(LOCK, {"key": 71})
+        await second.execute(text("SET LOCAL lock_timeout = '20ms'"))
+        with pytest.raises(DBAPIError) as refused:
+            await second.execute(LOCK, {"key": 71})
+    is_to_be_tried_again(refused.value)
+
+
+async def test_a_deadlock_is_to_be_tried_again(engine: AsyncEngine):
+    async with engine.connect() as first, engine.connect() as second:
+        await first.execute(LOCK, {"key": 81})
+        await second.execute(LOCK, {"key": 82})
+        crossed = first.execute(LOCK, {"key": 82}), second.execute(LOCK, {"key": 81})
+        both = await asyncio.gather(*crossed, return_exceptions=True)
+    errors = [one for one in both if isinstance(one, BaseException)]
+    assert len(errors) == 1
+    assert isinstance(errors[0], DBAPIError)
+    is_to_be_tried_again(errors[0])
 
 
 def test_every_wording_is_whole_and_a_slug_has_one_status():

@@ -32,7 +32,7 @@ OTHER_VERDICTS = ("same_person", "household_split", "relative", "data_error", "d
 
 
 async def household(conn, seed, who=ALFA) -> UUID:
-    return (await registered(conn, family(seed, size=1), who)).household_id
+    return (await registered(conn, family(seed, size=2), who)).household_id
 
 
 async def case_between(conn, one: UUID, other: UUID) -> UUID:
@@ -217,3 +217,15 @@ async def test_two_decisions_on_one_family_at_once_follow_one_another(own):
     await asyncio.gather(*map(decide, cases))
     async with own.begin() as conn:
         assert await families(conn, ids) == dict.fromkeys(ids, ids[0])
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (1, 2), (2, 2)])
+async def test_one_person_alone_in_both_is_one_household(conn, sizes):
+    """`same_person` parts nobody from a family; of two people alone it leaves nothing to part."""
+    ids = [
+        (await registered(conn, family(seed, size=size))).household_id
+        for seed, size in enumerate(sizes, start=1)
+    ]
+    await judged(conn, await case_between(conn, *ids), "same_person")
+    found = await families(conn, ids)
+    assert (found[ids[0]] == found[ids[1]]) == (sizes == (1, 1))

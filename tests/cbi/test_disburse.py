@@ -39,6 +39,7 @@ from tests.cbi.world import (
     enrolled_families,
     family,
     funded,
+    join,
     opened,
     programme_of,
     registered,
@@ -198,10 +199,14 @@ async def test_assistance_of_one_kind_never_overlaps_for_a_family(conn):
     other = await programme_of(conn, BETA)
     enrolment = await enrolled(conn, other, theirs.household_id, BETA)
     beta_round = (await opened(conn, other, BETA)).round_id
+    with pytest.raises(DBAPIError, match="is of another family"):
+        async with conn.begin_nested():
+            await entitle_by_hand(conn, beta_round, enrolment, household_id, BETA)
+    await join(conn, household_id, theirs.household_id)
     with pytest.raises(DBAPIError, match="entitlement_no_overlap"):
         async with conn.begin_nested():
             await entitle_by_hand(conn, beta_round, enrolment, household_id, BETA)
-    with pytest.raises(DBAPIError, match="entitlement_of_enrolment"):
+    with pytest.raises(DBAPIError, match="is of another family"):
         async with conn.begin_nested():
             await entitle_by_hand(conn, mine, enrolment, uuid4())
     await db.set_facts(conn, ALFA)

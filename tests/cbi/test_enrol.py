@@ -195,7 +195,7 @@ async def test_the_household_of_another_partner_does_not_exist(conn):
     for household_id in (mine.household_id, uuid4()):
         with pytest.raises(NotFound):
             await enrolled(conn, programme, household_id, BETA)
-    with pytest.raises(DBAPIError, match="enrolment_of_household"):
+    with pytest.raises(DBAPIError, match="is of another family"):
         async with conn.begin_nested():
             await insert_enrolment(conn, programme, mine.household_id, uuid4(), BETA)
 

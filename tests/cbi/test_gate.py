@@ -3,7 +3,6 @@
 from datetime import date
 
 import pytest
-from sqlalchemy import text
 
 from api import db
 from cbi.disburse import load_entitlements
@@ -11,9 +10,7 @@ from cbi.disbursement import Step
 from cbi.refusal import FamilyAssisted, PayeesBlocked
 from tests.cbi.world import (
     ALFA,
-    AT,
     BETA,
-    PARTNER_B,
     again,
     approved,
     calculated,
@@ -23,7 +20,7 @@ from tests.cbi.world import (
     enrolled_families,
     erase,
     family,
-    judged,
+    join,
     opened,
     programme_of,
     registered,
@@ -33,28 +30,6 @@ from tests.cbi.world import (
     withdraw,
 )
 from tests.conftest import PARTNER_A
-
-
-async def join(conn, one, other, *, partners=(PARTNER_A, PARTNER_B)):
-    """Let two reviewers find two registrations to be one family."""
-    sides = sorted(zip((one, other), partners, strict=True), key=lambda side: side[0])
-    await db.set_facts(conn, ALFA)
-    case_id = await conn.scalar(
-        text(
-            "INSERT INTO dedup.match_case (household_a, partner_a, household_b, partner_b, reason,"
-            " opened_at, opened_by, model_id, strength_bits) VALUES (:a, :pa, :b, :pb,"
-            " 'duplicate', :at, :by, 'm', 9) RETURNING case_id"
-        ),
-        {
-            "a": sides[0][0],
-            "pa": sides[0][1],
-            "b": sides[1][0],
-            "pb": sides[1][1],
-            "at": AT,
-            "by": ALFA.actor_id,
-        },
-    )
-    await judged(conn, case_id, "same_household")
 
 
 async def open_a_case(conn, household_ids):

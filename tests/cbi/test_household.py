@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbi import consent, fault, household, place
+from cbi.form import read_form
 
 TODAY = date(2026, 6, 1)
 CONSENT = {
@@ -133,6 +134,9 @@ RULES = [
     (("persons", 1, "birth_date", "1875-01-01"), "persons[1].birth_date", "date_early", "error"),
     (("persons", 1, "birth_date", None), "persons[1].birth_date", "birth_missing", "warning"),
     (("persons", 1, "surnames", ""), "persons[1].surnames", "surname_missing", "warning"),
+    (("persons", 1, "given_names", "-"), "persons[1].given_names", "name_letters", "error"),
+    (("persons", 1, "given_names", "12 34"), "persons[1].given_names", "name_letters", "error"),
+    (("persons", 1, "surnames", ". ."), "persons[1].surnames", "name_letters", "error"),
     (("persons", 1, "nationality", "VE"), "persons[1].nationality", "country_unknown", "error"),
     (("persons", 0, "relationship", "child"), "persons", "head_missing", "error"),
     (("persons", 1, "relationship", "head"), "persons[1].roles", "head_twice", "error"),
@@ -246,6 +250,51 @@ def test_faults_without_end_are_cut():
     found = household.read(many, today=TODAY).faults
     assert len(found) == fault.FAULTS_MAX + 1
     assert found[-1].code == "too_many_faults"
+
+
+def test_faults_of_all_objects_together_are_cut():
+    extra = {f"extra_{number}": 1 for number in range(1_000)}
+    raw = form(("persons", [HEAD | extra] * household.PERSONS_MAX), ("consents", [CONSENT | extra]))
+    _, findings = read_form(raw, household.Registration)
+    assert sum(each.code == "field_unknown" for each in findings) == fault.FAULTS_MAX + 1
+    found = household.read(raw, today=TODAY).faults
+    assert len(found) == fault.FAULTS_MAX + 1
+    assert found[-1].code == "too_many_faults"
+
+
+class Keys(dict):
+    """A dict that counts how often its keys are walked through."""
+
+    walks = 0
+
+    def __iter__(self):
+        self.walks += 1
+        return super().__iter__()
+
+
+def test_the_order_of_keys_is_looked_up_once_for_all_faults():
+    raw = Keys({f"extra_{number}": 1 for number in range(200_000)})
+    paths = [(f"extra_{number}",) for number in reversed(range(fault.FAULTS_MAX))]
+    found = fault.in_order([fault.Finding(path, "field_unknown") for path in paths], raw)
+    assert [each.path for each in found] == [path for (path,) in reversed(paths)]
+    assert raw.walks == 1
+
+
+def test_no_more_documents_of_one_type_than_a_person_has():
+    def cedulas(count):
+        return [{"type": "ve-cedula", "number": f"V1000000{place}"} for place in range(count)]
+
+    passport = {"type": "passport", "number": "098765432", "country": "VEN"}
+    assert faults(("persons", 1, "documents", [*cedulas(3), passport])) == []
+    assert faults(("persons", 1, "documents", cedulas(5))) == [
+        ("persons[1].documents[3]", "document_type_many", "error"),
+        ("persons[1].documents[4]", "document_type_many", "error"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["Ñ", "张伟", "O'Neill", "Mª 2", "ليلى"])
+def test_a_name_in_any_script_is_a_name(name):
+    assert faults(("persons", 1, "given_names", name), ("persons", 1, "surnames", name)) == []
 
 
 def test_records_keep_what_was_said_and_leave_out_who_lives_elsewhere():

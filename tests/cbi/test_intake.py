@@ -170,6 +170,15 @@ UNREADABLE = [
     ("csv", b"nombre;apellido\r\nA;B", 1, "header_missing"),
     ("csv", b"codigo_hogar;nombres;nombre\r\nA;B;C", 1, "column_repeated"),
     ("csv", b"codigo_hogar;nombres\r\nA;" + b"x" * 200_000, 2, "csv_syntax"),
+    ("csv", b"codigo_hogar;nombres" + b";x" * 900_000 + b"\r\nA;B", 1, "too_many_columns"),
+    ("csv", b"codigo_hogar,nombres" + b",x" * 900_000 + b"\r\nA,B", 1, "too_many_columns"),
+    ("csv", b";".join(b"c%d" % number for number in range(900_000)), 1, "too_many_columns"),
+    ("csv", b"Registro\r\ncodigo_hogar,nombres" + b"," * 299 + b"\r\nA,B", 2, "too_many_columns"),
+    ("csv", b"codigo_hogar;nombres\r\n" + b"A;B\n" * 50_001, 0, "too_many_rows"),
+    ("csv", b"codigo_hogar;nombres\n" + b"A;B\n" * 2_400_000, 0, "too_many_rows"),
+    ("csv", b"codigo_hogar;nombres\rA;B" + b"\r" * source.LINES_MAX, 0, "too_many_rows"),
+    ("csv", b"codigo_hogar;nombres\r\nA;B" + b"\r\n" * source.LINES_MAX, 0, "too_many_rows"),
+    ("json", b"{}\n{" + b"\n" * source.LINES_MAX, 0, "too_many_rows"),
     ("json", b"{", 0, "not_json"),
     ("json", b"[" * 100_000, 0, "not_json"),
     ("json", b"9" * 5_000, 0, "not_json"),
@@ -186,6 +195,17 @@ def test_a_file_that_cannot_be_read_says_where_and_why(kind, content, line, reas
         rows(content, kind)
     assert (refused.value.line, refused.value.reason) == (line, reason)
     assert reason in source.REASONS
+
+
+def test_a_file_at_its_limits_is_read():
+    wide = "codigo_hogar;nombres" + ";" * (source.COLUMNS_MAX - 2)
+    (row,) = rows(wide + "\r\nA;B" + "\r\n" * (source.LINES_MAX - 1))
+    assert row.reference == "A"
+
+
+def test_a_text_that_falls_apart_under_a_wrong_delimiter_is_no_header():
+    (row,) = rows("codigo_hogar,nombres\r\nA,B" + ";" * source.COLUMNS_MAX)
+    assert row.reference == "A"
 
 
 @pytest.mark.parametrize("system", ["reniec", "RENIEC", ""])

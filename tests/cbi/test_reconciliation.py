@@ -1,8 +1,11 @@
 """The reconciliation of a round as a pure function, and its CSV to the last byte."""
 
+import csv
+import io
 from datetime import date
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from cbi.disbursement import Step, end_to_end_id, message_id
@@ -157,6 +160,37 @@ def test_the_table_is_the_same_to_the_last_byte():
 
 def test_a_negative_difference_keeps_its_sign():
     assert ",99.99,100.00,-0.01," in to_csv(example(delivered_minor=9_999))
+
+
+@pytest.mark.parametrize(
+    ("currency", "minor", "written"),
+    [
+        ("ZZZ", -12_345, "ZZZ,,-12345,"),
+        ("PEN", 10**25 + 7, "PEN,,100000000000000000000000.07,"),
+        ("PEN", -(10**25), "PEN,,-100000000000000000000000.00,"),
+        ("JPY", 5, "JPY,,5,"),
+        ("KWD", -5, "KWD,,-0.005,"),
+        ("=A1", 5, "'=A1,,5,"),
+    ],
+)
+def test_a_break_of_any_size_in_any_currency_is_written(currency, minor, written):
+    found = Break(kind="paid_not_instructed", actual_minor=minor, currency=currency)
+    table = to_csv(msgspec.structs.replace(example(), unassigned=(found,)))
+    assert f"break,paid_not_instructed,,,,{written}" in table
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_a_text_from_outside_is_no_formula(start):
+    text = f'{start}HYPERLINK("http://x")'
+    report = example()
+    found = Break(kind="paid_not_instructed", end_to_end_id=text, actual_minor=-5, currency="PEN")
+    row = msgspec.structs.replace(report.payments[0], end_to_end_id=text, reason=text)
+    hostile = msgspec.structs.replace(report, payments=(row,), breaks=(found,))
+    cells = list(csv.DictReader(io.StringIO(to_csv(hostile), newline="")))
+    named = [each for each in cells if each["end_to_end_id"] not in ("", "X")]
+    assert [each["end_to_end_id"] for each in named] == [f"'{text}"] * 2
+    assert named[0]["reason"] == f"'{text}"
+    assert named[1]["actual"] == "-0.05"
 
 
 @pytest.mark.parametrize("attempt_no", [1, 99])

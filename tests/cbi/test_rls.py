@@ -31,6 +31,7 @@ CHANGES = {
     ("cbi.entitlement", "UPDATE", "cancelled_at"),
     ("cbi.entitlement", "UPDATE", "cancelled_because"),
     ("cbi.entitlement", "UPDATE", "cancelled_by"),
+    ("cbi.enrolment", "UPDATE", "closed_at"),
 }
 OF_OURS = "n.nspname IN ('cbi', 'dedup', 'ledger')"
 
@@ -90,7 +91,7 @@ async def test_the_service_owns_nothing_and_may_do_nothing_special(conn):
         assert not allowed
 
 
-async def test_the_service_changes_four_things_and_nothing_else(conn):
+async def test_the_service_changes_five_columns_and_nothing_else(conn):
     found = set()
     for table in await table_names(conn):
         for what in ("UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"):
@@ -174,7 +175,7 @@ async def test_the_doors_read_only_the_columns_they_hand_out(conn):
         "cbi.data_key": "household_id kek_id wrapped",
         "cbi.enrolment": "assistance_group closed_at household_id",
         "cbi.entitlement": "assistance_group cancelled_at household_id months round_id",
-        "cbi.household": "household_id partner_id ubigeo",
+        "cbi.household": "household_id partner_id size ubigeo",
         "cbi.membership": "beneficiary_id case_id household_id membership_no partner_id since",
         "cbi.partner": "code partner_id",
         "cbi.person": "household_id person_id sealed",

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock, db
-from cbi import disburse, enrol, household
+from cbi import cancel, disburse, enrol, household
 from cbi.account import cci
 from cbi.adjudicate import adjudicate
 from cbi.disburse import Calculated, Signed
@@ -154,10 +154,16 @@ async def programme_of(
         assistance_group=group,
         currency="PEN",
         payer_name="Alfa",
-        payer_account="01136600010003254221",
         payer_agent="MOCK",
     )
-    await enrol.open_programme(conn, programme, **facts)
+    await enrol.open_programme(
+        conn,
+        programme,
+        payer_account="01136600010003254221",
+        vault=DESK.vault,
+        matching_key=DESK.matching_key,
+        **facts,
+    )
     await enrol.set_values(
         conn,
         programme_id=programme.programme_id,
@@ -261,7 +267,7 @@ async def cancelled(
     conn: AsyncConnection, round_id: UUID, entitlement_id: UUID, who: db.Actor = ALFA
 ) -> None:
     await db.set_facts(conn, who)
-    await disburse.cancel(
+    await cancel.cancel(
         conn,
         round_id=round_id,
         entitlement_id=entitlement_id,
@@ -347,3 +353,25 @@ async def rolled_back(conn: AsyncConnection) -> AsyncIterator[None]:
         yield
     finally:
         await save.rollback()
+
+
+async def join(conn, one, other, *, partners=(PARTNER_A, PARTNER_B)):
+    """Let two reviewers find two registrations to be one family."""
+    sides = sorted(zip((one, other), partners, strict=True), key=lambda side: side[0])
+    await db.set_facts(conn, ALFA)
+    case_id = await conn.scalar(
+        text(
+            "INSERT INTO dedup.match_case (household_a, partner_a, household_b, partner_b, reason,"
+            " opened_at, opened_by, model_id, strength_bits) VALUES (:a, :pa, :b, :pb,"
+            " 'duplicate', :at, :by, 'm', 9) RETURNING case_id"
+        ),
+        {
+            "a": sides[0][0],
+            "pa": sides[0][1],
+            "b": sides[1][0],
+            "pb": sides[1][1],
+            "at": AT,
+            "by": ALFA.actor_id,
+        },
+    )
+    await judged(conn, case_id, "same_household")

@@ -28,7 +28,10 @@ class OwnDatabase(msgspec.Struct, frozen=True):
     async def tamper(self, *statements: str, **facts: object) -> None:
         """Do as a superuser what no trigger and no foreign key stops any more."""
         async with self.owner.begin() as conn:
-            for table in ("transfer", "leaf", "checkpoint", "delta", "outcome", "attempt"):
+            for table in (
+                *("account", "transfer", "leaf", "checkpoint", "delta"),
+                *("outcome", "attempt", "giveback"),
+            ):
                 await conn.execute(text(f"ALTER TABLE ledger.{table} DISABLE TRIGGER ALL"))
             for statement in statements:
                 await conn.execute(text(statement), facts)

@@ -3,6 +3,7 @@ from datetime import date, timedelta
 from hashlib import sha256
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -183,6 +184,18 @@ async def test_a_statement_that_does_not_add_up_is_named(conn):
     await taken_in(conn, broken)
     found = await breaks(conn, partner_id=PARTNER_A, as_of=date(2026, 3, 2))
     assert [one.kind for one in found] == ["paid_not_instructed", "statement_unbalanced"]
+
+
+@pytest.mark.parametrize("direction", ["debit", "credit"])
+async def test_lines_that_add_up_to_more_than_a_bigint_are_named_and_not_a_failure(conn, direction):
+    most = 10**18 - 1
+    lines = [line(n, f"X{n}", direction=direction, amount_minor=most) for n in range(1, 11)]
+    made = msgspec.structs.replace(statement(), lines=tuple(lines))
+    await taken_in(conn, made)
+    found = [one for one in (await reconciled(conn)).breaks if one.kind == "statement_unbalanced"]
+    moved = 10 * most if direction == "credit" else -10 * most
+    assert [(one.expected_minor, one.actual_minor) for one in found] == [(1_000 + moved, 1_000)]
+    assert str(moved + 1_000).encode() in msgspec.json.encode(found)
 
 
 async def test_the_lines_of_one_organisation_never_prove_the_payments_of_another(conn):

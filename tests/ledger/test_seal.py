@@ -8,12 +8,27 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
 
 from ledger import note
+from ledger.attempt import Giveback
+from ledger.attempts import record_returns
 from ledger.merkle import root_of
 from ledger.post import post
 from ledger.seal import seal
+from ledger.transfer import reversal
 from ledger.verify import Verification, verify
-from tests.conftest import PARTNER_B, actor
-from tests.ledger.books import ACTOR, AT, attempt, ended, fund, opened, posted, step, tried
+from tests.conftest import PARTNER_A, PARTNER_B, actor
+from tests.ledger.books import (
+    ACTOR,
+    AT,
+    BOOKS,
+    DAY,
+    attempt,
+    ended,
+    fund,
+    opened,
+    posted,
+    step,
+    tried,
+)
 
 SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 NAME = "cbi.example/ledger"
@@ -235,6 +250,37 @@ async def test_posting_while_sealing_loses_no_transfer(own):
             {"outcome_twice"},
             id="second outcome",
         ),
+        pytest.param(
+            "UPDATE ledger.account SET code = 'test/aside' WHERE code = 'test/donor';"
+            "UPDATE ledger.account SET code = 'test/donor' WHERE code = 'test/delivered';"
+            "UPDATE ledger.account SET code = 'test/delivered' WHERE code = 'test/aside'",
+            {"account_renamed"},
+            id="swapped account codes",
+        ),
+        pytest.param(
+            "ALTER TABLE ledger.transfer DROP CONSTRAINT transfer_debit_account;"
+            "ALTER TABLE ledger.transfer DROP CONSTRAINT transfer_credit_account;"
+            "UPDATE ledger.account SET currency = 'ZZZ' WHERE code = 'test/donor'",
+            {"account_renamed", "account_differs"},
+            id="another currency of an account",
+        ),
+        pytest.param(
+            "UPDATE ledger.attempt SET amount_minor = amount_minor * 2 WHERE amount_minor = 10",
+            {"attempt_amount_differs"},
+            id="doubled attempt",
+        ),
+        pytest.param(
+            "UPDATE ledger.attempt SET currency = 'USD' WHERE amount_minor = 10",
+            {"attempt_amount_differs"},
+            id="another currency of an attempt",
+        ),
+        pytest.param(
+            "INSERT INTO ledger.giveback (payment_id, attempt_no, partner_id, reason, recorded_at)"
+            " SELECT payment_id, attempt_no, partner_id, '', decided_at FROM ledger.outcome"
+            " WHERE outcome = 'post'",
+            {"giveback_without_reversal"},
+            id="invented return",
+        ),
     ],
 )
 async def test_tampering_is_seen(own, attack, seen):
@@ -244,6 +290,33 @@ async def test_tampering_is_seen(own, attack, seen):
         attack = "ALTER TABLE ledger.leaf DROP CONSTRAINT leaf_no_not_negative;" + attack
     await own.tamper(*attack.split(";"))
     assert faults(await verified(own)) == seen
+
+
+async def test_a_return_whose_fact_was_deleted_is_seen(own):
+    payment = uuid4()
+    back = Giveback(payment_id=payment, attempt_no=1, reason="MD07")
+    booked = step("post", payment, 10)
+    async with own.begin() as conn:
+        await opened(conn, grant=100)
+        await tried(conn, attempt(payment, 10))
+        await posted(conn, step("reserve", payment, 10))
+        await ended(conn, payment, "post")
+        await posted(conn, booked)
+        await record_returns(conn, [back], partner_id=PARTNER_A, at=AT)
+        await posted(conn, reversal(booked, entry_id=payment, effective_on=DAY))
+    await sealed(own)
+    assert (await verified(own)).whole
+    await own.tamper("DELETE FROM ledger.giveback")
+    assert faults(await verified(own)) == {"reversal_without_giveback"}
+
+
+async def test_every_page_of_accounts_is_recomputed(own, monkeypatch):
+    monkeypatch.setattr("ledger.verify.PAGE", 1)
+    await history(own, seals=1)
+    assert (await verified(own)).whole
+    await own.tamper("UPDATE ledger.account SET code = code || '/x'")
+    found = await verified(own)
+    assert [fault.kind for fault in found.faults] == ["account_renamed"] * len(BOOKS)
 
 
 async def test_a_tail_cut_off_with_its_checkpoint_is_seen_by_who_kept_it(own):

@@ -9,13 +9,15 @@ import httpx
 import pytest
 
 from api.demo import stage
+from api.demo.bank import mock_iban
+from api.demo.payday import payer_number
 from api.demo.play import SEED, Outcome
 from api.demo.population import population
 from api.embedded import EmbeddedPostgres, program
-from tests.walk.conftest import HOUSEHOLDS
+from api.state import Service
 from tests.walk.served import Served
 
-LETTERS_MIN = 4
+LETTERS_MIN = 3
 
 
 def quiet(step: str, done: int, total: int) -> None:
@@ -23,22 +25,22 @@ def quiet(step: str, done: int, total: int) -> None:
 
 
 async def test_the_journey_ties_and_leaves_no_identity_outside_the_seals(
-    data_dir: Path, database: EmbeddedPostgres, state: stage.State
+    data_dir: Path, database: EmbeddedPostgres, service: Service
 ) -> None:
+    state = await stage.set_up(service)
     async with (
         Served(data_dir) as served,
         httpx.AsyncClient(base_url=served.url, trust_env=False) as client,
     ):
         outcome = await stage.perform(data_dir, client, state, quiet)
-        again = await stage.perform(data_dir, client, state, quiet)
     assert_it_ties(outcome)
+    assert outcome.households == stage.HOUSEHOLDS
     assert outcome.four_eyes == {
         "release before approval": "step-out-of-order",
         "approval by the preparer": "same-person",
         "release by the reviewer": "same-person",
         "a second release": "step-done",
     }
-    assert without_time(again) == without_time(outcome), "played again, nothing is done twice"
     secrets = identities()
     assert len(secrets.words) > 100
     assert len(secrets.numbers) > 300
@@ -55,7 +57,6 @@ def test_the_search_for_identities_finds_them_in_every_disguise() -> None:
 
 
 def assert_it_ties(outcome: Outcome) -> None:
-    assert outcome.households == HOUSEHOLDS
     assert outcome.pairs_true > 20
     assert outcome.pairs_found >= 0.85 * outcome.pairs_true
     assert outcome.pairs_false == 0
@@ -111,7 +112,8 @@ def stands_alone(number: str, text: str) -> bool:
 def identities() -> Secrets:
     words: set[str] = set()
     numbers: set[str] = set()
-    for partner in population(SEED, HOUSEHOLDS).partners:
+    for place, partner in enumerate(population(SEED, stage.HOUSEHOLDS).partners):
+        numbers |= {payer_number(place), mock_iban(payer_number(place))}
         for registration in partner.registrations:
             numbers.add(registration.reference)
             if registration.instrument is not None and registration.instrument.account:
