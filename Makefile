@@ -8,6 +8,7 @@ export CBI_DATA_DIR ?= $(CURDIR)/.data
 .PHONY: run test check install lock clean
 
 run: install
+	@$(BIN)/cbi serve --check
 	@$(BIN)/cbi demo --once
 	@$(BIN)/cbi serve
 
@@ -35,5 +36,6 @@ lock:
 		--all-extras pyproject.toml --output-file .ci/requirements.lock
 
 clean:
-	-[ -x $(BIN)/cbi ] && $(BIN)/cbi stop
+	@[ ! -x $(BIN)/cbi ] || $(BIN)/cbi stop
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -16,6 +16,7 @@ from api.once import once
 from api.page import Key, Limit, Page, page
 from api.state import Requested, Service
 from api.text import NOT_NUL
+from cbi import partners
 from cbi.adjudicate import adjudicate
 from dedup import cases
 from dedup.case import CaseView, Decision, Judgement, Reason, State, Verdict, Why
@@ -58,7 +59,11 @@ class PairShown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaseShown(msgspec.Struct, frozen=True, kw_only=True):
-    """A case as a reviewer sees it: the two households by id, evidence, judgements, decision."""
+    """A case as a reviewer sees it: the two households by id, evidence, judgements, decision.
+
+    To an organisation that is part of it the case also says which household is its own, and whom
+    to ask at the other; who the parties are is told to nobody else.
+    """
 
     case_id: UUID
     household_a: UUID
@@ -70,6 +75,8 @@ class CaseShown(msgspec.Struct, frozen=True, kw_only=True):
     pairs: list[PairShown]
     judgements: tuple[Judgement, ...]
     decision: Decision | None
+    mine: UUID | None
+    ask: str
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,10 +115,11 @@ async def list_cases(
 async def read_case(
     conn: NamedDependency[AsyncConnection],
     service: NamedDependency[Service],
+    actor: NamedDependency[Actor],
     case_id: FromPath[UUID],
 ) -> CaseShown:
     """Return a case with its evidence, judgements and decision."""
-    return _show(await cases.load_case(conn, case_id), service.desk.model)
+    return await _show(conn, await cases.load_case(conn, case_id), service.desk.model, actor)
 
 
 @post("/v1/cases/{case_id:uuid}/judgements", tags=["adjudication"])
@@ -136,12 +144,20 @@ async def judge_case(
         partner_id=actor.partner_id,
     )
     return Judged(
-        case=_show(done.case, service.desk.model), households_joined=done.households_joined
+        case=await _show(conn, done.case, service.desk.model, actor),
+        households_joined=done.households_joined,
     )
 
 
-def _show(view: CaseView, model: Model) -> CaseShown:
+async def _show(conn: AsyncConnection, view: CaseView, model: Model, actor: Actor) -> CaseShown:
+    sides = {
+        view.case.partner_a: (view.case.household_a, view.case.partner_b),
+        view.case.partner_b: (view.case.household_b, view.case.partner_a),
+    }
+    mine, other = sides.get(actor.partner_id, (None, None))
     return CaseShown(
+        mine=mine,
+        ask=await partners.whom_to_ask(conn, other) if other else "",
         case_id=view.case.case_id,
         household_a=view.case.household_a,
         household_b=view.case.household_b,

@@ -34,14 +34,16 @@ class EmbeddedPostgres:
 
     def __init__(self, data_dir: Path) -> None:
         self.folder = folder = data_dir.resolve() / "postgres"
-        data_dir.mkdir(parents=True, exist_ok=True)
         # With a longer path the wheel would put the socket where every local user reaches it, and
         # the server trusts who reaches it.
         if len(os.fsencode(folder / SOCKET)) > SOCKET_BYTES_MAX:
-            raise SettingsFault(
-                "the path of CBI_DATA_DIR is too long for a socket; give a shorter one"
-            )
-        folder.mkdir(mode=0o700, exist_ok=True)
+            raise SettingsFault("CBI_DATA_DIR has too long a path for a socket: give a shorter")
+        if any(character.isspace() for character in str(folder)):
+            raise SettingsFault("CBI_DATA_DIR has a blank in its path: give one without")
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsFault(f"CBI_DATA_DIR can't be used: {error.strerror}") from error
         forget_dead_holders(folder)
         self.server = start(folder)
         self.socket_dir = self.server.get_postmaster_info().socket_dir
@@ -66,6 +68,16 @@ def is_running(data_dir: Path) -> bool:
         return bool(psutil.pid_exists(int(pid_file.read_text().split()[0])))
     except (OSError, ValueError, IndexError):
         return False
+
+
+def in_use(data_dir: Path) -> bool:
+    """Say whether another living program holds the server of this folder."""
+    holders = _holders(data_dir / "postgres")
+    if not holders.exists():
+        return False
+    return any(
+        psutil.pid_exists(pid) for pid in json.loads(holders.read_text()) if pid != os.getpid()
+    )
 
 
 def start(folder: Path) -> PostgresServer:

@@ -137,7 +137,14 @@ def _key(name: str, env: Mapping[str, str], data_dir: Path, mode: str) -> bytes:
 
 
 def _development_key(folder: Path, name: str) -> bytes:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _made_once(folder, name)
+    except OSError as error:
+        raise SettingsFault(f"CBI_DATA_DIR can't be used: {error.strerror}") from error
+
+
+def _made_once(folder: Path, name: str) -> bytes:
     path = folder / name
     if not path.exists():
         # Exclusive and 0600 from the first byte; of two processes that start, one makes it.

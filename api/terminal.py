@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 done, and the answer is no (faulty rows, a ledger that is 
 """
 
 import asyncio
+import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -24,7 +25,8 @@ from api import logs, settings
 from api.host import Host, host, migrate_own
 from api.problems import REFUSALS, facts_of
 from api.state import Service, open_service
-from cbi.refusal import CbiRefusal
+from cbi.intake.source import REASONS
+from cbi.refusal import CbiRefusal, FileUnreadable
 from dedup.refusal import DedupRefusal
 from ledger.refusal import LedgerRefusal
 from ledger.violation import constraint_of
@@ -79,7 +81,12 @@ class Run:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Say in one sentence what went wrong, and leave with the code for it."""
+    """Say in one sentence what went wrong, and leave with the code for it.
+
+    A terminated command ends through here as well, so that it stops its database.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         yield
     except settings.SettingsFault as error:
@@ -87,6 +94,8 @@ def told() -> Iterator[None]:
     except (CbiRefusal, DedupRefusal, LedgerRefusal) as error:
         wording = REFUSALS[type(error)]
         facts = msgspec.json.encode(facts_of(error)).decode()
+        if isinstance(error, FileUnreadable):
+            facts = " ".join(REASONS[error.reason])
         leave(f"{wording.en} / {wording.es} [{wording.slug}] {facts}", REFUSED)
     except IntegrityError as error:
         leave(f"the database's rule {constraint_of(error)} refuses this", REFUSED)
@@ -116,7 +125,7 @@ def show(rows: list[dict[str, object]], *, as_json: bool, title: str) -> None:
         return
     table = Table(title=title, title_justify="left")
     for column in rows[0]:
-        table.add_column(column.replace("_", " "))
+        table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     CONSOLE.print(table)

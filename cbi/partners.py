@@ -54,3 +54,14 @@ async def list_partners(conn: AsyncConnection, *, after: str | None, limit: int)
         query = query.where(partner.code > after)
     rows = await conn.execute(query.order_by(partner.code).limit(limit))
     return [msgspec.convert(row._mapping, Partner) for row in rows]  # noqa: SLF001 -- public by its docs
+
+
+async def whom_to_ask(conn: AsyncConnection, partner_id: UUID) -> str:
+    """Return an organisation's code and contact, as other partners may know them."""
+    partner = tables.partner.c
+    row = (
+        await conn.execute(
+            select(partner.code, partner.contact).where(partner.partner_id == partner_id)
+        )
+    ).one()
+    return f"{row.code}: {row.contact}"

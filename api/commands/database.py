@@ -8,9 +8,9 @@ import sys
 import rich_click as click
 
 from api import db, logs, settings
-from api.embedded import EmbeddedPostgres, is_running, program
+from api.embedded import EmbeddedPostgres, in_use, is_running, program
 from api.host import host
-from api.terminal import CONSOLE, WRONG_USE, leave, told
+from api.terminal import CONSOLE, NO, WRONG_USE, leave, told
 
 ROLES = {"app": "cbi_app", "owner": "postgres"}
 
@@ -68,5 +68,7 @@ def stop() -> None:
         if not is_running(loaded.data_dir):
             CONSOLE.print("not running")
             return
+        if in_use(loaded.data_dir):
+            leave("a running program uses the database: stop that first (Ctrl-C)", NO)
         EmbeddedPostgres(loaded.data_dir).stop(whoever_holds=True)
     CONSOLE.print("stopped")

@@ -7,8 +7,19 @@ import rich_click as click
 
 from api.db import SYSTEM, transaction
 from api.state import CHECKPOINT_NAME
-from api.terminal import CONSOLE, NO, STDERR, Run, as_json, command, existing_file
+from api.terminal import (
+    CONSOLE,
+    NO,
+    STDERR,
+    WRONG_USE,
+    Run,
+    as_json,
+    command,
+    existing_file,
+    leave,
+)
 from ledger import verify as verifying
+from ledger.note import read_checkpoint
 
 
 @click.group()
@@ -31,11 +42,18 @@ async def verify(run: Run, *, checkpoints: tuple[Path, ...], as_json: bool) -> i
 
     Exit code 0 when it is whole, 1 when it is not.
     """
-    kept = [path.read_text(encoding="utf-8") for path in checkpoints]
+    public_key = run.service.signer.public_key()
+    kept = []
+    for path in checkpoints:
+        notes = _notes(path)
+        known = [read_checkpoint(one, public_key=public_key, name=CHECKPOINT_NAME) for one in notes]
+        if not notes or None in known:
+            leave(f"{path} holds no checkpoint signed by this ledger's key", WRONG_USE)
+        kept += notes
     with STDERR.status("walking the ledger"):
         async with transaction(run.service.engine, SYSTEM, request_id="cli") as conn:
             found = await verifying.verify(
-                conn, public_key=run.service.signer.public_key(), name=CHECKPOINT_NAME, kept=kept
+                conn, public_key=public_key, name=CHECKPOINT_NAME, kept=kept
             )
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
@@ -48,3 +66,12 @@ async def verify(run: Run, *, checkpoints: tuple[Path, ...], as_json: bool) -> i
         for fault in found.faults:
             CONSOLE.print(f"[red]{fault.kind}[/red] {fault.detail}")
     return 0 if found.whole else NO
+
+
+def _notes(path: Path) -> list[str]:
+    """Read a signed note, or the saved answer of GET /v1/ledger/checkpoints, which holds many."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        return [str(item["note"]) for item in msgspec.json.decode(text)["items"]]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return [text]

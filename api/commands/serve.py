@@ -21,7 +21,8 @@ from api.terminal import CONSOLE, STDERR, UNREACHABLE, WRONG_USE, as_json, leave
 @click.command()
 @click.option("--host", "address", help="Address to listen on, instead of CBI_HOST.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port, instead of CBI_PORT.")
-def serve(address: str | None, port: int | None) -> None:
+@click.option("--check", is_flag=True, help="Only see whether the port is free.")
+def serve(*, address: str | None, port: int | None, check: bool) -> None:
     """Run the service until it is interrupted (Ctrl-C).
 
     The embedded database is started and migrated first. One outside is used as it is: run
@@ -31,6 +32,9 @@ def serve(address: str | None, port: int | None) -> None:
         loaded = settings.load()
         address, port = address or loaded.host, loaded.port if port is None else port
         listening = _listen(address, port)
+        if check:
+            listening.close()
+            return
         logs.configure(loaded.log_level)
         with contextlib.ExitStack() as stack:
             with STDERR.status("starting the database"):
@@ -66,7 +70,7 @@ def _listen(address: str, port: int) -> socket.socket:
     except (OSError, OverflowError):
         leave(
             f"can't listen on {address}:{port}: in use, or not this machine's."
-            f" Another port: cbi serve --port {port + 1 if port < 65535 else 8000}",
+            " Another port: CBI_PORT=8001 make run, or cbi serve --port 8001",
             WRONG_USE,
         )
     return listening
@@ -81,12 +85,12 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """End quietly on SIGINT and SIGTERM, so that the database is stopped as well.
+        """End quietly when told to, or when the terminal goes: the database is stopped as well.
 
         The framework would raise the signal again, which kills the process before that.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
 

@@ -18,6 +18,8 @@ from api.state import Service
 from tests.walk.served import Served
 
 LETTERS_MIN = 3
+# Words of names that are words of everything.
+PARTICLES = {"del", "los", "las"}
 
 
 def quiet(step: str, done: int, total: int) -> None:
@@ -120,7 +122,7 @@ def identities() -> Secrets:
                 numbers.add(registration.instrument.account)
             for person in registration.persons:
                 names = f"{person.given_names} {person.surnames} {person.preferred_name}"
-                words |= {name for name in names.split() if len(name) >= LETTERS_MIN}
+                words |= {name for name in names.split() if len(name) >= LETTERS_MIN} - PARTICLES
                 numbers |= {document.number for document in person.documents}
                 # With and without the country's code.
                 numbers |= {phone[cut:] for phone in person.phones for cut in (0, 1, 3)}
