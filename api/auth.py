@@ -12,7 +12,7 @@ import msgspec
 from litestar.connection import ASGIConnection
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import access, clock
@@ -160,10 +160,6 @@ async def add_actor(
         )
     )
     return actor_id
-
-
-async def count_keys(conn: AsyncConnection) -> int:
-    return int(await conn.scalar(select(func.count()).select_from(tables.api_key)) or 0)
 
 
 def _digest(secret: str) -> bytes:
