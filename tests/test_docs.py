@@ -13,7 +13,7 @@ from rich_click import Group
 
 from api.access import MAY, is_public
 from api.cli import main
-from api.settings import SECRETS, VARIABLES
+from api.settings import VARIABLES
 from cbi import household
 
 ROOT = Path(__file__).parent.parent
@@ -23,7 +23,7 @@ TODAY = date(2026, 6, 1)
 TEXT = {".cfg", ".json", ".lock", ".md", ".py", ".sh", ".sql", ".toml", ".yml", ".yaml", ""}
 OURS = ("api", "bench", "cbi", "dedup", "docs", "ledger", "migrations", "tests", ".ci", ".")
 VARIABLE_NAMES = {name for name, _, _ in VARIABLES}
-FILE_VARIANTS = {f"CBI_{name.upper()}_FILE" for name in SECRETS}
+FILE_VARIANTS = {f"{name}_FILE" for name in VARIABLE_NAMES}
 # Put together here, or this file would find itself.
 ADDRESSES = re.compile(
     "|".join(

@@ -95,7 +95,8 @@ def _tell(imported: Imported) -> None:
     if faults:
         show(faults[:FAULTS_SHOWN_MAX], as_json=False, title="faults")
         if len(faults) > FAULTS_SHOWN_MAX:
-            CONSOLE.print(f"… and {len(faults) - FAULTS_SHOWN_MAX} more; --json shows all")
+            left = len(faults) - FAULTS_SHOWN_MAX + imported.faults_left_out
+            CONSOLE.print(f"… and {left} more; --json shows up to 1,000")
 
 
 async def _clerk(run: Run, code: str) -> Actor:

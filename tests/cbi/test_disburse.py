@@ -284,6 +284,17 @@ async def test_a_cancelled_payment_lets_the_rest_through(conn):
     assert last.list_digest not in {step.list_digest for step in before}
 
 
+async def test_who_takes_a_family_off_the_list_does_not_release_the_rest(conn):
+    _, _, round_id = await a_round(conn, 2)
+    await approved(conn, round_id)
+    first, _ = await load_entitlements(conn, round_id)
+    await cancelled(conn, round_id, first.entitlement_id, staff(4))
+    with pytest.raises(SamePerson):
+        async with conn.begin_nested():
+            await released(conn, round_id)
+    await released(conn, round_id, staff(5))
+
+
 async def test_a_payment_is_cancelled_once_and_before_the_release(conn):
     _, _, round_id = await a_round(conn, 3)
     await approved(conn, round_id)
