@@ -5,14 +5,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export CBI_DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: run test check install lock clean
+.PHONY: run test check install peers lock clean
 
 run: install
 	@$(BIN)/cbi serve --check
 	@$(BIN)/cbi demo --once
 	@$(BIN)/cbi serve
 
-test: install
+# The tests run Spark too, on a cluster of their own: 450 MB to install, once.
+test: install $(STAMP)-spark
 	$(BIN)/python -m pytest
 
 check: install
@@ -30,10 +31,21 @@ $(STAMP): .ci/requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index -e .
 	@touch $(STAMP)
 
-# Needs uv on the path. One lock serves every platform and Python from 3.11 on.
+$(STAMP)-spark: .ci/spark.lock $(STAMP)
+	$(BIN)/python -m pip install --quiet --require-hashes -r .ci/spark.lock
+	@touch $@
+
+# What bench/ compares with.
+peers: install
+	$(BIN)/python -m pip install --quiet --require-hashes -r .ci/bench.lock
+
+# Needs uv on the path. The locks serve every platform and Python from 3.11 on. The extras that
+# only Spark or the benchmarks need are installed where they are used: they are large.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--all-extras pyproject.toml --output-file .ci/requirements.lock
+	$(LOCK) --extra demo --extra dev --extra parquet pyproject.toml --output-file .ci/requirements.lock
+	$(LOCK) --extra bench -c .ci/requirements.lock pyproject.toml --output-file .ci/bench.lock
+	$(LOCK) --extra spark -c .ci/bench.lock pyproject.toml --output-file .ci/spark.lock
 
 clean:
 	@[ ! -x $(BIN)/cbi ] || $(BIN)/cbi stop
