@@ -2,7 +2,7 @@
 
 import rich_click as click
 
-from api.commands import access, database, demo, households, ledger, serve
+from api.commands import access, database, dedup, demo, households, ledger, serve
 
 click.rich_click.TEXT_MARKUP = "markdown"
 
@@ -24,6 +24,7 @@ for each in (
     access.partner,
     access.key,
     households.import_,
+    dedup.dedup,
     ledger.ledger,
     database.migrate,
     database.psql,

@@ -1,7 +1,20 @@
 """Matching keys: two records that share one are worth comparing.
 
-A key is a keyed hash, because names and numbers are few enough to enumerate; its secret stays
-outside the database. Names enter a key by their sound.
+Names enter a key by `names.code`, so that spelling doesn't part them. The rules, one a line:
+
+- `token-date`: each name word, and each name that it is a nickname of, with the date of birth.
+- `pair-year`: first given name and first surname, sorted, with the year of birth.
+- `pair-day`: the same two with day and month of birth, the smaller number first; no year.
+- `all`: all name words, sorted, when there are two or more.
+- `phone-given`: a phone with the first three letters of the first given name's code.
+- `phone-year`: a phone with the year of birth.
+- `document`: a document's number without its leading zeros, whatever its type.
+- `document-near`: that number, and it with each one character left out, with the first letter
+  of the first given name's code (nothing, when there is no given name).
+
+Rules with a day or month need a date known to the day. Sorting makes given names and surnames
+that a clerk swapped meet. A key is a keyed hash, because names and numbers are few enough to
+enumerate; its secret stays outside the database.
 """
 
 import hmac
@@ -48,18 +61,17 @@ def texts(record: Record) -> frozenset[str]:
 
 def _by_name(record: Record, given: tuple[str, ...], surnames: tuple[str, ...]) -> Iterator[str]:
     born = record.birth_date
-    if born is not None and record.birth_precision == "day":
+    by_day = born is not None and record.birth_precision == "day"
+    if born is not None and by_day:
         for token in (*given, *surnames):
             for sound in (names.code(token), *names.formal(token)):
                 yield f"token-date {sound} {born.isoformat()}"
-    if given and surnames:
-        # Sorted, for clerks swap given names with surnames.
+    if born is not None and given and surnames:
         pair = " ".join(sorted((names.code(given[0]), names.code(surnames[0]))))
-        if born is not None:
-            yield f"pair-year {pair} {born.year}"
-            if record.birth_precision == "day":
-                low, high = sorted((born.day, born.month))
-                yield f"pair-day {pair} {low} {high}"
+        yield f"pair-year {pair} {born.year}"
+        if by_day:
+            low, high = sorted((born.day, born.month))
+            yield f"pair-day {pair} {low} {high}"
     if len(given) + len(surnames) > 1:
         yield "all " + " ".join(sorted(map(names.code, (*given, *surnames))))
 

@@ -23,7 +23,7 @@ Verdict = Literal[
 ]
 State = Literal["open", "second_review", "disputed", "decided"]
 Reason = Literal["duplicate", "unchecked"]
-Why = Literal["declined", "unsearchable"]
+Why = Literal["declined", "unsearchable", "crowded"]
 ORGANISATIONS_MIN = 2
 
 

@@ -3,6 +3,8 @@
 from datetime import date
 from uuid import UUID, uuid4
 
+from hypothesis import strategies as st
+
 from dedup.record import Document, Record
 
 
@@ -26,3 +28,26 @@ def person(
 
 def number(value: int) -> UUID:
     return UUID(int=value)
+
+
+WORDS = st.sampled_from(
+    ("Ana", "María", "José", "Luis", "Luisa", "Yenifer", "Jennifer", "Pérez", "Peres", "J.", "Ñ")
+)
+DOCUMENTS = st.builds(
+    Document,
+    type=st.sampled_from(["ve-cedula", "pe-ce", "passport", "pe-tam"]),
+    number=st.sampled_from(["12345678", "12345687", "1234567", "99", "V-20111222"]),
+)
+RECORDS = st.builds(
+    Record,
+    person_id=st.uuids(),
+    household_id=st.uuids(),
+    given=st.lists(WORDS | st.text(max_size=4), max_size=4).map(tuple),
+    surnames=st.lists(WORDS, max_size=3).map(tuple),
+    birth_date=st.none() | st.dates(),
+    birth_precision=st.sampled_from(["day", "month", "year", "age"]),
+    sex=st.sampled_from(["F", "M", "O", ""]),
+    documents=st.lists(DOCUMENTS, max_size=3).map(tuple),
+    phones=st.lists(st.sampled_from(["987654321", "987654312", "1"]), max_size=2).map(tuple),
+    ubigeo=st.sampled_from(["", "240101", "240102", "240201", "230101"]),
+)

@@ -39,6 +39,42 @@ def test_two_registrations_of_one_person_share_a_key(one, other):
     assert keys(one, HASHER) & keys(other, HASHER)
 
 
+def test_every_rule_gives_its_keys_and_no_others():
+    record = person(
+        "Pepe / de la Cruz",
+        "1990-05-04",
+        phones=("+51 987 654 321",),
+        documents=(("pe-ce", "000012340"), ("pe-tam", "777")),
+    )
+    assert texts(record) == {
+        *("token-date pepe 1990-05-04", "token-date yose 1990-05-04"),
+        "token-date krus 1990-05-04",
+        *("pair-year krus pepe 1990", "pair-day krus pepe 4 5", "all krus pepe"),
+        *("phone-given 987654321 pep", "phone-year 987654321 1990"),
+        *("document 12340", "document-near 12340 p", "document-near 2340 p"),
+        *("document-near 1340 p", "document-near 1240 p", "document-near 1230 p"),
+        "document-near 1234 p",
+    }
+
+
+@pytest.mark.parametrize(
+    ("facts", "kinds"),
+    [
+        ({"born": None}, {"all"}),
+        ({"birth_precision": "year"}, {"all", "pair-year"}),
+        ({"birth_precision": "month"}, {"all", "pair-year"}),
+        ({"name": "Ana"}, {"token-date"}),
+        ({"name": "Ana María"}, {"token-date", "all"}),
+        ({"name": "", "phones": ("987654321",)}, {"phone-year"}),
+        ({"name": "", "born": None, "phones": ("987654321",)}, set()),
+        ({"name": "", "documents": CEDULA}, {"document", "document-near"}),
+        ({"name": "NN / XX", "documents": (("ve-cedula", "1.2E7"),)}, set()),
+    ],
+)
+def test_what_is_not_known_gives_no_key(facts, kinds):
+    assert {text.split()[0] for text in texts(person(**facts))} == kinds
+
+
 def test_strangers_share_no_key():
     one = person(ME, documents=CEDULA, phones=("987654321",))
     other = person("Luis / Rojas", "1975-02-03", documents=(("pe-dni", "44556677"),))

@@ -2,7 +2,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.cluster import clusters
-from dedup.evaluate import evaluate
 from tests.dedup.make import number
 
 MEMBERS = st.integers(0, 12).map(number)
@@ -27,11 +26,3 @@ def test_every_member_is_in_one_group_with_its_partners(edges):
     of = {member: group for group in groups for member in group}
     assert sum(map(len, groups)) == len(of)
     assert all(of[a] is of[b] for a, b in edges)
-
-
-def test_quality_counts_unordered_pairs():
-    a, b, c, d = map(number, range(4))
-    quality = evaluate([(a, b), (b, a), (c, d)], [(b, a), (a, c)])
-    assert (quality.pairs_true, quality.pairs_found, quality.pairs_right) == (2, 2, 1)
-    assert quality.precision == quality.recall == quality.f1 == 0.5
-    assert evaluate([], []).f1 == 1

@@ -1,0 +1,350 @@
+"""Learn a model from records alone: what agrees in one person, in kin, and in strangers.
+
+u comes from random pairs, kin rates from pairs within one registration, m and the shares of the
+classes by expectation–maximisation over the patterns of candidate pairs. Pairs that share no key
+count as strangers. Where no registration has two persons there is no kin, and two classes.
+"""
+
+from dataclasses import dataclass
+from math import log, log2
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from dedup.batch import keys, levels, local, weigh
+from dedup.batch.columns import Columns, Ints
+from dedup.batch.words import Codes
+from dedup.compare import FIELDS, LEVELS, MISSING
+from dedup.model import RARITY_BITS, Content, Frequencies, Level, Model, build
+from dedup.score import BIRTH_DATE, BORN_ON_ONE_DAY
+from dedup.within import ANOTHER_NAME, SAME_NAME
+
+Rates = NDArray[np.float64]
+SAMPLE_PAIRS = 1_000_000
+RANDOM_PER_PERSON = 40
+ROUNDS_MAX = 60
+TOLERANCE = 1e-4
+STRANGERS_RELATED = 1e-6
+# How many pairs the starting values count for, where there are few: they keep rates from 0 and 1.
+LEAN_M, LEAN_KIN, LEAN_U = 20.0, 20.0, 1e5
+# A word borne by fewer persons may name one of them, so it isn't written into a model.
+BEARERS_MIN = 20
+WORDS_MAX = 3000
+# Kin in two registrations differ by what two clerks do; that is learned, not read off one.
+# Clerks mix up the papers of a family, so no level tells a person from kin by more than this.
+KIN_BITS_MAX = 10.0
+HOUSEHOLD = FIELDS.index("household")
+TWIN_FIELDS = ("given1", "given2", "document", "sex")
+LEARNED_OF_KIN = ("order", "document", "phone", "place")
+REVIEW_PROBABILITY, STRONG_PROBABILITY = 0.2, 0.995
+# Strangers who share a number by chance are too rare to be counted in a sample.
+RARE_BY_CHANCE = {"document": ("exact", "exact_other", "near", "near_other")}
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """Equal pairs counted together: codes, how many, and bits for the rarity of their words."""
+
+    codes: Codes
+    count: Rates
+    rarity: Rates
+
+
+@dataclass
+class _Classes:
+    """Rates by class, field and code; and the shares of pairs in the first three classes.
+
+    Classes: 0 one person, 1 kin, 2 strangers, 3 kin born on one day (part of kin, not a share).
+    """
+
+    rates: Rates
+    shares: Rates
+
+
+def fit(
+    columns: Columns, start: Model, *, processes: int = 1, seed: int = 0, note: str = ""
+) -> Model:
+    """Learn a model; `start` gives the values it leans on where data is thin.
+
+    Two passes: the first without the household, whose level follows from what matches.
+    """
+    rng = np.random.default_rng(seed)
+    found = keys.candidates(columns)
+    if not len(found.a):
+        return start
+    with_kin = len(within := local.within(columns)[0]) > 0
+    content = msgspec.structs.replace(
+        start.content, frequencies=frequencies(columns), note=note or start.content.note
+    )
+    model = build(content)
+    household = None
+    for _ in range(2):
+        classes = _classes(model, columns, rng, with_kin=with_kin, within=len(within))
+        patterns = _candidates(columns, model, found, household, rng, processes)
+        _maximise(classes, patterns, start, total=_pairs(columns), with_kin=with_kin)
+        model = _model(content, classes)
+        if household is not None:
+            break
+        table = weigh.tables(model, columns)
+        evidence = local.weighed(columns, found.a, found.b, table, processes=processes)
+        a, b, _, household = local.in_context(
+            columns, found.a, found.b, evidence, table, model, processes=processes
+        )
+        found = keys.Candidates(a=a, b=b, crowds=found.crowds)
+    return model
+
+
+def frequencies(columns: Columns) -> dict[str, Frequencies]:
+    """Count the words of names and the districts, as shares."""
+    texts = columns.vocabulary.texts
+    return {
+        "given": _counted(columns.given, texts),
+        "surname": _counted(columns.surname, texts),
+        "place": _counted(columns.place[:, None], columns.places),
+    }
+
+
+def _counted(numbers: Ints, texts: list[str]) -> Frequencies:
+    counts = np.bincount(numbers[numbers >= 0].ravel(), minlength=max(len(texts), 1))
+    total = max(int(counts.sum()), 2)
+    shares = counts / total
+    chance = float(np.clip((shares**2).sum(), 1 / total, 0.5))
+    order = np.argsort(-counts, kind="stable")[:WORDS_MAX]
+    known = order[counts[order] >= BEARERS_MIN]
+    others = np.delete(shares, known)
+    rare = float((others**2).sum() / others.sum()) if others.sum() else 0.0
+    # No rarer than the bits that rarity may add.
+    floor = chance / 2 ** RARITY_BITS[1]
+    return Frequencies(
+        chance=chance,
+        rare=min(max(rare, floor, 1 / total), 0.5),
+        words={texts[at]: min(float(shares[at]), 0.5) for at in sorted(known.tolist())},
+    )
+
+
+def _pairs(columns: Columns) -> float:
+    return len(columns) * (len(columns) - 1) / 2
+
+
+def _classes(
+    model: Model, columns: Columns, rng: np.random.Generator, *, with_kin: bool, within: int
+) -> _Classes:
+    """Start from the model's rates, with what random pairs and families say at once."""
+    rates = np.ones((4, len(FIELDS), weigh.CODES_MAX))
+    for field, (name, words) in enumerate(LEVELS.items()):
+        for code, word in enumerate(words):
+            if word != MISSING:
+                level = model.content.fields[name][word]
+                rates[:, field, code] = level.m, level.kin, level.u, level.kin
+    expert = rates.copy()
+    many = min(SAMPLE_PAIRS, RANDOM_PER_PERSON * len(columns))
+    a, b = (rng.integers(0, len(columns), many, dtype=np.int32) for _ in range(2))
+    apart = columns.registration[a] != columns.registration[b]
+    _lean(rates[2], _counts(levels.compare(columns, a[apart], b[apart]).codes), expert[2], LEAN_U)
+    for name, words in RARE_BY_CHANCE.items():
+        _keep(rates[2], expert[2], FIELDS.index(name), [LEVELS[name].index(one) for one in words])
+    if with_kin:
+        a, b = local.within(columns)
+        if within > SAMPLE_PAIRS:
+            chosen = rng.choice(within, SAMPLE_PAIRS, replace=False)
+            a, b = a[chosen], b[chosen]
+        codes = levels.compare(columns, a, b).codes
+        codes = codes[~_one_person(codes)]
+        twins = codes[:, BIRTH_DATE] == BORN_ON_ONE_DAY
+        _lean(rates[1], _counts(codes), expert[1], LEAN_KIN)
+        born = rates[1, BIRTH_DATE].copy()
+        _lean(rates[1], _counts(codes[~twins]), expert[1], LEAN_KIN)
+        rates[1, BIRTH_DATE] = born
+        _lean(rates[3], _counts(codes[twins]), rates[1], LEAN_KIN)
+    share = 0.1 * len(columns) / _pairs(columns)
+    return _Classes(rates, np.array([share, 2 * share if with_kin else 0.0, 1.0]))
+
+
+def _one_person(codes: Codes) -> NDArray[np.bool_]:
+    """Say who is one person entered twice: named alike, and born on one day.
+
+    Twins may share a first name, with another second one.
+    """
+    given1, given2, sex = (codes[:, FIELDS.index(one)] for one in ("given1", "given2", "sex"))
+    named = np.isin(given1, SAME_NAME) & ~np.isin(given2, ANOTHER_NAME)
+    born = codes[:, BIRTH_DATE] == BORN_ON_ONE_DAY
+    return np.asarray(named & born & (sex != LEVELS["sex"].index("different")))
+
+
+def _counts(codes: Codes, weights: Rates | None = None) -> Rates:
+    """Count the codes of each field; missing ones count nowhere."""
+    counts = np.zeros((len(FIELDS), weigh.CODES_MAX))
+    for field in range(len(FIELDS)):
+        counts[field] = np.bincount(codes[:, field], weights=weights, minlength=weigh.CODES_MAX)
+    counts[:, 0] = 0
+    return counts
+
+
+def _lean(rates: Rates, counts: Rates, expert: Rates, pairs: float) -> None:
+    """Set rates from counts, leaning on the expert's as if they were so many pairs."""
+    for field, (name, words) in enumerate(LEVELS.items()):
+        if name == "household" and not counts[field].any():
+            continue
+        codes = slice(1, len(words))
+        total = counts[field, codes].sum() + pairs
+        rates[field, codes] = (counts[field, codes] + pairs * expert[field, codes]) / total
+
+
+def _keep(rates: Rates, expert: Rates, field: int, codes: list[int]) -> None:
+    """Keep the expert's rates of some codes, and shrink the others to make room."""
+    others = [code for code in range(1, len(LEVELS[FIELDS[field]])) if code not in codes]
+    rates[field, codes] = expert[field, codes]
+    rates[field, others] *= (1 - rates[field, codes].sum()) / rates[field, others].sum()
+
+
+def _candidates(
+    columns: Columns,
+    model: Model,
+    found: keys.Candidates,
+    household: Codes | None,
+    rng: np.random.Generator,
+    processes: int,
+) -> Patterns:
+    """Compare a sample of the candidates, and count equal pairs together."""
+    total = len(found.a)
+    chosen = np.arange(total)
+    if total > SAMPLE_PAIRS:
+        chosen = np.sort(rng.choice(total, SAMPLE_PAIRS, replace=False))
+    a, b = found.a[chosen], found.b[chosen]
+    table = weigh.tables(model, columns)
+
+    def chunk(start: int) -> tuple[Codes, Rates]:
+        part = slice(start, start + local.CHUNK_PAIRS)
+        compared = levels.compare(columns, a[part], b[part])
+        return compared.codes, weigh.rarity(compared, table)
+
+    parts = local.in_processes(chunk, range(0, len(a), local.CHUNK_PAIRS), processes)
+    codes, rarity = (np.concatenate(side) for side in zip(*parts, strict=True))
+    if household is not None:
+        codes[:, FIELDS.index("household")] = household[chosen]
+    # Half a bit is fine enough to count equal pairs together.
+    steps = np.round(rarity * 2).astype(np.int8)
+    lines = np.ascontiguousarray(np.column_stack((codes, steps.view(np.uint8))))
+    unique, count = np.unique(lines.view(f"V{lines.shape[1]}")[:, 0], return_counts=True)
+    patterns = unique.view(np.uint8).reshape(-1, lines.shape[1])
+    return Patterns(
+        codes=patterns[:, :-1],
+        count=np.asarray(count * (total / len(chosen)), dtype=np.float64),
+        rarity=patterns[:, -1].copy().view(np.int8) / 2,
+    )
+
+
+def _maximise(
+    classes: _Classes, patterns: Patterns, start: Model, *, total: float, with_kin: bool
+) -> None:
+    """Improve m, the learned rates of kin, and the shares until they stand still."""
+    expert = classes.rates.copy()
+    random = classes.rates[2].copy()
+    learned = [FIELDS.index(name) for name in LEARNED_OF_KIN]
+    # What the model starts with for m, not what random pairs said.
+    for field, (name, words) in enumerate(LEVELS.items()):
+        for code, word in enumerate(words):
+            if word != MISSING:
+                expert[0, field, code] = start.content.fields[name][word].m
+    for _ in range(ROUNDS_MAX):
+        posterior = _posterior(classes, patterns)
+        before = classes.rates.copy()
+        weights = posterior * patterns.count
+        _lean(classes.rates[0], _counts(patterns.codes, weights[0]), expert[0], LEAN_M)
+        if with_kin:
+            kin = classes.rates[1].copy()
+            _lean(kin, _counts(patterns.codes, weights[1]), expert[1], LEAN_KIN)
+            classes.rates[1, learned] = kin[learned]
+            # Kin whose families share nobody are hardly ever candidates, so how often there is
+            # another match beside kin can't be seen: it tells strangers apart, and not kin.
+            classes.rates[1, HOUSEHOLD] = classes.rates[0, HOUSEHOLD]
+            _bound_kin(classes.rates)
+        classes.shares[:2] = weights[:2].sum(axis=1) / total
+        classes.shares[2] = 1 - classes.shares[:2].sum()
+        _purify(classes, random)
+        _strangers_household(classes.rates[2], patterns, weights[2], total)
+        if np.abs(classes.rates - before).max() < TOLERANCE:
+            break
+
+
+def _posterior(classes: _Classes, patterns: Patterns) -> Rates:
+    """Return the probability of each class for each pattern."""
+    with np.errstate(divide="ignore"):
+        logs = np.log(classes.shares)[:, None] + np.zeros((3, len(patterns.codes)))
+    rates = np.log(classes.rates)
+    rates[:, :, 0] = 0
+    twins = patterns.codes[:, BIRTH_DATE] == BORN_ON_ONE_DAY
+    for field in range(len(FIELDS)):
+        codes = patterns.codes[:, field]
+        logs += rates[:3, field][:, codes]
+        if FIELDS[field] in TWIN_FIELDS:
+            logs[1] += np.where(twins, (rates[3, field] - rates[1, field])[codes], 0.0)
+    # A rare word makes chance agreement rarer; kin and one person share it for another reason.
+    logs[2] -= patterns.rarity * log(2)
+    logs -= logs.max(axis=0)
+    odds = np.exp(logs)
+    return np.asarray(odds / odds.sum(axis=0))
+
+
+def _bound_kin(rates: Rates) -> None:
+    for kin in (1, 3):
+        rates[kin] = np.maximum(rates[kin], rates[0] / 2**KIN_BITS_MAX)
+        for field, words in enumerate(LEVELS.values()):
+            codes = slice(1, len(words))
+            rates[kin, field, codes] /= rates[kin, field, codes].sum()
+
+
+def _purify(classes: _Classes, random: Rates) -> None:
+    """Take out of the random pairs the few that are one person or kin."""
+    shares = classes.shares
+    rest = random - shares[0] * classes.rates[0] - shares[1] * classes.rates[1]
+    rates = np.maximum(rest, random * 0.01)
+    for field, (name, words) in enumerate(LEVELS.items()):
+        if name == "household":
+            continue
+        codes = slice(1, len(words))
+        classes.rates[2, field, codes] = rates[field, codes] / rates[field, codes].sum()
+        by_chance = [words.index(word) for word in RARE_BY_CHANCE.get(name, ())]
+        if by_chance:
+            _keep(classes.rates[2], random, field, by_chance)
+
+
+def _strangers_household(rates: Rates, patterns: Patterns, weights: Rates, total: float) -> None:
+    """Learn how often others match beside strangers: of all pairs, not of the candidates only."""
+    counts = _counts(patterns.codes, weights)[HOUSEHOLD]
+    if counts.any():
+        none = LEVELS["household"].index("none")
+        counts[none] = total - counts.sum() + counts[none]
+        # Strangers with a relative in common are rare, but not unheard of.
+        counts[1:4] += total * STRANGERS_RELATED
+        rates[HOUSEHOLD, 1:4] = counts[1:4] / counts[1:4].sum()
+
+
+def _level(field: str, rates: Rates) -> Level:
+    m, kin, u, twin = rates.tolist()
+    return Level(m, kin, u, twin if field in TWIN_FIELDS else None)
+
+
+def _model(content: Content, classes: _Classes) -> Model:
+    fields = {
+        name: {
+            word: _level(name, classes.rates[:, field, code])
+            for code, word in enumerate(words)
+            if word != MISSING
+        }
+        for field, (name, words) in enumerate(LEVELS.items())
+    }
+    prior = float(np.clip(classes.shares[0], 1e-12, 0.5))
+    base = -log2(prior / (1 - prior))
+    review, strong = (base + log2(p / (1 - p)) for p in (REVIEW_PROBABILITY, STRONG_PROBABILITY))
+    return build(
+        msgspec.structs.replace(
+            content,
+            prior_match=prior,
+            prior_kin=float(np.clip(classes.shares[1], 0, 0.4)),
+            fields=fields,
+            review_bits=round(review, 2),
+            strong_bits=round(strong, 2),
+        )
+    )
