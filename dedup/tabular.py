@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -23,6 +23,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from dedup.batch.columns import stable_hash
 from dedup.documents import EVIDENCE_ONLY, KNOWN
 from dedup.record import Document, Precision, Record
 
@@ -41,6 +42,8 @@ COLUMNS_MAX = 300
 CELL_LENGTH_MAX = 1_000
 LINE_LENGTH_MAX = 100_000
 BATCH_ROWS = 4_096
+# So many rows are made by one process, then so many by the next.
+BLOCK_ROWS = 20_000
 YEARS = range(1850, 2101)
 _SEPARATORS = (",", ";", "\t")
 
@@ -70,6 +73,10 @@ class TableUnreadable(Exception):
         self.reason = reason
         self.rows = tuple(rows)
         self.what = what
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let it pass from one process to another."""
+        return partial(TableUnreadable, rows=self.rows, what=self.what), (self.path, self.reason)
 
 
 class Row(NamedTuple):
@@ -108,11 +115,24 @@ class Records:
         """Yield the rows in order. Raises TableUnreadable, for a repeated id after the last row."""
         self.warned.clear()
         del self.digests[:]
+        for _, row in self.part(0, 1):
+            self.digests.append(digest(row.record_id))
+            yield row
+        self.refuse_repeated()
+
+    def part(self, worker: int, workers: int) -> Iterator[tuple[int, Row]]:
+        """Yield a worker's share of the rows, every so many-th block of them, with block numbers.
+
+        Every worker reads the whole file, for a row may span lines, and makes only its own rows.
+        """
         make = _maker(self.warned)
         for number, cells in enumerate(_rows(self.path, COLUMNS, _TELLING), start=1):
-            row = make(number, cells)
-            self.digests.append(hash(row.record_id))
-            yield row
+            block = (number - 1) // BLOCK_ROWS
+            if block % workers == worker:
+                yield block, make(number, cells)
+
+    def refuse_repeated(self) -> None:
+        """Raise TableUnreadable if a record's id occurs twice in `digests`."""
         _refuse_repeated(self.path, np.array(self.digests, np.int64))
 
 
@@ -133,10 +153,16 @@ def read_truth(path: Path, records: Records) -> Truth:
     record, person = array("q"), array("q")
     for record_id, person_id in _rows(path, TRUTH_COLUMNS, frozenset(TRUTH_COLUMNS), every=True):
         # A row that says nothing keeps its place, so that rows are told by their number.
-        record.append(hash(record_id) if person_id else 0)
-        person.append(hash(person_id) if record_id else 0)
+        both = record_id and person_id
+        record.append(digest(record_id) if both else 0)
+        person.append(digest(person_id) if both else 0)
     labels = _one_label_each(path, np.array(record, np.int64), np.array(person, np.int64))
     return _join(np.array(records.digests, np.int64), *labels)
+
+
+def digest(text: str) -> int:
+    """Return 64 signed bits of an id, the same in every process; 0 for none."""
+    return stable_hash(text) - (1 << 63) if text else 0
 
 
 def _one_label_each(
@@ -180,10 +206,7 @@ def _refuse_repeated(path: Path, digests: NDArray[np.int64]) -> None:
 
 
 def _maker(warned: Counter[str]) -> Callable[[int, Sequence[str]], Row]:
-    """Return what turns a row's cells into a Row; it numbers registrations as they come."""
-    # By partner and registration, for two partners may both have a registration "1". Numbers, not
-    # UUIDs: millions of objects would keep the garbage collector busy.
-    numbers: dict[str, int] = {}
+    """Return what turns a row's cells into a Row."""
 
     def make(number: int, cells: Sequence[str]) -> Row:
         record_id, registration, partner, given1, given2, surname1, surname2 = cells[:7]
@@ -192,8 +215,9 @@ def _maker(warned: Counter[str]) -> Callable[[int, Sequence[str]], Row]:
         birth_date, precision, clear = _born(born)
         if not clear:
             warned["birth_date"] += 1
-        # Above the numbers of rows, for a row without registration is a household by itself.
-        household = numbers.setdefault(f"{partner}\0{registration}", ROWS_MAX + 1 + len(numbers))
+        # By partner and registration, for two partners may both have a registration "1"; above the
+        # numbers of rows, for a row without registration is a household by itself.
+        household = 1 << 64 | stable_hash(f"{partner}\0{registration}")
         said, clear = _sex(sex)
         if not clear:
             warned["sex"] += 1

@@ -12,8 +12,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup.batch import keys, levels, local, weigh
+from dedup.batch import levels, local, weigh
 from dedup.batch.columns import Columns, Ints
+from dedup.batch.levels import Levels
+from dedup.batch.local import Pairs
 from dedup.batch.words import Codes
 from dedup.compare import FIELDS, LEVELS, MISSING
 from dedup.model import RARITY_BITS, Content, Frequencies, Level, Model, build
@@ -37,7 +39,7 @@ KIN_BITS_MAX = 10.0
 HOUSEHOLD = FIELDS.index("household")
 TWIN_FIELDS = ("given1", "given2", "document", "sex")
 LEARNED_OF_KIN = ("order", "document", "phone", "place")
-REVIEW_PROBABILITY, STRONG_PROBABILITY = 0.2, 0.995
+REVIEW_PROBABILITY, STRONG_PROBABILITY = 0.2, 0.98
 # Strangers who share a number by chance are too rare to be counted in a sample.
 RARE_BY_CHANCE = {"document": ("exact", "exact_other", "near", "near_other")}
 
@@ -49,6 +51,19 @@ class Patterns:
     codes: Codes
     count: Rates
     rarity: Rates
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """Counts of codes that no learning changes, and of how many persons and pairs."""
+
+    strangers: Rates
+    kin: Rates
+    not_twins: Rates
+    twins: Rates
+    with_kin: bool
+    pairs: float
+    persons: int
 
 
 @dataclass
@@ -63,36 +78,34 @@ class _Classes:
 
 
 def fit(
-    columns: Columns, start: Model, *, processes: int = 1, seed: int = 0, note: str = ""
+    columns: Columns,
+    start: Model,
+    *,
+    processes: int = 1,
+    seed: int = 0,
+    note: str = "",
+    pairs: Pairs | None = None,
 ) -> Model:
     """Learn a model; `start` gives the values it leans on where data is thin.
 
-    Two passes: the first without the household, whose level follows from what matches.
+    Two passes: the first without the household, whose level follows from what matches. `pairs`
+    may be given where they were compared before.
     """
     rng = np.random.default_rng(seed)
-    found = keys.candidates(columns)
+    found = local.compared(columns, processes=processes) if pairs is None else pairs
     if not len(found.a):
         return start
-    with_kin = len(within := local.within(columns)[0]) > 0
     content = msgspec.structs.replace(
         start.content, frequencies=frequencies(columns), note=note or start.content.note
     )
-    model = build(content)
-    household = None
-    for _ in range(2):
-        classes = _classes(model, columns, rng, with_kin=with_kin, within=len(within))
-        patterns = _candidates(columns, model, found, household, rng, processes)
-        _maximise(classes, patterns, start, total=_pairs(columns), with_kin=with_kin)
-        model = _model(content, classes)
-        if household is not None:
-            break
-        table = weigh.tables(model, columns)
-        evidence = local.weighed(columns, found.a, found.b, table, processes=processes)
-        a, b, _, household = local.in_context(
-            columns, found.a, found.b, evidence, table, model, processes=processes
-        )
-        found = keys.Candidates(a=a, b=b, crowds=found.crowds)
-    return model
+    table = weigh.tables(build(content), columns)
+    seen = _seen(columns, rng)
+    model = _learned(content, seen, _patterns(found.levels, table, rng), start)
+    whole, _, household = local.in_context(
+        columns, found, weigh.tables(model, columns), model, processes=processes
+    )
+    whole.levels.codes[:, HOUSEHOLD] = household
+    return _learned(content, seen, _patterns(whole.levels, table, rng), start)
 
 
 def frequencies(columns: Columns) -> dict[str, Frequencies]:
@@ -123,42 +136,56 @@ def _counted(numbers: Ints, texts: list[str]) -> Frequencies:
     )
 
 
-def _pairs(columns: Columns) -> float:
-    return len(columns) * (len(columns) - 1) / 2
+def _seen(columns: Columns, rng: np.random.Generator) -> _Seen:
+    """Count the codes of random pairs, and of the pairs within registrations."""
+    many = min(SAMPLE_PAIRS, RANDOM_PER_PERSON * len(columns))
+    a, b = (rng.integers(0, len(columns), many, dtype=np.int32) for _ in range(2))
+    apart = columns.registration[a] != columns.registration[b]
+    strangers = levels.compare(columns, a[apart], b[apart]).codes
+    a, b = local.within(columns)
+    if len(a) > SAMPLE_PAIRS:
+        chosen = rng.choice(len(a), SAMPLE_PAIRS, replace=False)
+        a, b = a[chosen], b[chosen]
+    kin = levels.compare(columns, a, b).codes
+    kin = kin[~_one_person(kin)]
+    twins = kin[:, BIRTH_DATE] == BORN_ON_ONE_DAY
+    return _Seen(
+        strangers=_counts(strangers),
+        kin=_counts(kin),
+        not_twins=_counts(kin[~twins]),
+        twins=_counts(kin[twins]),
+        with_kin=len(a) > 0,
+        pairs=len(columns) * (len(columns) - 1) / 2,
+        persons=len(columns),
+    )
 
 
-def _classes(
-    model: Model, columns: Columns, rng: np.random.Generator, *, with_kin: bool, within: int
-) -> _Classes:
-    """Start from the model's rates, with what random pairs and families say at once."""
+def _learned(content: Content, seen: _Seen, patterns: Patterns, start: Model) -> Model:
+    classes = _classes(start, seen)
+    _maximise(classes, patterns, start, total=seen.pairs, with_kin=seen.with_kin)
+    return _model(content, classes)
+
+
+def _classes(start: Model, seen: _Seen) -> _Classes:
+    """Begin with the starting model's rates, and what random pairs and families say at once."""
     rates = np.ones((4, len(FIELDS), weigh.CODES_MAX))
     for field, (name, words) in enumerate(LEVELS.items()):
         for code, word in enumerate(words):
             if word != MISSING:
-                level = model.content.fields[name][word]
+                level = start.content.fields[name][word]
                 rates[:, field, code] = level.m, level.kin, level.u, level.kin
     expert = rates.copy()
-    many = min(SAMPLE_PAIRS, RANDOM_PER_PERSON * len(columns))
-    a, b = (rng.integers(0, len(columns), many, dtype=np.int32) for _ in range(2))
-    apart = columns.registration[a] != columns.registration[b]
-    _lean(rates[2], _counts(levels.compare(columns, a[apart], b[apart]).codes), expert[2], LEAN_U)
+    _lean(rates[2], seen.strangers, expert[2], LEAN_U)
     for name, words in RARE_BY_CHANCE.items():
         _keep(rates[2], expert[2], FIELDS.index(name), [LEVELS[name].index(one) for one in words])
-    if with_kin:
-        a, b = local.within(columns)
-        if within > SAMPLE_PAIRS:
-            chosen = rng.choice(within, SAMPLE_PAIRS, replace=False)
-            a, b = a[chosen], b[chosen]
-        codes = levels.compare(columns, a, b).codes
-        codes = codes[~_one_person(codes)]
-        twins = codes[:, BIRTH_DATE] == BORN_ON_ONE_DAY
-        _lean(rates[1], _counts(codes), expert[1], LEAN_KIN)
+    if seen.with_kin:
+        _lean(rates[1], seen.kin, expert[1], LEAN_KIN)
         born = rates[1, BIRTH_DATE].copy()
-        _lean(rates[1], _counts(codes[~twins]), expert[1], LEAN_KIN)
+        _lean(rates[1], seen.not_twins, expert[1], LEAN_KIN)
         rates[1, BIRTH_DATE] = born
-        _lean(rates[3], _counts(codes[twins]), rates[1], LEAN_KIN)
-    share = 0.1 * len(columns) / _pairs(columns)
-    return _Classes(rates, np.array([share, 2 * share if with_kin else 0.0, 1.0]))
+        _lean(rates[3], seen.twins, rates[1], LEAN_KIN)
+    share = 0.1 * seen.persons / seen.pairs
+    return _Classes(rates, np.array([share, 2 * share if seen.with_kin else 0.0, 1.0]))
 
 
 def _one_person(codes: Codes) -> NDArray[np.bool_]:
@@ -198,39 +225,19 @@ def _keep(rates: Rates, expert: Rates, field: int, codes: list[int]) -> None:
     rates[field, others] *= (1 - rates[field, codes].sum()) / rates[field, others].sum()
 
 
-def _candidates(
-    columns: Columns,
-    model: Model,
-    found: keys.Candidates,
-    household: Codes | None,
-    rng: np.random.Generator,
-    processes: int,
-) -> Patterns:
-    """Compare a sample of the candidates, and count equal pairs together."""
-    total = len(found.a)
-    chosen = np.arange(total)
+def _patterns(compared: Levels, table: weigh.Tables, rng: np.random.Generator) -> Patterns:
+    """Count equal pairs together, in a sample of the candidates."""
+    total = len(compared.codes)
     if total > SAMPLE_PAIRS:
-        chosen = np.sort(rng.choice(total, SAMPLE_PAIRS, replace=False))
-    a, b = found.a[chosen], found.b[chosen]
-    table = weigh.tables(model, columns)
-
-    def chunk(start: int) -> tuple[Codes, Rates]:
-        part = slice(start, start + local.CHUNK_PAIRS)
-        compared = levels.compare(columns, a[part], b[part])
-        return compared.codes, weigh.rarity(compared, table)
-
-    parts = local.in_processes(chunk, range(0, len(a), local.CHUNK_PAIRS), processes)
-    codes, rarity = (np.concatenate(side) for side in zip(*parts, strict=True))
-    if household is not None:
-        codes[:, FIELDS.index("household")] = household[chosen]
+        compared = compared.take(np.sort(rng.choice(total, SAMPLE_PAIRS, replace=False)))
     # Half a bit is fine enough to count equal pairs together.
-    steps = np.round(rarity * 2).astype(np.int8)
-    lines = np.ascontiguousarray(np.column_stack((codes, steps.view(np.uint8))))
+    steps = np.round(weigh.rarity(compared, table) * 2).astype(np.int8)
+    lines = np.ascontiguousarray(np.column_stack((compared.codes, steps.view(np.uint8))))
     unique, count = np.unique(lines.view(f"V{lines.shape[1]}")[:, 0], return_counts=True)
     patterns = unique.view(np.uint8).reshape(-1, lines.shape[1])
     return Patterns(
         codes=patterns[:, :-1],
-        count=np.asarray(count * (total / len(chosen)), dtype=np.float64),
+        count=np.asarray(count * (total / len(lines)), dtype=np.float64),
         rarity=patterns[:, -1].copy().view(np.int8) / 2,
     )
 

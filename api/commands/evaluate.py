@@ -4,6 +4,10 @@ import os
 import resource
 import sys
 import time
+from array import array
+from collections import Counter
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import msgspec
@@ -23,12 +27,14 @@ from api.terminal import (
 from dedup import figure, train
 from dedup import model as models
 from dedup.batch import local
-from dedup.batch.columns import Columns, Encoder
+from dedup.batch.columns import Columns, Encoder, concatenate
 from dedup.evaluate import Report, label, measure
 from dedup.model import Model
-from dedup.tabular import Records, TableUnreadable, Truth, read_records, read_truth
+from dedup.tabular import Records, TableUnreadable, Truth, digest, read_records, read_truth
 
 ROWS_TOLD_MAX = 5
+# A smaller file isn't worth a second process.
+SMALL_BYTES = 5_000_000
 # What a table was refused for, as the sentence that follows its name.
 REASONS = {
     "cell_too_long": "a cell has over 1,000 characters (is a quotation mark left open above?)",
@@ -89,13 +95,15 @@ def evaluate(
                 leave(f"there is no folder {file.parent} to write {file.name} to", WRONG_USE)
         model = models.load() if wanted is None else _model(wanted)
         started = time.perf_counter()
-        columns, records, truth = _read(records_file, truth_file)
         workers = processes or _cores()
+        columns, records, truth = _read(records_file, truth_file, processes=workers)
+        with STDERR.status(f"comparing {len(columns):,} records"):
+            pairs = local.compared(columns, processes=workers)
         if fit:
             with STDERR.status("learning a model"):
-                model = train.fit(columns, model, processes=workers)
+                model = train.fit(columns, model, processes=workers, pairs=pairs)
         with STDERR.status(f"matching {len(columns):,} records"):
-            matched = local.match(columns, model, processes=workers)
+            matched = local.match(columns, model, processes=workers, pairs=pairs)
         seconds = time.perf_counter() - started
         report = measure(
             matched, truth.person, model, seconds=round(seconds, 3), peak_rss_mb=_peak_rss_mb()
@@ -125,13 +133,13 @@ def _model(wanted: str) -> Model:
         leave(f"{wanted} is no model: {error}", WRONG_USE)
 
 
-def _read(records_file: Path, truth_file: Path) -> tuple[Columns, Records, Truth]:
+def _read(
+    records_file: Path, truth_file: Path, *, processes: int
+) -> tuple[Columns, Records, Truth]:
     records = read_records(records_file)
-    encoder = Encoder()
     try:
         with STDERR.status("reading"):
-            for row in records:
-                encoder.add(row.record)
+            columns = _encoded(records, processes)
             truth = read_truth(truth_file, records)
     except TableUnreadable as error:
         leave(_reason(error), REFUSED)
@@ -139,7 +147,31 @@ def _read(records_file: Path, truth_file: Path) -> tuple[Columns, Records, Truth
         leave(f"a file can't be read: {error.strerror}", REFUSED)
     if not len(truth.person):
         leave(f"{records_file}: it has no records", REFUSED)
-    return encoder.columns(), records, truth
+    return columns, records, truth
+
+
+def _encoded(records: Records, processes: int) -> Columns:
+    """Encode the rows block by block, each process some of the blocks, and put them together."""
+    small = records.path.stat().st_size < SMALL_BYTES
+    workers = 1 if small or sys.platform != "linux" else processes
+
+    def share(worker: int) -> tuple[list[tuple[int, Columns, bytes]], Counter[str]]:
+        blocks = []
+        for block, rows in groupby(records.part(worker, workers), itemgetter(0)):
+            encoder, digests = Encoder(), array("q")
+            for _, row in rows:
+                encoder.add(row.record)
+                digests.append(digest(row.record_id))
+            blocks.append((block, encoder.columns(), digests.tobytes()))
+        return blocks, records.warned
+
+    shares = list(local.in_processes(share, range(workers), workers))
+    blocks = sorted((one for found, _ in shares for one in found), key=itemgetter(0))
+    records.warned = sum((warned for _, warned in shares), Counter())
+    for _, _, digests in blocks:
+        records.digests.frombytes(digests)
+    records.refuse_repeated()
+    return concatenate([columns for _, columns, _ in blocks] or [Encoder().columns()])
 
 
 def _reason(error: TableUnreadable) -> str:

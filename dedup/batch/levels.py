@@ -42,6 +42,10 @@ class Levels:
     words: Ints
     place: Ints
 
+    def take(self, at: NDArray[np.intp]) -> "Levels":
+        """Return some of the pairs."""
+        return Levels(self.codes[at], self.words[at], self.place[at])
+
 
 @dataclass
 class _Side:

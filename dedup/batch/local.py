@@ -5,7 +5,7 @@ Pairs are compared in chunks by forked processes, which see the columns without 
 
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,17 +14,30 @@ from numpy.typing import NDArray
 
 from dedup.batch import choose, keys, levels, weigh
 from dedup.batch.columns import Columns, Ints, registrations_of
+from dedup.batch.levels import Levels
 from dedup.batch.weigh import Bits, Evidence, Tables
 from dedup.batch.words import Codes
-from dedup.compare import FIELDS, LEVELS
+from dedup.compare import FIELDS, LEVELS, NEAR
 from dedup.model import Model
 from dedup.within import ABOUT, ANOTHER_NAME, NOT_TWINS, SAME_NAME, TWICE_PRIOR
 
 CHUNK_PAIRS = 200_000
 # Registrations that share somebody are compared whole, unless that is too much to be a family's.
 PAIRS_OF_LINKED_MAX = 400
+# From here on two entries of one registration may count as one person.
+TWICE_SURE = 0.8
 _NONE, _ONE, _SEVERAL = (LEVELS["household"].index(level) for level in ("none", "one", "several"))
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of rows, a < b, in order, compared; `crowds` is what was not searched, by kind."""
+
+    a: Ints
+    b: Ints
+    levels: Levels
+    crowds: dict[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,34 +52,42 @@ class Matched:
     b: Ints
     weight_bits: Bits
     probability: Bits
-    household: NDArray[np.uint8]
+    household: Codes
     kept: NDArray[np.bool_]
     clusters: Ints
     candidates: int
     crowds: dict[str, int]
 
 
-def match(columns: Columns, model: Model, *, processes: int = 1) -> Matched:
-    """Find, compare and weigh all pairs that share a key, and choose what holds together."""
+def compared(columns: Columns, *, processes: int = 1) -> Pairs:
+    """Find all pairs that share a key, and compare them: the work that no model changes."""
     found = keys.candidates(columns)
-    table = weigh.tables(model, columns)
-    evidence = weighed(columns, found.a, found.b, table, processes=processes)
-    double = twice(columns, table, model)
-    # A clerk who enters two persons mostly means two, such as twins: only the surest count as one.
-    sure = double[2] >= model.strong_bits
-    one_person = double[0][sure], double[1][sure]
-    a, b, evidence, household = in_context(
-        columns, found.a, found.b, evidence, table, model, processes=processes
+    return Pairs(
+        found.a, found.b, _levels(columns, found.a, found.b, processes=processes), found.crowds
     )
-    weights = weigh.weight_bits(evidence, table)
+
+
+def match(
+    columns: Columns, model: Model, *, processes: int = 1, pairs: Pairs | None = None
+) -> Matched:
+    """Weigh all pairs that share a key, and choose what can be true together.
+
+    `pairs` may be given where they were compared before.
+    """
+    found = compared(columns, processes=processes) if pairs is None else pairs
+    table = weigh.tables(model, columns)
+    double = twice(columns, table, model)
+    same = one_person(columns, double, model)
+    whole, evidence, household = in_context(columns, found, table, model, processes=processes)
+    a, b, weights = whole.a, whole.b, weigh.weight_bits(evidence, table)
     floor = weights >= 0
     kept = np.zeros(len(a), dtype=np.bool_)
     kept[floor] = choose.one_to_one(
-        columns.registration, a[floor], b[floor], weights[floor], twice=one_person
+        columns.registration, a[floor], b[floor], weights[floor], twice=same
     )
     joined = kept & (weights >= model.review_bits)
     numbers = choose.clusters(
-        columns.registration, a[joined], b[joined], weights[joined], twice=one_person
+        columns.registration, a[joined], b[joined], weights[joined], twice=same
     )
     a, b = np.concatenate((a, double[0])), np.concatenate((b, double[1]))
     weights = np.concatenate((weights, double[2]))
@@ -83,55 +104,53 @@ def match(columns: Columns, model: Model, *, processes: int = 1) -> Matched:
     )
 
 
-def weighed(columns: Columns, a: Ints, b: Ints, table: Tables, *, processes: int) -> Evidence:
-    """Compare and weigh pairs, in chunks."""
-
-    def chunk(start: int) -> tuple[Bits, Bits]:
-        part = slice(start, start + CHUNK_PAIRS)
-        found = weigh.evidence(levels.compare(columns, a[part], b[part]), table)
-        return found.bits, found.kin_bits
-
-    parts = list(in_processes(chunk, range(0, len(a), CHUNK_PAIRS), processes))
-    if not parts:
-        return Evidence(np.empty(0), np.empty(0))
-    return Evidence(*(np.concatenate(side) for side in zip(*parts, strict=True)))
-
-
 def in_context(
-    columns: Columns,
-    a: Ints,
-    b: Ints,
-    evidence: Evidence,
-    table: Tables,
-    model: Model,
-    *,
-    processes: int,
-) -> tuple[Ints, Ints, Evidence, NDArray[np.uint8]]:
+    columns: Columns, pairs: Pairs, table: Tables, model: Model, *, processes: int = 1
+) -> tuple[Pairs, Evidence, Codes]:
     """Add the pairs between registrations that share somebody, and what their families say.
 
     Returns the pairs, their evidence with the household's, and the household's level.
     """
     registrations = int(columns.registration.max(initial=-1)) + 1
+    evidence = weigh.evidence(pairs.levels, table)
     weights = weigh.weight_bits(evidence, table)
     at = np.flatnonzero(weights >= model.review_bits)
-    sure = at[choose.one_to_one(columns.registration, a[at], b[at], weights[at])]
+    sure = at[choose.one_to_one(columns.registration, pairs.a[at], pairs.b[at], weights[at])]
     linked, matches = np.unique(
-        weigh.pairs_of(columns.registration[a[sure]], columns.registration[b[sure]], registrations),
+        weigh.pairs_of(
+            columns.registration[pairs.a[sure]], columns.registration[pairs.b[sure]], registrations
+        ),
         return_counts=True,
     )
-    more_a, more_b = _across(columns, linked, registrations, a, b)
-    more = weighed(columns, more_a, more_b, table, processes=processes)
-    is_sure = np.zeros(len(a) + len(more_a), dtype=np.bool_)
+    more_a, more_b = _across(columns, linked, registrations, pairs.a, pairs.b)
+    more = _levels(columns, more_a, more_b, processes=processes)
+    is_sure = np.zeros(len(pairs.a) + len(more_a), dtype=np.bool_)
     is_sure[sure] = True
-    a, b = np.concatenate((a, more_a)), np.concatenate((b, more_b))
-    evidence = Evidence(
-        np.concatenate((evidence.bits, more.bits)),
-        np.concatenate((evidence.kin_bits, more.kin_bits)),
-    )
+    a, b = np.concatenate((pairs.a, more_a)), np.concatenate((pairs.b, more_b))
     household = _household(columns, a, b, linked, matches, is_sure)
     order = np.lexsort((b, a))
-    evidence = weigh.in_context(evidence, household, table)
-    return a[order], b[order], evidence.take(order), household[order]
+    whole = Pairs(a[order], b[order], _joined([pairs.levels, more]).take(order), pairs.crowds)
+    household = household[order]
+    return whole, weigh.in_context(weigh.evidence(whole.levels, table), household, table), household
+
+
+def _levels(columns: Columns, a: Ints, b: Ints, *, processes: int) -> Levels:
+    """Compare pairs, in chunks."""
+
+    def chunk(start: int) -> Levels:
+        part = slice(start, start + CHUNK_PAIRS)
+        return levels.compare(columns, a[part], b[part])
+
+    parts = list(in_processes(chunk, range(0, len(a), CHUNK_PAIRS), processes))
+    return _joined(parts) if parts else levels.compare(columns, a, b)
+
+
+def _joined(parts: Sequence[Levels]) -> Levels:
+    return Levels(
+        np.concatenate([part.codes for part in parts]),
+        np.concatenate([part.words for part in parts]),
+        np.concatenate([part.place for part in parts]),
+    )
 
 
 def twice(columns: Columns, table: Tables, model: Model) -> tuple[Ints, Ints, Bits]:
@@ -145,6 +164,21 @@ def twice(columns: Columns, table: Tables, model: Model) -> tuple[Ints, Ints, Bi
     )
     at = np.flatnonzero((weights >= model.review_bits) & _tells_apart_from_kin(compared.codes))
     return a[at], b[at], weights[at]
+
+
+def one_person(
+    columns: Columns, double: tuple[Ints, Ints, Bits], model: Model
+) -> tuple[Ints, Ints]:
+    """Leave, of the persons that `twice` found, those that count as one when pairs are chosen.
+
+    A clerk who enters two mostly means two. Twins may share the first name, so either a document
+    or the second name must agree.
+    """
+    codes = levels.compare(columns, double[0], double[1]).codes
+    given2, document = (codes[:, FIELDS.index(field)] for field in ("given2", "document"))
+    sure = np.isin(document, NOT_TWINS) | (given2 > NEAR)
+    sure &= weigh.probability(double[2], model) >= TWICE_SURE
+    return double[0][sure], double[1][sure]
 
 
 def _tells_apart_from_kin(codes: Codes) -> NDArray[np.bool_]:
@@ -216,7 +250,7 @@ def _household(
     linked: NDArray[np.int64],
     matches: NDArray[np.intp],
     is_sure: NDArray[np.bool_],
-) -> NDArray[np.uint8]:
+) -> Codes:
     """Count for each pair the other persons of its two registrations that match."""
     registrations = int(columns.registration.max(initial=-1)) + 1
     sizes = np.bincount(columns.registration, minlength=registrations)

@@ -39,10 +39,6 @@ class Evidence:
     bits: Bits
     kin_bits: Bits
 
-    def take(self, at: NDArray[np.intp]) -> "Evidence":
-        """Return the evidence of some pairs."""
-        return Evidence(self.bits[at], self.kin_bits[at])
-
 
 def tables(model: Model, columns: Columns) -> Tables:
     """Lay a model out for the words and places of these columns."""

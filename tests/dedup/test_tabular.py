@@ -17,7 +17,6 @@ from dedup import tabular
 from dedup.record import Document
 from dedup.tabular import COLUMNS, TableUnreadable, read_records, read_truth
 
-SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 ANA = {
     "record_id": "r-1",
     "registration_id": "H-1",
@@ -67,7 +66,7 @@ def refusal(read):
     return refused.value.reason, list(refused.value.rows)
 
 
-@pytest.mark.parametrize("separator", SEPARATORS.values(), ids=SEPARATORS)
+@pytest.mark.parametrize("separator", [",", ";", "\t"], ids=["comma", "semicolon", "tab"])
 def test_a_row_becomes_a_record_whatever_parts_its_cells(table, separator):
     (row,) = read_records(table(lines(ANA, separator=separator)))
     assert (row.record_id, row.registration_id, row.partner) == ("r-1", "H-1", "ALFA")
@@ -112,14 +111,8 @@ def test_short_rows_and_blank_rows_are_no_fault(table):
 
 
 def test_a_registration_is_one_household_and_two_partners_may_use_one_number(table):
-    rows = [
-        {"given1": "Ana", "registration_id": "1", "partner": "A"},
-        {"given1": "Luz", "registration_id": "1", "partner": "A"},
-        {"given1": "Eva", "registration_id": "1", "partner": "B"},
-        {"given1": "Sol", "registration_id": "", "partner": "B"},
-        {"given1": "Mar", "registration_id": "", "partner": "B"},
-    ]
-    households = [row.record.household_id for row in read_records(table(lines(*rows)))]
+    text = "given1,registration_id,partner\nAna,1,A\nLuz,1,A\nEva,1,B\nSol,,B\nMar,,B\n"
+    households = [row.record.household_id for row in read_records(table(text))]
     assert households[0] == households[1]
     assert len(set(households)) == 4
 
@@ -216,6 +209,25 @@ def test_reading_again_counts_again_from_nothing(table):
     assert list(records) == list(records)
     assert records.warned["birth_date"] == 1
     assert len(records.digests) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 5])
+def test_the_shares_of_all_workers_are_the_table_and_agree_on_households(
+    table, monkeypatch, workers
+):
+    monkeypatch.setattr(tabular, "BLOCK_ROWS", 3)
+    rows = [
+        {"given1": f"Ana {at}", "registration_id": at // 4 or "", "sex": "?"} for at in range(11)
+    ]
+    path = table(lines(*rows))
+    whole = read_records(path)
+    expected = list(whole)
+    shares = [read_records(path) for _ in range(workers)]
+    parts = [each.part(worker, workers) for worker, each in enumerate(shares)]
+    found = sorted((one for part in parts for one in part), key=lambda one: one[1].record.person_id)
+    assert [row for _, row in found] == expected
+    assert [block for block, _ in found] == [at // 3 for at in range(11)]
+    assert sum((each.warned for each in shares), Counter()) == whole.warned
 
 
 HEAD = "record_id,given1,birth_date\n"
