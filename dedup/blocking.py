@@ -5,6 +5,7 @@ Names enter a key by `names.code`, so that spelling doesn't part them. The rules
 - `token-date`: each name word, and each name that it is a nickname of, with the date of birth.
 - `pair-year`: first given name and first surname, sorted, with the year of birth.
 - `pair-day`: the same two with day and month of birth, the smaller number first; no year.
+- `date-place`: the date of birth with the district.
 - `all`: all name words, sorted, when there are two or more.
 - `phone-given`: a phone with the first three letters of the first given name's code.
 - `phone-year`: a phone with the year of birth.
@@ -66,10 +67,13 @@ def _by_name(record: Record, given: tuple[str, ...], surnames: tuple[str, ...]) 
         for token in (*given, *surnames):
             for sound in (names.code(token), *names.formal(token)):
                 yield f"token-date {sound} {born.isoformat()}"
-    if born is not None and given and surnames:
+        if record.ubigeo:
+            yield f"date-place {born.isoformat()} {record.ubigeo}"
+    if given and surnames:
         pair = " ".join(sorted((names.code(given[0]), names.code(surnames[0]))))
-        yield f"pair-year {pair} {born.year}"
-        if by_day:
+        if born is not None:
+            yield f"pair-year {pair} {born.year}"
+        if born is not None and by_day:
             low, high = sorted((born.day, born.month))
             yield f"pair-day {pair} {low} {high}"
     if len(given) + len(surnames) > 1:

@@ -65,6 +65,9 @@ def families(columns: Columns) -> Iterator[Family]:
     sounds = _sounds(columns, words)
     born, by_day = columns.birth.astype(np.uint64), columns.precision == _DAY
     yield from _by_word(columns, words, born, np.flatnonzero(by_day).astype(np.int32))
+    places = _places(columns)
+    both = np.flatnonzero(by_day & (columns.place >= 0)).astype(np.int32)
+    yield Family("date-place", mix(born[both], places[both], 9), both)
     first_given, first_surname = sounds[:, 0], sounds[:, names.TOKENS_MAX]
     full = np.flatnonzero((first_given != _NOTHING) & (first_surname != _NOTHING)).astype(np.int32)
     # Added, for clerks swap given names with surnames: the order must not matter.
@@ -97,6 +100,11 @@ def _sounds(columns: Columns, words: Ints) -> Keys:
     vocabulary = columns.vocabulary
     hashes = np.append(vocabulary.sound_hash[vocabulary.sound], _NOTHING)
     return hashes[words]
+
+
+def _places(columns: Columns) -> Keys:
+    hashes = np.array([*map(stable_hash, columns.places), _NOTHING], dtype=np.uint64)
+    return np.asarray(hashes[columns.place])
 
 
 def _by_word(columns: Columns, words: Ints, born: Keys, dated: Ints) -> Iterator[Family]:

@@ -24,6 +24,8 @@ from dedup.within import ABOUT, ANOTHER_NAME, NOT_TWINS, SAME_NAME, TWICE_PRIOR
 CHUNK_PAIRS = 200_000
 # Registrations that share somebody are compared whole, unless that is too much to be a family's.
 PAIRS_OF_LINKED_MAX = 400
+# A registration that is linked to more than this many others is no family's.
+LINKS_MAX = 20
 # From here on two entries of one registration may count as one person.
 TWICE_SURE = 0.8
 _NONE, _ONE, _SEVERAL = (LEVELS["household"].index(level) for level in ("none", "one", "several"))
@@ -122,7 +124,8 @@ def in_context(
         ),
         return_counts=True,
     )
-    more_a, more_b = _across(columns, linked, registrations, pairs.a, pairs.b)
+    near = np.union1d(linked, _through_a_third(linked, registrations))
+    more_a, more_b = _across(columns, near, registrations, pairs.a, pairs.b)
     more = _levels(columns, more_a, more_b, processes=processes)
     is_sure = np.zeros(len(pairs.a) + len(more_a), dtype=np.bool_)
     is_sure[sure] = True
@@ -221,6 +224,21 @@ _work: Callable[[int], object] | None = None
 def _call(start: int) -> object:
     assert _work is not None
     return _work(start)
+
+
+def _through_a_third(linked: NDArray[np.int64], registrations: int) -> NDArray[np.int64]:
+    """Return the pairs of registrations that are both linked to a third one."""
+    first, second = linked // registrations, linked % registrations
+    centre, other = np.concatenate((first, second)), np.concatenate((second, first))
+    order = np.argsort(centre, kind="stable")
+    centre, other = centre[order], other[order]
+    found = [np.empty(0, dtype=np.int64)]
+    for step in range(1, LINKS_MAX):
+        both = np.flatnonzero(centre[step:] == centre[:-step])
+        if not len(both):
+            break
+        found.append(weigh.pairs_of(other[both], other[both + step], registrations))
+    return np.unique(np.concatenate(found))
 
 
 def _across(

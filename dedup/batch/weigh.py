@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from math import log
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup.batch.columns import Columns, Ints
+from dedup.batch.columns import Columns
 from dedup.batch.levels import Levels
 from dedup.batch.words import Codes
 from dedup.compare import FIELDS, LEVELS, NAME_FIELDS
@@ -105,7 +106,9 @@ def _rarity(model: Model, field: int, texts: list[str]) -> Bits:
     return np.array([*(known.get(text, rare) for text in texts), 0.0])
 
 
-def pairs_of(registrations_a: Ints, registrations_b: Ints, count: int) -> NDArray[np.int64]:
+def pairs_of(
+    registrations_a: NDArray[Any], registrations_b: NDArray[Any], count: int
+) -> NDArray[np.int64]:
     """Number the pairs of registrations, whichever comes first."""
     low = np.minimum(registrations_a, registrations_b).astype(np.int64)
-    return low * count + np.maximum(registrations_a, registrations_b)
+    return np.asarray(low * count + np.maximum(registrations_a, registrations_b))

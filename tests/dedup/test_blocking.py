@@ -45,10 +45,11 @@ def test_every_rule_gives_its_keys_and_no_others():
         "1990-05-04",
         phones=("+51 987 654 321",),
         documents=(("pe-ce", "000012340"), ("pe-tam", "777")),
+        ubigeo="240101",
     )
     assert texts(record) == {
         *("token-date pepe 1990-05-04", "token-date yose 1990-05-04"),
-        "token-date krus 1990-05-04",
+        *("token-date krus 1990-05-04", "date-place 1990-05-04 240101"),
         *("pair-year krus pepe 1990", "pair-day krus pepe 4 5", "all krus pepe"),
         *("phone-given 987654321 pep", "phone-year 987654321 1990"),
         *("document 12340", "document-near 12340 p", "document-near 2340 p"),
@@ -64,6 +65,8 @@ def test_every_rule_gives_its_keys_and_no_others():
         ({"birth_precision": "year"}, {"all", "pair-year"}),
         ({"birth_precision": "month"}, {"all", "pair-year"}),
         ({"name": "Ana"}, {"token-date"}),
+        ({"name": "", "ubigeo": "240101"}, {"date-place"}),
+        ({"name": "", "ubigeo": "240101", "birth_precision": "month"}, set()),
         ({"name": "Ana María"}, {"token-date", "all"}),
         ({"name": "", "phones": ("987654321",)}, {"phone-year"}),
         ({"name": "", "born": None, "phones": ("987654321",)}, set()),
