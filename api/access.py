@@ -11,6 +11,7 @@ ADMIN = "admin"
 ROLES = (REGISTRAR, PROGRAMME, ADJUDICATOR, FINANCE, COORDINATOR, AUDITOR, ADMIN)
 EVERYBODY = frozenset(ROLES)
 CASES = frozenset({REGISTRAR, PROGRAMME, ADJUDICATOR, COORDINATOR, AUDITOR})
+JUDGES = frozenset({ADJUDICATOR, COORDINATOR})
 MONEY = frozenset({PROGRAMME, FINANCE})
 MONEY_SEEN = MONEY | {AUDITOR}
 
@@ -26,9 +27,14 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/v1/households/{household_id}"): frozenset({REGISTRAR}),
     ("GET", "/v1/households/{household_id}/receipt"): frozenset({REGISTRAR, PROGRAMME}),
     ("POST", "/v1/imports"): frozenset({REGISTRAR}),
+    ("POST", "/v1/check"): frozenset({REGISTRAR, PROGRAMME}),
+    ("GET", "/v1/checks"): frozenset({AUDITOR}),
     ("GET", "/v1/cases"): CASES,
     ("GET", "/v1/cases/{case_id}"): CASES,
-    ("POST", "/v1/cases/{case_id}/judgements"): frozenset({ADJUDICATOR, COORDINATOR}),
+    ("POST", "/v1/cases/{case_id}/judgements"): JUDGES,
+    ("POST", "/v1/cases/{case_id}/assignments"): JUDGES,
+    ("POST", "/v1/case-groups/{case_id}/judgements"): JUDGES,
+    ("GET", "/v1/case-conflicts"): JUDGES,
     ("POST", "/v1/programmes"): frozenset({PROGRAMME}),
     ("GET", "/v1/programmes"): MONEY_SEEN,
     ("POST", "/v1/programmes/{programme_id}/values"): frozenset({PROGRAMME}),

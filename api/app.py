@@ -19,7 +19,19 @@ from litestar.openapi.spec import Components, SecurityScheme, Tag
 from litestar.plugins.prometheus import PrometheusConfig, PrometheusController
 from litestar.static_files import create_static_files_router
 
-from api import auth, books, cases, clock, health, households, imports, problems, programmes, rounds
+from api import (
+    auth,
+    books,
+    cases,
+    check,
+    clock,
+    health,
+    households,
+    imports,
+    problems,
+    programmes,
+    rounds,
+)
 from api.db import SYSTEM, transaction
 from api.described import describe_failures
 from api.logs import LOG, RequestLog
@@ -55,6 +67,7 @@ def make_app(service: Service) -> Litestar:
             health.ready,
             *households.HANDLERS,
             imports.import_file,
+            *check.HANDLERS,
             *cases.HANDLERS,
             *programmes.HANDLERS,
             *rounds.HANDLERS,

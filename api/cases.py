@@ -1,7 +1,6 @@
-"""Match cases over HTTP: list, read, judge. What a case shows names no person."""
+"""Match cases over HTTP: list, read, assign, judge. What a case shows names no person."""
 
-from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
@@ -10,105 +9,101 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api import clock
+from api import access, clock
+from api.case_views import CaseRow, CaseShown, row, show
 from api.db import Actor
 from api.once import once
 from api.page import Key, Limit, Page, page
 from api.state import Requested, Service
 from api.text import NOT_NUL
-from cbi import partners
-from cbi.adjudicate import adjudicate
+from cbi import adjudicate
 from dedup import cases
-from dedup.case import CaseView, Decision, Judgement, Reason, State, Verdict, Why
-from dedup.model import Model, Strength
-from dedup.score import agreeing_fields, differing_fields
+from dedup.case import State, Verdict
+from dedup.cluster import Conflict
+from dedup.deadline import holidays, overdue_before
+from dedup.judge import Said
+
+Text = Annotated[str, msgspec.Meta(max_length=2000, pattern=NOT_NUL)]
+Code = Annotated[str, msgspec.Meta(max_length=60, pattern=NOT_NUL)]
 
 
 class NewJudgement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One reviewer's word. The reason must not name anybody."""
+    """One reviewer's word. The reason must not name anybody.
+
+    `supersedes` is the judgement of one's own organisation that this one replaces.
+    """
 
     verdict: Verdict
-    reason: Annotated[str, msgspec.Meta(max_length=2000, pattern=NOT_NUL)] = ""
+    reason: Text = ""
+    supersedes: UUID | None = None
 
 
-class CaseRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A case in a list."""
+class NewGroupJudgement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One word for all cases of a group; `size` is how many cases the reviewer saw."""
 
-    case_id: UUID
-    reason: Reason
-    state: State
-    strength: Strength | None
-    persons: int
-    opened_at: datetime
-    verdict: Verdict | None
+    verdict: Verdict
+    reason: Text = ""
+    size: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
 
 
-class PairShown(msgspec.Struct, frozen=True, kw_only=True):
-    """Two persons who may be one: how strong the evidence is, what agrees and what differs.
+class NewAssignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is asked to judge: an organisation by code, a colleague by handle, or else oneself."""
 
-    Reviewers belong to other organisations, so neither place nor kind of document is told, nor
-    the exact weight, from which both could be worked out.
-    """
-
-    person_a: UUID
-    person_b: UUID
-    strength: Strength
-    weight_bits: int
-    agrees: tuple[str, ...]
-    differs: tuple[str, ...]
-
-
-class CaseShown(msgspec.Struct, frozen=True, kw_only=True):
-    """A case as a reviewer sees it: the two households by id, evidence, judgements, decision.
-
-    To an organisation that is part of it the case also says which household is its own, and whom
-    to ask at the other; who the parties are is told to nobody else.
-    """
-
-    case_id: UUID
-    household_a: UUID
-    household_b: UUID | None
-    reason: Reason
-    why: Why | None
-    state: State
-    opened_at: datetime
-    pairs: list[PairShown]
-    judgements: tuple[Judgement, ...]
-    decision: Decision | None
-    mine: UUID | None
-    ask: str
+    partner: Code | None = None
+    person: Code | None = None
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """The case after a judgement, and how many registrations moved to another family."""
+    """The case after a judgement, and how many registrations moved to another family.
+
+    `conflicts` are decisions around it that join and that others contradict.
+    """
 
     case: CaseShown
     households_joined: int
+    households_parted: int
+    conflicts: tuple[Conflict, ...]
+
+
+class GroupJudged(msgspec.Struct, frozen=True, kw_only=True):
+    """The cases of a group after one word for all, and what became of families."""
+
+    cases: list[CaseShown]
+    households_joined: int
+    households_parted: int
+    conflicts: tuple[Conflict, ...]
 
 
 @get("/v1/cases", tags=["adjudication"])
 async def list_cases(
     conn: NamedDependency[AsyncConnection],
     service: NamedDependency[Service],
+    actor: NamedDependency[Actor],
     in_state: Annotated[State | None, QueryParameter(name="state")] = None,
+    group: FromQuery[UUID | None] = None,
+    overdue: FromQuery[bool] = False,
+    assigned_to: FromQuery[Literal["me", "us"] | None] = None,
     after: FromQuery[UUID | None] = None,
     limit: Limit = 50,
 ) -> Page[CaseRow]:
-    """List the cases one may see, oldest first."""
-    views = await cases.list_cases(conn, state=in_state, after=after, limit=limit + 1)
-    items = [
-        CaseRow(
-            case_id=view.case.case_id,
-            reason=view.case.reason,
-            state=view.state,
-            strength=_strength(view.case.strength_bits, service.desk.model),
-            persons=len(view.pairs),
-            opened_at=view.case.opened_at,
-            verdict=view.decision.verdict if view.decision else None,
-        )
-        for view in views
-    ]
-    return page(items, limit=limit, cursor="case_id")
+    """List the cases one may see, oldest first; `group` lists what hangs together with a case."""
+    today = clock.today()
+    views = await cases.list_cases(
+        conn,
+        state=in_state,
+        after=after,
+        limit=limit + 1,
+        waiting_before=overdue_before(today, days_off=holidays()) if overdue else None,
+        case_ids=None if group is None else await _members(conn, group),
+        assigned_partner_id=actor.partner_id if assigned_to == "us" else None,
+        assigned_actor_id=actor.actor_id if assigned_to == "me" else None,
+    )
+    together = await cases.groups_of(conn, views)
+    return page(
+        [row(view, together.get(view.case.case_id), service.desk.model, today) for view in views],
+        limit=limit,
+        cursor="case_id",
+    )
 
 
 @get("/v1/cases/{case_id:uuid}", tags=["adjudication"])
@@ -118,8 +113,9 @@ async def read_case(
     actor: NamedDependency[Actor],
     case_id: FromPath[UUID],
 ) -> CaseShown:
-    """Return a case with its evidence, judgements and decision."""
-    return await _show(conn, await cases.load_case(conn, case_id), service.desk.model, actor)
+    """Return a case with its evidence, judgements and decisions."""
+    (shown,) = await show(conn, [await cases.load_case(conn, case_id)], service.desk.model, actor)
+    return shown
 
 
 @post("/v1/cases/{case_id:uuid}/judgements", tags=["adjudication"])
@@ -133,56 +129,99 @@ async def judge_case(
     data: JSONBody[NewJudgement],
     idempotency_key: Key = None,
 ) -> Judged:
-    """Judge a case for one's organisation; two that agree decide it."""
-    done = await adjudicate(
+    """Judge a case for one's organisation, or take back what it said; two that agree decide it."""
+    done = await adjudicate.adjudicate(
+        conn, case_id, _said(data.verdict, data.reason, actor), supersedes=data.supersedes
+    )
+    (shown,) = await show(conn, done.cases, service.desk.model, actor)
+    return Judged(
+        case=shown,
+        households_joined=done.households_joined,
+        households_parted=done.households_parted,
+        conflicts=done.conflicts,
+    )
+
+
+@post("/v1/case-groups/{case_id:uuid}/judgements", tags=["adjudication"])
+@once
+async def judge_case_group(
+    request: Requested,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
+    case_id: FromPath[UUID],
+    data: JSONBody[NewGroupJudgement],
+    idempotency_key: Key = None,
+) -> GroupJudged:
+    """Say the same of every undecided case that hangs together with this one; all or nothing."""
+    done = await adjudicate.adjudicate_group(
+        conn, case_id, _said(data.verdict, data.reason, actor), size=data.size
+    )
+    return GroupJudged(
+        cases=await show(conn, done.cases, service.desk.model, actor),
+        households_joined=done.households_joined,
+        households_parted=done.households_parted,
+        conflicts=done.conflicts,
+    )
+
+
+@post("/v1/cases/{case_id:uuid}/assignments", tags=["adjudication"])
+@once
+async def assign_case(
+    request: Requested,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
+    case_id: FromPath[UUID],
+    data: JSONBody[NewAssignment],
+    idempotency_key: Key = None,
+) -> CaseShown:
+    """Ask an organisation, a colleague or oneself to judge a case; it excludes nobody."""
+    view = await adjudicate.assign(
         conn,
-        case_id=case_id,
-        verdict=data.verdict,
-        reason=data.reason,
+        case_id,
+        partner=data.partner,
+        person=data.person,
+        is_coordinator=access.COORDINATOR in actor.roles,
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
         at=clock.now(),
+    )
+    (shown,) = await show(conn, [view], service.desk.model, actor)
+    return shown
+
+
+@get("/v1/case-conflicts", tags=["adjudication"])
+async def list_conflicts(
+    conn: NamedDependency[AsyncConnection],
+    after: FromQuery[UUID | None] = None,
+    limit: Limit = 50,
+) -> Page[Conflict]:
+    """List the decisions that two registrations are one family and that others contradict."""
+    items = await adjudicate.conflicts(conn, after=after, limit=limit + 1)
+    return page(items, limit=limit, cursor="case_id")
+
+
+async def _members(conn: AsyncConnection, case_id: UUID) -> list[UUID]:
+    view = await cases.load_case(conn, case_id)
+    return [] if view.decision else await cases.group_members(conn, view.case)
+
+
+def _said(verdict: Verdict, reason: str, actor: Actor) -> Said:
+    return Said(
+        verdict=verdict,
+        reason=reason,
         actor_id=actor.actor_id,
         partner_id=actor.partner_id,
-    )
-    return Judged(
-        case=await _show(conn, done.case, service.desk.model, actor),
-        households_joined=done.households_joined,
+        at=clock.now(),
     )
 
 
-async def _show(conn: AsyncConnection, view: CaseView, model: Model, actor: Actor) -> CaseShown:
-    sides = {
-        view.case.partner_a: (view.case.household_a, view.case.partner_b),
-        view.case.partner_b: (view.case.household_b, view.case.partner_a),
-    }
-    mine, other = sides.get(actor.partner_id, (None, None))
-    return CaseShown(
-        mine=mine,
-        ask=await partners.whom_to_ask(conn, other) if other else "",
-        case_id=view.case.case_id,
-        household_a=view.case.household_a,
-        household_b=view.case.household_b,
-        reason=view.case.reason,
-        why=view.case.why,
-        state=view.state,
-        opened_at=view.case.opened_at,
-        pairs=[
-            PairShown(
-                person_a=pair.person_a,
-                person_b=pair.person_b,
-                strength=model.strength(pair.weight_bits),
-                weight_bits=round(pair.weight_bits),
-                agrees=agreeing_fields(pair.evidence),
-                differs=differing_fields(pair.evidence),
-            )
-            for pair in view.pairs
-        ],
-        judgements=view.judgements,
-        decision=view.decision,
-    )
-
-
-def _strength(weight_bits: float | None, model: Model) -> Strength | None:
-    return None if weight_bits is None else model.strength(weight_bits)
-
-
-HANDLERS = (list_cases, read_case, judge_case)
+HANDLERS = (
+    list_cases,
+    read_case,
+    judge_case,
+    judge_case_group,
+    assign_case,
+    list_conflicts,
+)

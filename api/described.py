@@ -13,7 +13,7 @@ from litestar.openapi.spec import (
 )
 
 from api import problems
-from api.problems import Wording
+from api.wording import Wording
 
 TEXT = Schema(type=OpenAPIType.STRING)
 PROBLEM = Schema(
@@ -65,7 +65,7 @@ def _failures(method: str, path: str, operation: Operation) -> Iterator[Wording]
         yield Wording(409, "", "", "Refused as things stand; `type` says by which rule")
         yield problems.HTTP[413]
         yield problems.HTTP[422]
-    if path == "/v1/imports":
+    if path in {"/v1/imports", "/v1/check"}:
         yield problems.HTTP[429]
     yield problems.UNAVAILABLE
 

@@ -21,8 +21,8 @@ from api import clock
 from api.db import Actor, transaction
 from api.once import once
 from api.page import Key
-from api.problems import REFUSALS
 from api.state import Requested, Service
+from api.wording import REFUSALS
 from cbi import intake, register
 from cbi.fault import Fault
 from cbi.intake import Format, Row

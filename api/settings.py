@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     owner_database_url: str
     pool_size: int
     body_bytes_max: int
+    check_persons_per_day: int
     log_level: str
     sealing_key: bytes
     matching_key: bytes
@@ -61,6 +62,7 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("CBI_OWNER_DATABASE_URL", "", "the same database as its owner, for `cbi migrate` only"),
     ("CBI_POOL_SIZE", "10", "database connections of one process, 5 to 100"),
     ("CBI_BODY_BYTES_MAX", "10485760", "largest request body in bytes"),
+    ("CBI_CHECK_PERSONS_PER_DAY", "2000", "persons that one organisation may check a day"),
     ("CBI_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR"),
     ("CBI_SEALING_KEY", "", "32 bytes in base64: wraps the data keys of households"),
     ("CBI_MATCHING_KEY", "", "32 bytes in base64: makes the matching keys"),
@@ -90,6 +92,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         owner_database_url=_address(values, "CBI_OWNER_DATABASE_URL"),
         pool_size=_number(values, "CBI_POOL_SIZE", POOL_SIZE_MIN, 100),
         body_bytes_max=_number(values, "CBI_BODY_BYTES_MAX", 1024, 1024**3),
+        check_persons_per_day=_number(values, "CBI_CHECK_PERSONS_PER_DAY", 0, 10**9),
         log_level=_level(values["CBI_LOG_LEVEL"]),
         **keys,
     )

@@ -23,8 +23,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
 from api import logs, settings
 from api.host import Host, host, migrate_own
-from api.problems import REFUSALS, facts_of
+from api.problems import facts_of
 from api.state import Service, open_service
+from api.wording import REFUSALS
 from cbi.intake.source import REASONS
 from cbi.refusal import CbiRefusal, FileUnreadable
 from dedup.refusal import DedupRefusal

@@ -28,8 +28,8 @@ from api.demo.population import population
 from api.embedded import EmbeddedPostgres
 from api.state import Service, open_service
 from cbi import household
-from cbi.identities import open_candidates
-from dedup import find
+from cbi.identities import Candidates
+from dedup import find, index
 from dedup.blocking import key_hasher
 from dedup.score import score
 from tests.walk.served import Served
@@ -111,11 +111,9 @@ async def check(service: Service, households: int) -> dict[str, float]:
             await find.find(
                 conn,
                 records,
-                hasher=hasher,
+                index.keyed(records, hasher),
                 model=service.desk.model,
-                open_records=lambda wanted, conn=conn: open_candidates(
-                    conn, wanted, vault=service.vault
-                ),
+                opener=Candidates(conn, service.vault),
             )
             millis.append((time.perf_counter() - begin) * 1000)
             per_household.append(len(records))

@@ -311,7 +311,7 @@ async def _store(
         match constraint_of(error):
             case "entitlement_pkey" | "entitlement_once" | "entitlement_before_signatures":
                 raise StepDone(round_id=opened.round_id, step="calculated") from error
-            case "entitlement_no_overlap":
+            case "entitlement_no_overlap" | "entitlement_no_overlap_of_household":
                 raise MonthsOverlap(round_id=opened.round_id) from error
         raise
 

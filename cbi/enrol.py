@@ -233,7 +233,7 @@ async def enrol(
         match constraint_of(error):
             case "enrolment_one_open":
                 raise AlreadyEnrolled(household_id=household_id) from error
-            case "enrolment_one_open_per_beneficiary":
+            case "enrolment_one_open_per_beneficiary" | "enrolment_one_open_per_household":
                 raise FamilyAssisted(
                     household_id=household_id, assistance_group=programme.assistance_group
                 ) from error

@@ -1,7 +1,7 @@
 """A household's registration: what every door delivers, its faults, and its records to match."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from typing import Annotated, Literal
 from uuid import UUID
@@ -28,11 +28,14 @@ __all__ = [
     "Read",
     "Registration",
     "check",
+    "persons_findings",
     "read",
+    "records_of",
     "size",
     "to_record",
     "to_records",
     "who",
+    "without_echoes",
 ]
 
 PopulationType = Literal[
@@ -87,8 +90,7 @@ def read(raw: object, *, today: date) -> Read:
     """
     partial, findings = read_form(raw, Registration)
     registration = _settle(partial)
-    known = _Known(findings)
-    findings += [each for each in _across(registration, today) if not _follows(each, known)]
+    findings += without_echoes(_across(registration, today), findings)
     faults = in_order(findings, raw)
     return Read(registration=None if has_errors(faults) else registration, faults=faults)
 
@@ -113,14 +115,26 @@ def who(registration: Registration, role: Role) -> int | None:
 def to_records(
     registration: Registration, household_id: UUID, person_ids: Sequence[UUID]
 ) -> tuple[Record, ...]:
-    """The persons as matching sees them; `person_ids` are those of all persons, in order.
+    """The persons as matching sees them; `person_ids` are those of all persons, in order."""
+    return records_of(
+        registration.persons,
+        household_id=household_id,
+        person_ids=person_ids,
+        ubigeo=registration.ubigeo,
+    )
+
+
+def records_of(
+    persons: Sequence[Person], *, household_id: UUID, person_ids: Sequence[UUID], ubigeo: str
+) -> tuple[Record, ...]:
+    """Make records of those who live in the household.
 
     An alternate collector who lives elsewhere may collect for several families. He is left out,
     or he would tie those families together as one.
     """
     return tuple(
-        to_record(each, household_id=household_id, person_id=person_id, ubigeo=registration.ubigeo)
-        for each, person_id in zip(registration.persons, person_ids, strict=True)
+        to_record(each, household_id=household_id, person_id=person_id, ubigeo=ubigeo)
+        for each, person_id in zip(persons, person_ids, strict=True)
         if each.lives_in_household
     )
 
@@ -142,6 +156,20 @@ def to_record(each: Person, *, household_id: UUID, person_id: UUID, ubigeo: str)
         phones=each.phones,
         ubigeo=ubigeo,
     )
+
+
+def persons_findings(persons: tuple[Person, ...], today: date) -> Iterator[Finding]:
+    """What is wrong with who the persons are, each alone and together."""
+    for index, each in enumerate(persons):
+        yield from person.faults_of(each, ("persons", index), today)
+        yield from _probe_faults(each, ("persons", index))
+    yield from _repeated_documents(persons)
+
+
+def without_echoes(found: Iterable[Finding], of_form: Sequence[Finding]) -> list[Finding]:
+    """Leave out of the findings of the rules those that only echo a fault of form."""
+    known = _Known(of_form)
+    return [each for each in found if not _follows(each, known)]
 
 
 def _settle(registration: Registration) -> Registration:
@@ -176,11 +204,8 @@ def _across(registration: Registration, today: date) -> Iterator[Finding]:
         if who(registration, instrument.holder) is None:
             yield Finding(("instrument", "holder"), "holder_missing")
     yield from consent.faults_of(registration.consents, today)
-    for index, each in enumerate(registration.persons):
-        yield from person.faults_of(each, ("persons", index), today)
-        yield from _probe_faults(each, ("persons", index))
+    yield from persons_findings(registration.persons, today)
     yield from _role_faults(registration.persons)
-    yield from _repeated_documents(registration.persons)
 
 
 def _probe_faults(each: Person, path: Path) -> Iterator[Finding]:
@@ -244,7 +269,7 @@ _ECHOES: dict[str, frozenset[str]] = {
 class _Known:
     """The faults of form by place and field: there may be as many of them as of the rules."""
 
-    def __init__(self, findings: list[Finding]) -> None:
+    def __init__(self, findings: Sequence[Finding]) -> None:
         self.paths = {each.path for each in findings if each.code != "field_unknown"}
         names = ([part for part in path if isinstance(part, str)] for path in self.paths)
         self.fields = {each[-1] for each in names if each}

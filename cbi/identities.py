@@ -3,13 +3,13 @@
 This is the only way from the database to a name.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Row, select, text
+from sqlalchemy import Row, TextClause, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import household, tables
@@ -17,11 +17,26 @@ from cbi.account import Instrument, compact
 from cbi.household import Assistance, Intention, Person
 from cbi.payment_files import pain001
 from cbi.vault import Vault, WrappedKey, open_as
+from dedup.find import Household
 from dedup.record import Record
 
-# As many records as cbi.sealed_persons hands out at once.
+# As many as the doors for sealed records are asked for at once.
 DOOR_MAX = 5_000
 CCI_DIGITS = 20
+
+
+def _read_and_log(door: str) -> TextClause:
+    return text(
+        f"WITH sealed AS MATERIALIZED (SELECT * FROM {door}(:wanted ::uuid[])),"  # noqa: S608
+        " logged AS (INSERT INTO cbi.access_log (purpose, household_id)"
+        "  SELECT DISTINCT :purpose, s.household_id FROM sealed AS s"
+        "  WHERE s.household_id <> ALL (:logged ::uuid[]) ORDER BY s.household_id)"
+        " SELECT * FROM sealed"
+    )
+
+
+_SEALED_PERSONS = _read_and_log("cbi.sealed_persons")
+_SEALED_HOUSEHOLDS = _read_and_log("cbi.sealed_households")
 
 
 class SealedHousehold(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,9 +69,7 @@ async def note_access(
     conn: AsyncConnection, household_ids: Sequence[UUID], *, purpose: str
 ) -> None:
     """Write to the access log, and remember it for the case that the transaction is undone."""
-    opening = Opening(household_ids=tuple(sorted(set(household_ids))), purpose=purpose)
-    conn.info.get("openings", []).append(opening)
-    await log_opening(conn, opening)
+    await log_opening(conn, _remember(conn, sorted(set(household_ids)), purpose=purpose))
 
 
 async def log_opening(conn: AsyncConnection, opening: Opening) -> None:
@@ -115,35 +128,79 @@ async def open_households(
     }
 
 
-async def open_candidates(
-    conn: AsyncConnection, person_ids: Sequence[UUID], *, vault: Vault
-) -> Mapping[UUID, Record]:
-    """Open candidates of a duplicate check, whoever registered them, as records to compare.
+class Candidates:
+    """Opens the candidates of a duplicate check, whoever registered them, as records to compare.
 
-    They come through the door for sealed records, and stay in this process.
+    They come through the doors for sealed records, and stay in this process. Each household is
+    written to the access log once, by the statement that reads it. Raises Broken.
     """
-    rows: list[Row[Any]] = []
-    for start in range(0, len(person_ids), DOOR_MAX):
-        wanted = list(person_ids[start : start + DOOR_MAX])
-        rows += await conn.execute(
-            text("SELECT * FROM cbi.sealed_persons(:wanted ::uuid[])"), {"wanted": wanted}
-        )
-    if not rows:
-        return {}
-    await note_access(conn, [row.household_id for row in rows], purpose="duplicate check")
-    keys: dict[UUID, bytes] = {}
-    records = {}
-    for row in rows:
-        if row.household_id not in keys:
+
+    def __init__(self, conn: AsyncConnection, vault: Vault) -> None:
+        self._conn = conn
+        self._vault = vault
+        self._keys: dict[UUID, bytes] = {}
+        self._opened: dict[UUID, Record | None] = {}
+        self._logged: set[UUID] = set()
+
+    async def persons(self, person_ids: Sequence[UUID]) -> dict[UUID, Record]:
+        """Open these persons; the erased and those who withdrew from the check are missing."""
+        rows = await self._fetch(_SEALED_PERSONS, person_ids)
+        opened = (self._open(row) for row in rows)
+        return {record.person_id: record for record in opened if record is not None}
+
+    async def households(self, household_ids: Sequence[UUID]) -> list[Household]:
+        """Open everybody who lives in these households, under the same conditions."""
+        rows = await self._fetch(_SEALED_HOUSEHOLDS, household_ids)
+        partner_of = {row.household_id: row.partner_id for row in rows}
+        persons: dict[UUID, list[Record]] = {household_id: [] for household_id in partner_of}
+        for row in rows:
+            record = self._open(row)
+            if record is not None:
+                persons[row.household_id].append(record)
+        return [
+            Household(
+                household_id=household_id,
+                partner_id=partner_id,
+                persons=tuple(persons[household_id]),
+            )
+            for household_id, partner_id in partner_of.items()
+        ]
+
+    async def _fetch(self, door: TextClause, wanted: Sequence[UUID]) -> list[Row[Any]]:
+        rows: list[Row[Any]] = []
+        for start in range(0, len(wanted), DOOR_MAX):
+            facts = {
+                "wanted": list(wanted[start : start + DOOR_MAX]),
+                "purpose": "duplicate check",
+                "logged": list(self._logged),
+            }
+            found = (await self._conn.execute(door, facts)).all()
+            fresh = {row.household_id for row in found} - self._logged
+            _remember(self._conn, sorted(fresh), purpose="duplicate check")
+            self._logged |= fresh
+            rows += found
+        return rows
+
+    def _open(self, row: Row[Any]) -> Record | None:
+        """Open a person, once; None for who lives elsewhere, and is compared with nobody."""
+        if row.person_id in self._opened:
+            return self._opened[row.person_id]
+        key = self._keys.get(row.household_id)
+        if key is None:
             wrapped = WrappedKey(kek_id=row.kek_id, wrapped=row.wrapped)
-            keys[row.household_id] = vault.unwrap(wrapped, row.household_id)
-        opened = open_as(
-            keys[row.household_id], row.sealed, Person, kind="person", owner=row.person_id
+            key = self._keys[row.household_id] = self._vault.unwrap(wrapped, row.household_id)
+        person = open_as(key, row.sealed, Person, kind="person", owner=row.person_id)
+        record = household.to_record(
+            person, household_id=row.household_id, person_id=row.person_id, ubigeo=row.ubigeo
         )
-        records[row.person_id] = household.to_record(
-            opened, household_id=row.household_id, person_id=row.person_id, ubigeo=row.ubigeo
-        )
-    return records
+        self._opened[row.person_id] = record if person.lives_in_household else None
+        return self._opened[row.person_id]
+
+
+def _remember(conn: AsyncConnection, household_ids: Sequence[UUID], *, purpose: str) -> Opening:
+    opening = Opening(household_ids=tuple(household_ids), purpose=purpose)
+    conn.info.get("openings", []).append(opening)
+    return opening
 
 
 def holder_of(identity: Identity) -> Person | None:

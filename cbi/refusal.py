@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 from cbi.fault import Fault
@@ -195,3 +195,13 @@ class AccountNotOurs(CbiRefusal):
 
     source: str
     message_id: str
+
+
+@dataclass(kw_only=True, eq=False)
+class CheckQuotaSpent(CbiRefusal):
+    """The organisation may not check so many persons any more today."""
+
+    persons_asked: int
+    persons_left: int
+    persons_per_day: int
+    opens_again_at: datetime

@@ -11,16 +11,16 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import consent, household, tables
-from cbi.fault import Fault
+from cbi.fault import Fault, Finding, fault
 from cbi.household import Read, Registration
-from cbi.identities import SealedHousehold, open_candidates
+from cbi.identities import Candidates
 from cbi.refusal import InvalidRegistration, NotFound, OutsideArea, ReferenceTaken
-from cbi.vault import Vault, keyed_digest, keyed_int, seal
-from dedup import cases, find, index, judge
+from cbi.store import store
+from cbi.vault import Vault, keyed_digest, keyed_int
+from dedup import cases, find, index, judge, within
 from dedup.blocking import key_hasher
 from dedup.case import CaseView, Reason, State, Verdict, Why
 from dedup.model import Model, Strength
@@ -87,6 +87,7 @@ async def register(
     if read.registration is None:
         raise InvalidRegistration(faults=read.faults)
     registration = read.registration
+    warnings = (*read.faults, *_entered_twice(registration, desk.model))
     if not registration.ubigeo.startswith(area):
         raise OutsideArea(area=area)
     reference_key = keyed_int(
@@ -95,15 +96,12 @@ async def register(
     content_key = keyed_digest(
         desk.matching_key, "content", msgspec.json.encode(registration, order="sorted").decode()
     )
-    known = await _known(conn, partner_id, reference_key)
-    if known is not None:
-        return await _again(conn, known, content_key, read, desk)
     household_id = desk.new_id()
     person_ids = tuple(desk.new_id() for _ in registration.persons)
-    is_new = await _store(
+    is_new = await store(
         conn,
         registration,
-        desk=desk,
+        vault=desk.vault,
         household_id=household_id,
         person_ids=person_ids,
         keys=(reference_key, content_key),
@@ -112,21 +110,23 @@ async def register(
         at=at,
     )
     if not is_new:
-        # Somebody registered this reference since we looked.
         known = await _known(conn, partner_id, reference_key)
         if known is None:  # and it is outside our area
             raise OutsideArea(area=area)
-        return await _again(conn, known, content_key, read, desk)
+        return await _again(conn, known, content_key, warnings, desk)
     if consent.stands(registration.consents, "duplicate_check", today):
         records = household.to_records(registration, household_id, person_ids)
-        await _check(conn, records, desk=desk, partner_id=partner_id, actor_id=actor_id, at=at)
+        is_flagged = await _check(
+            conn, records, desk=desk, partner_id=partner_id, actor_id=actor_id, at=at
+        )
     else:
         # Saying no to the check must not mean no aid: the case goes to a person.
         await judge.open_unchecked(
             conn, household_id, why="declined", partner_id=partner_id, at=at, actor_id=actor_id
         )
-    stored = await receipt(conn, household_id, model=desk.model)
-    return msgspec.structs.replace(stored, warnings=read.faults)
+        is_flagged = True
+    flags = await flags_of(conn, household_id, model=desk.model) if is_flagged else ()
+    return _receipt(household_id, person_ids, flags, warnings=warnings)
 
 
 async def receipt(conn: AsyncConnection, household_id: UUID, *, model: Model) -> Receipt:
@@ -144,13 +144,7 @@ async def receipt(conn: AsyncConnection, household_id: UUID, *, model: Model) ->
     if not person_ids:
         raise NotFound(what="household", wanted=household_id)
     flags = await flags_of(conn, household_id, model=model)
-    waiting = any(flag.state != "decided" for flag in flags)
-    return Receipt(
-        household_id=household_id,
-        person_ids=tuple(person_ids),
-        status="review" if waiting else "clear",
-        flags=flags,
-    )
+    return _receipt(household_id, tuple(person_ids), flags)
 
 
 async def flags_of(conn: AsyncConnection, household_id: UUID, *, model: Model) -> tuple[Flag, ...]:
@@ -168,6 +162,23 @@ async def flags_of(conn: AsyncConnection, household_id: UUID, *, model: Model) -
     )
     contacts = {row.partner_id: f"{row.code}: {row.contact}" for row in rows}
     return tuple(_flag(view, household_id, contacts, model) for view in views)
+
+
+def _receipt(
+    household_id: UUID,
+    person_ids: tuple[UUID, ...],
+    flags: tuple[Flag, ...],
+    warnings: tuple[Fault, ...] = (),
+) -> Receipt:
+    # A decision stays in force while it is disputed.
+    waiting = any(flag.verdict is None for flag in flags)
+    return Receipt(
+        household_id=household_id,
+        person_ids=person_ids,
+        status="review" if waiting else "clear",
+        flags=flags,
+        warnings=warnings,
+    )
 
 
 def _flag(view: CaseView, household_id: UUID, contacts: Mapping[UUID, str], model: Model) -> Flag:
@@ -195,19 +206,18 @@ async def _check(
     partner_id: UUID,
     actor_id: UUID,
     at: datetime,
-) -> None:
-    hasher = key_hasher(desk.matching_key)
+) -> bool:
+    """Search for the household's persons; True when cases were opened."""
+    keys = index.keyed(records, key_hasher(desk.matching_key))
     # Indexing first: it locks the keys, so that of two registrations of one person at the same
     # moment the later sees the earlier.
-    await index.add(conn, records, partner_id=partner_id, hasher=hasher)
+    await index.add(conn, records, keys)
     found = await find.find(
-        conn,
-        records,
-        hasher=hasher,
-        model=desk.model,
-        open_records=lambda wanted: open_candidates(conn, wanted, vault=desk.vault),
+        conn, records, keys, model=desk.model, opener=Candidates(conn, desk.vault)
     )
     household_id = records[0].household_id
+    if not (found.pairs or found.unsearched or found.crowded):
+        return False
     await judge.open_cases(
         conn,
         household_id,
@@ -217,11 +227,24 @@ async def _check(
         at=at,
         actor_id=actor_id,
     )
-    if found.unsearched:
+    if found.unsearched or found.crowded:
         # "Could not search" is never "found nothing".
+        why: Why = "unsearchable" if found.unsearched else "crowded"
         await judge.open_unchecked(
-            conn, household_id, why="unsearchable", partner_id=partner_id, at=at, actor_id=actor_id
+            conn, household_id, why=why, partner_id=partner_id, at=at, actor_id=actor_id
         )
+    return True
+
+
+def _entered_twice(registration: Registration, model: Model) -> tuple[Fault, ...]:
+    """Warn of persons of one form who seem to be the same; numbered from 1, as a form has them."""
+    places = [UUID(int=place) for place in range(len(registration.persons))]
+    records = household.to_records(registration, UUID(int=0), places)
+    found = []
+    for each in within.twice(records, model):
+        one, other = (records[at].person_id.int for at in (each.one, each.other))
+        found.append(fault(Finding(("persons", other), "person_twice", str(one + 1))))
+    return tuple(found)
 
 
 class _Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,12 +253,16 @@ class _Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def _again(
-    conn: AsyncConnection, known: _Known, content_key: bytes, read: Read, desk: Desk
+    conn: AsyncConnection,
+    known: _Known,
+    content_key: bytes,
+    warnings: tuple[Fault, ...],
+    desk: Desk,
 ) -> Receipt:
     if known.content_key != content_key:
         raise ReferenceTaken(household_id=known.household_id)
     stored = await receipt(conn, known.household_id, model=desk.model)
-    return msgspec.structs.replace(stored, warnings=read.faults)
+    return msgspec.structs.replace(stored, warnings=warnings)
 
 
 async def _known(conn: AsyncConnection, partner_id: UUID, reference_key: int) -> _Known | None:
@@ -248,89 +275,3 @@ async def _known(conn: AsyncConnection, partner_id: UUID, reference_key: int) ->
         )
     ).one_or_none()
     return _Known(household_id=row.household_id, content_key=row.content_key) if row else None
-
-
-async def _store(
-    conn: AsyncConnection,
-    registration: Registration,
-    *,
-    desk: Desk,
-    household_id: UUID,
-    person_ids: tuple[UUID, ...],
-    keys: tuple[int, bytes],
-    partner_id: UUID,
-    actor_id: UUID,
-    at: datetime,
-) -> bool:
-    """Store a household whole; False, and nothing stored, when its reference is taken."""
-    key, wrapped = desk.vault.new_key(household_id)
-    sealed = SealedHousehold(
-        reference=registration.reference,
-        registered_on=registration.registered_on,
-        intention=registration.intention,
-        assistance_wanted=registration.assistance_wanted,
-        instrument=registration.instrument,
-    )
-    ours = {"household_id": household_id, "partner_id": partner_id}
-    stored = await conn.execute(
-        insert(tables.household)
-        .values(
-            ours
-            | {
-                "reference_key": keys[0],
-                "content_key": keys[1],
-                "ubigeo": registration.ubigeo,
-                "population_type": registration.population_type,
-                "size": household.size(registration),
-                "sealed": seal(key, sealed, kind="household", owner=household_id),
-                "registered_at": at,
-                "registered_by": actor_id,
-            }
-        )
-        .on_conflict_do_nothing(constraint="household_reference_once")
-    )
-    if stored.rowcount == 0:
-        return False
-    await conn.execute(
-        insert(tables.data_key).values(
-            ours | {"kek_id": wrapped.kek_id, "wrapped": wrapped.wrapped}
-        )
-    )
-    await _store_persons(conn, registration, key=key, person_ids=person_ids, ours=ours)
-    await conn.execute(
-        insert(tables.consent),
-        [
-            ours | {"recorded_at": at} | msgspec.structs.asdict(each)
-            for each in registration.consents
-        ],
-    )
-    # A new registration is a family of its own until people judge otherwise.
-    await conn.execute(
-        insert(tables.membership).values(ours | {"beneficiary_id": household_id, "since": at})
-    )
-    return True
-
-
-async def _store_persons(
-    conn: AsyncConnection,
-    registration: Registration,
-    *,
-    key: bytes,
-    person_ids: tuple[UUID, ...],
-    ours: dict[str, UUID],
-) -> None:
-    people, needs = [], []
-    for ordinal, (person, person_id) in enumerate(
-        zip(registration.persons, person_ids, strict=True)
-    ):
-        plain = msgspec.structs.replace(person, specific_needs=())
-        sealed = seal(key, plain, kind="person", owner=person_id)
-        people.append(ours | {"person_id": person_id, "ordinal": ordinal, "sealed": sealed})
-        if person.specific_needs:
-            sealed = seal(key, person.specific_needs, kind="needs", owner=person_id)
-            needs.append(
-                {"person_id": person_id, "partner_id": ours["partner_id"], "sealed": sealed}
-            )
-    await conn.execute(insert(tables.person), people)
-    if needs:
-        await conn.execute(insert(tables.specific_need), needs)

@@ -118,6 +118,20 @@ access_log = _table(
     Column("purpose", Text, nullable=False),
     Column("household_id", Uuid, nullable=False),
 )
+duplicate_check = _table(
+    "duplicate_check",
+    Column("check_no", BigInteger, primary_key=True),
+    Column("at", MOMENT, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("persons", Integer, nullable=False),
+    Column("clear", Integer, nullable=False),
+    Column("review", Integer, nullable=False),
+    Column("unsearchable", Integer, nullable=False),
+)
 answer = _table(
     "answer",
     Column("actor_id", Uuid, primary_key=True),

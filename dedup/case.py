@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Literal
 from uuid import UUID
 
@@ -21,7 +22,9 @@ Verdict = Literal[
     "unresolved",
     "different",
 ]
-State = Literal["open", "second_review", "disputed", "decided"]
+# "assigned" waits for somebody who was asked; "second_review" for an organisation besides the one
+# that spoke; "disputed" for a third, also when one took its word back after the decision.
+State = Literal["open", "assigned", "second_review", "disputed", "decided"]
 Reason = Literal["duplicate", "unchecked"]
 Why = Literal["declined", "unsearchable", "crowded"]
 ORGANISATIONS_MIN = 2
@@ -30,7 +33,8 @@ ORGANISATIONS_MIN = 2
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """Two households that may be one (household_a < household_b), or one that was not checked.
 
-    `why` says what kept an unchecked household from being checked.
+    `why` says what kept an unchecked household from being checked; `reopens` is the decided case
+    of the same two households that new evidence put in doubt.
     """
 
     case_id: UUID
@@ -44,6 +48,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     opened_by: UUID
     model_id: str | None
     strength_bits: float | None
+    reopens: UUID | None
 
 
 class CasePair(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +63,7 @@ class CasePair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """What one reviewer said about a case for one organisation."""
+    """What one reviewer said about a case for one organisation, or says instead of that."""
 
     judgement_id: UUID
     case_id: UUID
@@ -67,34 +72,69 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     partner_id: UUID
     reason: str
     judged_at: datetime
+    supersedes: UUID | None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What two organisations agreed on."""
+    """What two organisations agreed on, and the model under which they saw the evidence."""
 
+    decision_no: int
     case_id: UUID
     verdict: Verdict
     decided_at: datetime
+    model_id: str | None
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a case stands now: its state, whom it waits for, under which model it is shown.
+
+    `waiting_since` is its opening or, after a decision, the last judgement.
+    """
+
+    state: State
+    waiting_since: datetime
+    model_id: str | None
+    strength_bits: float | None
+    assigned_partner_id: UUID | None
+    assigned_actor_id: UUID | None
+    assigned_at: datetime | None
+    reopened_as: UUID | None
 
 
 class CaseView(msgspec.Struct, frozen=True, kw_only=True):
-    """A case with everything known about it, pairs by weight, judgements by time."""
+    """A case with everything known about it: pairs by weight, judgements and decisions by time."""
 
     case: Case
-    state: State
+    standing: Standing
     pairs: tuple[CasePair, ...]
     judgements: tuple[Judgement, ...]
-    decision: Decision | None
+    decisions: tuple[Decision, ...]
+
+    @property
+    def state(self) -> State:
+        return self.standing.state
+
+    @property
+    def decision(self) -> Decision | None:
+        """The decision in force: the last."""
+        return self.decisions[-1] if self.decisions else None
+
+
+def in_force(judgements: Iterable[Judgement]) -> tuple[Judgement, ...]:
+    """Return what each organisation says now: the judgements that no later one supersedes."""
+    said = tuple(judgements)
+    superseded = {judgement.supersedes for judgement in said}
+    return tuple(one for one in said if one.judgement_id not in superseded)
 
 
 def verdict_of(judgements: Iterable[Judgement]) -> Verdict | None:
     """Return the verdict that most organisations share, two at least; None without one.
 
-    An organisation speaks once, "unresolved" never decides, and a tie is no majority. The order
-    of the judgements changes nothing.
+    Only judgements in force count, an organisation speaks once, "unresolved" never decides, and a
+    tie is no majority. The order of the judgements changes nothing.
     """
     said: defaultdict[Verdict, set[UUID]] = defaultdict(set)
-    for judgement in judgements:
+    for judgement in in_force(judgements):
         said[judgement.verdict].add(judgement.partner_id)
     said.pop("unresolved", None)
     most = max((len(partners) for partners in said.values()), default=0)
@@ -102,10 +142,54 @@ def verdict_of(judgements: Iterable[Judgement]) -> Verdict | None:
     return winners[0] if most >= ORGANISATIONS_MIN and len(winners) == 1 else None
 
 
-def state(judgements: Sequence[Judgement], decision: Decision | None) -> State:
-    """Say where a case stands: who judged alone waits for a second, who disagree for a third."""
-    if decision is not None:
-        return "decided"
-    if not judgements:
-        return "open"
-    return "second_review" if len(judgements) == 1 else "disputed"
+def evidence_digest(pairs: Iterable[CasePair]) -> bytes:
+    """Digest which persons were held together and at which level each field stood.
+
+    Weights and models are left out: another model that weighs the same levels otherwise has seen
+    nothing new.
+    """
+    seen = sorted(
+        (str(pair.person_a), str(pair.person_b), sorted(_levels(pair).items())) for pair in pairs
+    )
+    return sha256(msgspec.json.encode(seen)).digest()
+
+
+def is_new_evidence(
+    found: Sequence[CasePair], known: Sequence[CasePair], *, strong_bits: float
+) -> bool:
+    """Say whether what is found now says more than what a decision was taken on.
+
+    It does when two persons look alike who weren't part of it, or when two who were look more
+    alike. Under another model, whose weights can't be compared, the former must look strongly
+    alike (`strong_bits` of the model of `found`), and for the latter a field must have come to
+    speak for one person that didn't. Equal levels, fewer pairs or weaker ones say nothing new.
+    """
+    before = {(pair.person_a, pair.person_b): pair for pair in known}
+    models = {pair.model_id for pair in known}
+    for pair in found:
+        then = before.get((pair.person_a, pair.person_b))
+        if then is None:
+            if not models or pair.model_id in models or pair.weight_bits >= strong_bits:
+                return True
+        elif _says_more(pair, then):
+            return True
+    return False
+
+
+def _says_more(now: CasePair, then: CasePair) -> bool:
+    levels_then, levels_now = _levels(then), _levels(now)
+    if levels_now == levels_then:
+        return False
+    if now.model_id == then.model_id:
+        return now.weight_bits > then.weight_bits
+    bits_then = {one.field: one.bits for one in then.evidence}
+    # A field that only one of the models knows says nothing about what has changed.
+    return any(
+        one.bits > 0 >= bits_then[one.field] and one.level != levels_then[one.field]
+        for one in now.evidence
+        if one.field in levels_then
+    )
+
+
+def _levels(pair: CasePair) -> dict[str, str]:
+    return {one.field: one.level for one in pair.evidence}

@@ -9,31 +9,16 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dedup.compare import LEVELS, Compared, Prepared, compare, prepare
+from dedup.candidates import Candidates, Limits, choose
+from dedup.compare import FIELDS, LEVELS, Compared, Prepared, compare, prepare
 from dedup.index import Keyed
 from dedup.model import Model
 from dedup.record import Record
 from dedup.score import Score, explained, weight_bits
 
-# A key of more persons than these is a crowd's (decision record 13).
-PER_KEY = 500
-# Of a crowd's key so many persons are looked through for another key in common.
-SCAN_MAX = 5_000
-# Whoever has the document of somebody else may be nobody but that person: no crowd makes this
-# evidence too weak to matter, as it does for a name, a date or a phone.
-DOCUMENT = "document"
-# Codes of the field "household": how many others of the two households match.
+_HOUSEHOLD = FIELDS.index("household")
+# Codes of that field: how many others of the two households match.
 _NONE, _ONE, _SEVERAL = (LEVELS["household"].index(level) for level in ("none", "one", "several"))
-
-
-class Opener(Protocol):
-    """Opens sealed records; whom it leaves out was erased or has withdrawn, and is passed over."""
-
-    async def persons(self, person_ids: Sequence[UUID]) -> Mapping[UUID, Record]:
-        """Open these persons."""
-
-    async def members(self, household_ids: Sequence[UUID]) -> Mapping[UUID, Record]:
-        """Open everybody of these households."""
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +45,24 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     crowded: tuple[UUID, ...] = ()
 
 
+class Household(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose a household is, and everybody of it who can be compared."""
+
+    household_id: UUID
+    partner_id: UUID
+    persons: tuple[Record, ...]
+
+
+class Opener(Protocol):
+    """Opens sealed records; whom it leaves out was erased or has withdrawn, and is passed over."""
+
+    async def persons(self, person_ids: Sequence[UUID]) -> Mapping[UUID, Record]:
+        """Open these persons."""
+
+    async def households(self, household_ids: Sequence[UUID]) -> Iterable[Household]:
+        """Open everybody of these households."""
+
+
 class Likeness(msgspec.Struct, frozen=True, kw_only=True):
     """Two persons compared; its weight alone, for few are worth explaining."""
 
@@ -69,15 +72,6 @@ class Likeness(msgspec.Struct, frozen=True, kw_only=True):
     weight_bits: float
 
 
-class _Candidates(msgspec.Struct, frozen=True):
-    """Who shares keys with each asker, whose household is of which partner, whom a crowd hides."""
-
-    of: Mapping[UUID, Sequence[UUID]]
-    partner_of: Mapping[UUID, UUID]
-    unsearched: tuple[UUID, ...]
-    crowded: tuple[UUID, ...]
-
-
 async def find(
     conn: AsyncConnection,
     records: Sequence[Record],
@@ -85,33 +79,25 @@ async def find(
     *,
     model: Model,
     opener: Opener,
-    per_key: int = PER_KEY,
-    scan_max: int = SCAN_MAX,
+    limits: Limits = Limits(),  # noqa: B008 -- frozen
 ) -> Found:
     """Return the pairs that a person should see, each person at most once per other household.
 
-    Pairs are ordered by weight, strongest first, then by id. `opener` is asked for the distinct
-    candidates once, and once for everybody of the households that share somebody with these.
+    Pairs are ordered by weight, strongest first, then by id. `opener` is asked for candidates and
+    for everybody of the households that share somebody with these; for persons whom that doesn't
+    find it is asked again, for those who share a weak key only.
     """
-    candidates = await _candidates(conn, records, keys, per_key=per_key, scan_max=scan_max)
-    wanted = sorted({one for found in candidates.of.values() for one in found})
-    opened = await opener.persons(wanted) if wanted else {}
-    comparing = _Comparing(model)
-    alike = [
-        likeness
-        for record in records
-        for other_id in candidates.of.get(record.person_id, ())
-        if (other := opened.get(other_id)) is not None
-        if (likeness := comparing.likeness(record, other)).weight_bits >= model.review_bits
-    ]
-    alike = await _in_whole_households(records, one_to_one(alike), comparing, opener)
+    candidates = await _candidates(conn, records, keys, limits)
+    search = _Search(records, model=model, opener=opener)
+    await search.among({one: chosen.strong for one, chosen in candidates.items()})
+    left = candidates.keys() - {pair.person_id for pair in search.pairs()}
+    await search.among({one: candidates[one].weak for one in left})
     return Found(
-        pairs=tuple(
-            _pair(one, candidates.partner_of[one.other.household_id], model)
-            for one in one_to_one(alike)
+        pairs=search.pairs(),
+        unsearched=tuple(one for one, chosen in candidates.items() if not chosen.is_searched),
+        crowded=tuple(
+            one for one, chosen in candidates.items() if chosen.is_searched and chosen.is_lost
         ),
-        unsearched=candidates.unsearched,
-        crowded=candidates.crowded,
     )
 
 
@@ -121,20 +107,24 @@ def in_context(
     """Weigh the pairs of two households anew, each knowing how many others of them match.
 
     `likenesses` holds every person of one with every person of the other, weighed alone; `sure`
-    those of them that were chosen when each was weighed alone.
+    those of them that were chosen when each was weighed alone. Returns who is worth seeing then.
     """
-    sizes = [
+    most = max(max(one.bits, one.kin_bits) for one in model.evidence[_HOUSEHOLD])
+    is_solo = 1 in {
         len({one.record.person_id for one in likenesses}),
         len({one.other.person_id for one in likenesses}),
-    ]
+    }
     chosen = {_two(one) for one in sure}
     weighed = []
     for one in likenesses:
+        if one.weight_bits + most < model.review_bits:
+            continue
         others = len(chosen) - (_two(one) in chosen)
-        level = 0 if min(sizes) == 1 else (_NONE, _ONE, _SEVERAL)[min(others, 2)]
+        level = 0 if is_solo else (_NONE, _ONE, _SEVERAL)[min(others, 2)]
         compared = msgspec.structs.replace(one.compared, codes=(*one.compared.codes[:-1], level))
         bits = weight_bits(compared, one.record.ubigeo, model)
-        weighed.append(msgspec.structs.replace(one, compared=compared, weight_bits=bits))
+        if bits >= model.review_bits:
+            weighed.append(msgspec.structs.replace(one, compared=compared, weight_bits=bits))
     return weighed
 
 
@@ -158,69 +148,88 @@ def one_to_one(likenesses: Iterable[Likeness]) -> list[Likeness]:
 
 
 async def _candidates(
-    conn: AsyncConnection, records: Sequence[Record], keys: Keyed, *, per_key: int, scan_max: int
-) -> _Candidates:
-    """Ask the door, for all persons at once, who shares keys, and what a crowd kept back."""
-    asked = [(at, key) for at, record in enumerate(records) for key in keys[record.person_id]]
-    rows = await conn.execute(
-        text(
-            "SELECT asker, person_id, household_id, partner_id, crowded_key, crowd"
-            " FROM dedup.candidates(:askers ::integer[], :keys ::bigint[], :per_key ::integer,"
-            " :scan_max ::integer)"
-        ),
-        {
-            "askers": [at for at, _ in asked],
-            "keys": [key for _, key in asked],
-            "per_key": per_key,
-            "scan_max": scan_max,
-        },
-    )
-    found: defaultdict[UUID, list[UUID]] = defaultdict(list)
-    partner_of: dict[UUID, UUID] = {}
-    crowds = {record.person_id: 0 for record in records}
-    crowded: set[UUID] = set()
-    for at, person_id, household_id, partner_id, key, crowd in rows:
-        asker = records[at]
-        if person_id is not None:
-            partner_of[household_id] = partner_id
-            if household_id != asker.household_id:
-                found[asker.person_id].append(person_id)
-            continue
-        crowds[asker.person_id] += key is not None
-        if key is None or crowd > scan_max or keys[asker.person_id][key] == DOCUMENT:
-            crowded.add(asker.person_id)
-    # Two keys of crowds together are searched; one alone is not.
-    unsearched = {one for one, count in crowds.items() if len(keys[one]) == min(count, 1)}
-    return _Candidates(
-        found, partner_of, tuple(sorted(unsearched)), tuple(sorted(crowded - unsearched))
-    )
-
-
-async def _in_whole_households(
-    records: Sequence[Record], sure: Sequence[Likeness], comparing: "_Comparing", opener: Opener
-) -> list[Likeness]:
-    """Compare everybody of two households that share somebody; keep who is worth seeing."""
-    if not sure:
-        return []
-    linked: defaultdict[tuple[UUID, UUID], list[Likeness]] = defaultdict(list)
-    for one in sure:
-        linked[one.record.household_id, one.other.household_id].append(one)
-    opened = await opener.members(sorted({other_id for _, other_id in linked}))
-    own, others = _by_household(records), _by_household(opened.values())
-    return [
-        one
-        for (household_id, other_id), chosen in linked.items()
-        for one in in_context(
-            [
-                comparing.likeness(record, other)
-                for record in own[household_id]
-                for other in others[other_id]
-            ],
-            chosen,
-            comparing.model,
+    conn: AsyncConnection, records: Sequence[Record], keys: Keyed, limits: Limits
+) -> dict[UUID, Candidates]:
+    """Ask who shares keys, for all persons at once, and once more who is in the crowds."""
+    limit_of = {
+        key: limits.of(rule) for record in records for key, rule in keys[record.person_id].items()
+    }
+    sharing = await _sharing(conn, limit_of)
+    crowds = frozenset(key for key, people in sharing.items() if len(people) > limit_of[key])
+    if crowds:
+        sharing |= await _sharing(conn, dict.fromkeys(crowds, limits.scan_max))
+    own = {
+        household_id: frozenset(record.person_id for record in members)
+        for household_id, members in _by_household(records).items()
+    }
+    return {
+        record.person_id: choose(
+            keys[record.person_id], sharing, crowds, own=own[record.household_id], limits=limits
         )
-        if one.weight_bits >= comparing.model.review_bits
-    ]
+        for record in records
+    }
+
+
+async def _sharing(conn: AsyncConnection, limit_of: Mapping[int, int]) -> dict[int, Sequence[UUID]]:
+    """Return who has each of these keys: of a crowd one more than the key's limit."""
+    rows = await conn.execute(
+        text("SELECT key, person_ids FROM dedup.sharing(:keys ::bigint[], :limits ::integer[])"),
+        {"keys": list(limit_of), "limits": list(limit_of.values())},
+    )
+    return {row.key: row.person_ids for row in rows}
+
+
+class _Search:
+    """Compares some records with candidates, and whole households once they share somebody."""
+
+    def __init__(self, records: Sequence[Record], *, model: Model, opener: Opener) -> None:
+        self._records = {record.person_id: record for record in records}
+        self._own = _by_household(records)
+        self._model = model
+        self._opener = opener
+        self._comparing = _Comparing(model)
+        self._linked: set[tuple[UUID, UUID]] = set()
+        self._partner_of: dict[UUID, UUID] = {}
+        self._alike: list[Likeness] = []
+
+    async def among(self, candidates: Mapping[UUID, Sequence[UUID]]) -> None:
+        """Compare persons with their candidates; households that were linked before are done."""
+        wanted = sorted({one for found in candidates.values() for one in found})
+        opened = await self._opener.persons(wanted) if wanted else {}
+        alike = (
+            self._comparing.likeness(self._records[person_id], opened[other_id])
+            for person_id, found in candidates.items()
+            for other_id in found
+            if other_id in opened
+        )
+        linked: defaultdict[tuple[UUID, UUID], list[Likeness]] = defaultdict(list)
+        for one in one_to_one(one for one in alike if one.weight_bits >= self._model.review_bits):
+            linked[one.record.household_id, one.other.household_id].append(one)
+        for two in self._linked:
+            linked.pop(two, None)
+        self._linked |= linked.keys()
+        await self._compare_whole(linked)
+
+    async def _compare_whole(self, linked: Mapping[tuple[UUID, UUID], Sequence[Likeness]]) -> None:
+        wanted = sorted({other_id for _, other_id in linked})
+        found = await self._opener.households(wanted) if wanted else ()
+        others = {each.household_id: each for each in found}
+        self._partner_of |= {each.household_id: each.partner_id for each in others.values()}
+        for (household_id, other_id), sure in linked.items():
+            if other_id in others:
+                likenesses = [
+                    self._comparing.likeness(record, other)
+                    for record in self._own[household_id]
+                    for other in others[other_id].persons
+                ]
+                self._alike += in_context(likenesses, sure, self._model)
+
+    def pairs(self) -> tuple[Pair, ...]:
+        """Return the pairs found so far that a person should see, strongest first."""
+        return tuple(
+            _pair(one, self._partner_of[one.other.household_id], self._model)
+            for one in one_to_one(self._alike)
+        )
 
 
 class _Comparing:

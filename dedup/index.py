@@ -28,19 +28,18 @@ def keyed(records: Iterable[Record], hasher: Hasher) -> Keyed:
 async def add(conn: AsyncConnection, records: Sequence[Record], keys: Keyed) -> None:
     """Store the keys of all records; adding one twice changes nothing.
 
-    The persons are of the transaction's partner. Call it once per transaction, before `find`,
-    under READ COMMITTED: it waits for any other registration that shares a key, so that of two
-    registrations of one person at the same moment the later sees the earlier.
+    Call it once per transaction, before `find`, under READ COMMITTED: it waits for any other
+    registration that shares a key, so that of two registrations of one person at the same
+    moment the later sees the earlier.
     """
     rows = [(key, at) for at, record in enumerate(records) for key in keys[record.person_id]]
     await conn.execute(
         text(
-            "SELECT dedup.add(:person_ids ::uuid[], :household_ids ::uuid[],"
-            " :owners ::integer[], :keys ::bigint[], :keys_locked_max ::integer)"
+            "SELECT dedup.add(:person_ids ::uuid[], :owners ::integer[], :keys ::bigint[],"
+            " :keys_locked_max ::integer)"
         ),
         {
             "person_ids": [record.person_id for record in records],
-            "household_ids": [record.household_id for record in records],
             # From one: so PostgreSQL counts the places of an array.
             "owners": [at + 1 for _, at in rows],
             "keys": [key for key, _ in rows],

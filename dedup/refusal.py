@@ -31,3 +31,47 @@ class AlreadyJudged(DedupRefusal):
         super().__init__()
         self.case_id = case_id
         self.partner_id = partner_id
+
+
+class CaseReopened(DedupRefusal):
+    """New evidence opened the case anew; the newer one is judged."""
+
+    def __init__(self, *, case_id: UUID, reopened_as: UUID) -> None:
+        super().__init__()
+        self.case_id = case_id
+        self.reopened_as = reopened_as
+
+
+class CannotSupersede(DedupRefusal):
+    """This is not what the organisation says of the case now, so it can't be replaced."""
+
+    def __init__(self, *, case_id: UUID, judgement_id: UUID) -> None:
+        super().__init__()
+        self.case_id = case_id
+        self.judgement_id = judgement_id
+
+
+class AssignElsewhere(DedupRefusal):
+    """Only a coordinator asks another organisation to judge."""
+
+    def __init__(self, *, case_id: UUID) -> None:
+        super().__init__()
+        self.case_id = case_id
+
+
+class GroupChanged(DedupRefusal):
+    """The group has other cases than the reviewer saw."""
+
+    def __init__(self, *, case_id: UUID, size: int) -> None:
+        super().__init__()
+        self.case_id = case_id
+        self.size = size
+
+
+class GroupTooLarge(DedupRefusal):
+    """The group has more cases than one judgement may decide."""
+
+    def __init__(self, *, case_id: UUID, size_max: int) -> None:
+        super().__init__()
+        self.case_id = case_id
+        self.size_max = size_max

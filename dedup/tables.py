@@ -1,9 +1,22 @@
-"""The tables of migration 0003, as SQLAlchemy Core sees them."""
+"""The tables and views of the schema `dedup`, as SQLAlchemy Core sees them."""
 
-from sqlalchemy import Column, DateTime, Double, MetaData, Table, Text, Uuid, func
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Double,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    func,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(schema="dedup")
+views = MetaData(schema="dedup")
+MOMENT = DateTime(timezone=True)
 
 match_case = Table(
     "match_case",
@@ -15,10 +28,11 @@ match_case = Table(
     Column("partner_b", Uuid),
     Column("reason", Text, nullable=False),
     Column("why", Text),
-    Column("opened_at", DateTime(timezone=True), nullable=False),
+    Column("opened_at", MOMENT, nullable=False),
     Column("opened_by", Uuid, nullable=False),
     Column("model_id", Text),
     Column("strength_bits", Double),
+    Column("reopens", Uuid),
 )
 
 case_pair = Table(
@@ -33,6 +47,17 @@ case_pair = Table(
     Column("evidence", JSONB, nullable=False),
 )
 
+scoring = Table(
+    "scoring",
+    metadata,
+    Column("scoring_no", BigInteger, primary_key=True),
+    Column("case_id", Uuid, nullable=False),
+    Column("model_id", Text, nullable=False),
+    Column("strength_bits", Double, nullable=False),
+    Column("scored_at", MOMENT, nullable=False),
+    Column("scored_by", Uuid, nullable=False),
+)
+
 judgement = Table(
     "judgement",
     metadata,
@@ -42,13 +67,43 @@ judgement = Table(
     Column("actor_id", Uuid, nullable=False),
     Column("partner_id", Uuid, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("judged_at", DateTime(timezone=True), nullable=False),
+    Column("judged_at", MOMENT, nullable=False),
+    Column("supersedes", Uuid),
 )
 
 decision = Table(
     "decision",
     metadata,
-    Column("case_id", Uuid, primary_key=True),
+    Column("case_id", Uuid, nullable=False),
     Column("verdict", Text, nullable=False),
-    Column("decided_at", DateTime(timezone=True), nullable=False),
+    Column("decided_at", MOMENT, nullable=False),
+    Column("decision_no", BigInteger, primary_key=True),
+    Column("supersedes", BigInteger),
+    Column("model_id", Text),
+    Column("evidence_digest", LargeBinary),
+)
+
+assignment = Table(
+    "assignment",
+    metadata,
+    Column("assignment_no", BigInteger, primary_key=True),
+    Column("case_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("actor_id", Uuid),
+    Column("assigned_by", Uuid, nullable=False),
+    Column("assigned_at", MOMENT, nullable=False),
+)
+
+case_standing = Table(
+    "case_standing",
+    views,
+    Column("case_id", Uuid),
+    Column("state", Text),
+    Column("waiting_since", MOMENT),
+    Column("model_id", Text),
+    Column("strength_bits", Double),
+    Column("assigned_partner_id", Uuid),
+    Column("assigned_actor_id", Uuid),
+    Column("assigned_at", MOMENT),
+    Column("reopened_as", Uuid),
 )

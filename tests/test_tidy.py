@@ -38,6 +38,7 @@ VERBS = {
     "cbi": [
         "adjudicate",
         "cancel",
+        "check",
         "disburse",
         "enrol",
         "identities",
@@ -49,9 +50,10 @@ VERBS = {
         "report",
         "settle",
         "statements",
+        "store",
         "tables",
     ],
-    "dedup": ["cases", "find", "index", "judge", "tables"],
+    "dedup": ["cases", "find", "index", "judge", "opening", "tables"],
     "ledger": [
         "attempts",
         "ingest",

@@ -61,7 +61,14 @@ async def bodies(house: House, paid) -> Bodies:
     valid = {
         "/v1/households": registration(),
         "/v1/imports": [registration()],
-        "/v1/cases/{case_id}/judgements": {"verdict": "different", "reason": "x"},
+        "/v1/check": {"purpose": "before_payment", "households": [registration()]},
+        "/v1/cases/{case_id}/judgements": {
+            "verdict": "different",
+            "reason": "x",
+            "supersedes": str(UUID(int=6)),
+        },
+        "/v1/cases/{case_id}/assignments": {"partner": "PARTNER-A", "person": "fuzzer"},
+        "/v1/case-groups/{case_id}/judgements": {"verdict": "different", "reason": "x", "size": 1},
         "/v1/programmes": programme(),
         values_path: {"effective_from": "2026-01-01", "by_size": ["1.00"]},
         "/v1/programmes/{programme_id}/funds": {
@@ -127,7 +134,7 @@ def sound(answer: httpx.Response) -> None:
 
 
 # A registration's fields at their edges are tried in tests/cbi.
-BROAD = ("/v1/imports", "/v1/households")
+BROAD = ("/v1/imports", "/v1/households", "/v1/check")
 POSTS = sorted(path for method, path in access.MAY if method == "POST")
 
 

@@ -91,6 +91,6 @@ async def test_an_empty_list_has_no_next_page(house: House):
 
 
 async def test_cases_are_listed_by_their_state(house: House, filled: Paid):
-    for state in ("open", "second_review", "disputed", "decided"):
+    for state in ("open", "assigned", "second_review", "disputed", "decided"):
         answer = await house.get(f"/v1/cases?state={state}", "A/reader")
         assert {row["state"] for row in answer.json()["items"]} <= {state}

@@ -23,8 +23,10 @@ NOBODY = UUID(int=7)
 # Clients branch on these; one that is changed or dropped breaks them.
 SLUGS = [
     "account-conflict", "account-not-open", "account-not-ours", "already-enrolled",
-    "already-judged", "attempt-refused", "bad-value", "case-decided", "consent-missing",
-    "enrolment-closed", "entitlement-settled", "family-assisted", "file-unreadable",
+    "already-judged", "assign-elsewhere", "attempt-refused", "bad-value", "cannot-supersede",
+    "case-decided", "case-reopened", "check-quota-spent", "consent-missing", "enrolment-closed",
+    "entitlement-settled",
+    "family-assisted", "file-unreadable", "group-changed", "group-too-large",
     "idempotency-key-malformed", "idempotency-key-reused", "idempotency-key-running",
     "identity-erased", "insufficient-funds", "invalid-registration", "months-overlap",
     "no-instrument", "no-transfer-value", "not-found", "not-released", "nothing-to-pay",
@@ -36,7 +38,7 @@ SLUGS = [
 
 # Those that a constraint alone refuses.
 SLUGS_OF_CONSTRAINTS = [
-    "code-taken", "group-unknown", "months-far", "name-taken", "not-found",
+    "code-taken", "family-changed", "group-unknown", "months-far", "name-taken", "not-found",
     "registration-running", "running",
 ]  # fmt: skip
 

@@ -1,5 +1,6 @@
 """The made-up world in a transaction that is rolled back, and in a database of its own."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
@@ -45,6 +46,15 @@ class OwnDatabase(msgspec.Struct, frozen=True):
                 yield conn
             finally:
                 event.remove(conn.sync_connection, "before_cursor_execute", die)
+
+    async def waits(self, task: asyncio.Task[object]) -> bool:
+        """Say whether the task comes to wait for a lock; False when it ends without."""
+        async with self.owner.connect() as conn:
+            while not task.done():
+                if await conn.scalar(text("SELECT bool_or(NOT granted) FROM pg_locks")):
+                    return True
+                await asyncio.wait({task}, timeout=0.01)
+        return False
 
     async def rows(self) -> dict[str, int]:
         """How many rows every table has, whoever may see them."""

@@ -1,18 +1,23 @@
-"""A decision that two registrations are one household joins their families, and nothing else."""
+"""Families follow the decisions in force: joined, parted again, and nothing else moves them."""
 
 import asyncio
 import itertools
-from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from api import db
+from cbi.adjudicate import adjudicate_group, conflicts
 from cbi.enrol import families
-from dedup.cluster import clusters
+from dedup import judge
+from dedup.cluster import Conflict
+from dedup.judge import Said
+from tests.cbi.deciding import (
+    OTHER_VERDICTS,
+    case_between,
+    history,
+    household,
+    taken_back,
+)
 from tests.cbi.world import (
     ALFA,
     AT,
@@ -21,46 +26,11 @@ from tests.cbi.world import (
     again,
     family,
     judged,
+    judged_by,
     registered,
-    rolled_back,
     staff,
 )
 from tests.conftest import PARTNER_A
-
-ONE_FAMILY = ("same_household",)
-OTHER_VERDICTS = ("same_person", "household_split", "relative", "data_error", "different")
-
-
-async def household(conn, seed, who=ALFA) -> UUID:
-    return (await registered(conn, family(seed, size=2), who)).household_id
-
-
-async def case_between(conn, one: UUID, other: UUID) -> UUID:
-    """Open a case between two households of partner A, as matching would."""
-    low, high = sorted((one, other))
-    await db.set_facts(conn, ALFA)
-    return await conn.scalar(
-        text(
-            "INSERT INTO dedup.match_case (household_a, household_b, partner_a, partner_b, reason,"
-            " opened_at, opened_by, model_id, strength_bits) VALUES (:low, :high, :partner,"
-            " :partner, 'duplicate', :at, :by, 'm', 9) RETURNING case_id"
-        ),
-        {"low": low, "high": high, "partner": PARTNER_A, "at": AT, "by": ALFA.actor_id},
-    )
-
-
-async def joined(conn, case_id: UUID) -> int:
-    return await conn.scalar(text("SELECT cbi.join_families(:id, :at)"), {"id": case_id, "at": AT})
-
-
-async def history(conn):
-    rows = await conn.execute(
-        text(
-            "SELECT household_id, beneficiary_id, case_id FROM cbi.membership"
-            " ORDER BY membership_no"
-        )
-    )
-    return [tuple(row) for row in rows]
 
 
 async def test_one_household_at_two_partners_becomes_one_family_under_the_earlier_id(conn):
@@ -101,103 +71,99 @@ async def test_a_chain_of_four_households_is_one_family_in_any_order(conn, order
     assert await families(conn, ids) == dict.fromkeys(ids, ids[0])
 
 
-async def test_joining_again_changes_nothing(conn):
-    ids = [await household(conn, seed) for seed in (1, 2, 3)]
-    ring = [
-        await case_between(conn, *pair)
-        for pair in ((ids[0], ids[1]), (ids[1], ids[2]), (ids[0], ids[2]))
-    ]
-    counts = [(await judged(conn, case_id, "same_household")).households_joined for case_id in ring]
-    assert counts == [1, 1, 0]
-    await db.set_facts(conn, ALFA)
-    before = await history(conn)
-    assert [await joined(conn, case_id) for case_id in ring] == [0, 0, 0]
-    assert await history(conn) == before
-
-
-async def test_without_a_decision_the_service_joins_nobody(conn):
+async def test_a_joining_is_undone_by_the_two_who_agree_on_it(conn):
     ids = [await household(conn, seed) for seed in (1, 2)]
     case_id = await case_between(conn, *ids)
-    assert await joined(conn, case_id) == 0
-    assert await joined(conn, uuid4()) == 0
-    await judged(conn, case_id, "same_household", PARTNER_A)
-    assert await joined(conn, case_id) == 0
-    assert await families(conn, ids) == {one: one for one in ids}
+    await judged(conn, case_id, "same_household")
+    done = await taken_back(conn, case_id, "different")
+    assert (done.case.state, done.households_joined, done.households_parted) == ("decided", 0, 2)
+    apart = await families(conn, ids)
+    # Fresh ids: under the old one either may have been promised something.
+    assert len({*ids, *apart.values()}) == 4
+    # And joined once more: the older of the two stays.
+    again = await taken_back(conn, case_id, "same_household")
+    assert (again.households_joined, again.households_parted) == (1, 0)
+    assert len(set((await families(conn, ids)).values())) == 1
+    await db.set_facts(conn, ALFA)
+    assert [row[2] for row in await history(conn)] == [None, None] + [case_id] * 4
 
 
-@pytest.mark.parametrize("who", [ALFA, BETA, staff(0, PARTNER_A, {"admin", "coordinator"})])
-async def test_the_service_can_not_write_a_family_by_itself(conn, who):
-    mine, other = [await household(conn, seed) for seed in (1, 2)]
-    await judged(conn, await case_between(conn, mine, other), "same_household")
-    await db.set_facts(conn, who)
-    for household_id, beneficiary_id, case_id in (
-        (other, uuid4(), None),
-        (mine, other, uuid4()),
-        # Parting what was joined would let the family be paid twice.
-        (other, other, None),
-    ):
-        with pytest.raises(DBAPIError, match=r"row-level security|membership_begins_once"):
-            async with conn.begin_nested():
-                await conn.execute(
-                    text(
-                        "INSERT INTO cbi.membership (household_id, partner_id, beneficiary_id,"
-                        " since, case_id) VALUES (:household_id, :partner_id, :beneficiary_id,"
-                        " now(), :case_id)"
-                    ),
-                    {
-                        "household_id": household_id,
-                        "partner_id": who.partner_id,
-                        "beneficiary_id": beneficiary_id,
-                        "case_id": case_id,
-                    },
-                )
-    assert await families(conn, [mine, other]) == dict.fromkeys((mine, other), mine)
+async def test_one_who_takes_its_word_back_parts_nobody(conn):
+    ids = [await household(conn, seed) for seed in (1, 2)]
+    case_id = await case_between(conn, *ids)
+    view = (await judged(conn, case_id, "same_household")).case
+    word = view.judgements[0].judgement_id
+    done = await judged_by(conn, case_id, "different", PARTNER_A, supersedes=word)
+    assert (done.case.state, done.households_parted) == ("disputed", 0)
+    assert await families(conn, ids) == dict.fromkeys(ids, ids[0])
+    # It is not open either: who is assisted and who may be enrolled stays as decided.
+    assert await judge.open_case_ids(conn, ids) == {}
 
 
-@pytest.mark.parametrize("statement", ["UPDATE {} SET since = since", "DELETE FROM {}"])
-async def test_the_history_of_families_is_only_added_to(conn, owner_conn, statement):
-    with pytest.raises(DBAPIError, match="permission denied"):
-        async with conn.begin_nested():
-            await conn.execute(text(statement.format("cbi.membership")))
-    await owner_conn.execute(text("SET LOCAL session_replication_role = replica"))
-    await owner_conn.execute(
-        text(
-            "INSERT INTO cbi.membership (household_id, partner_id, beneficiary_id, since)"
-            " VALUES (:id, :id, :id, now())"
-        ),
-        {"id": uuid4()},
-    )
-    with pytest.raises(DBAPIError, match="append-only"):
-        await owner_conn.execute(text(statement.format("cbi.membership")))
+async def test_parting_two_leaves_the_others_together(conn):
+    a, b, c = ids = [await household(conn, seed) for seed in (1, 2, 3)]
+    await judged(conn, await case_between(conn, a, b), "same_household")
+    second = await case_between(conn, b, c)
+    await judged(conn, second, "same_household")
+    assert (await taken_back(conn, second, "data_error")).households_parted == 3
+    found = await families(conn, ids)
+    assert found[a] == found[b] != found[c]
 
 
-SIZE = 6
-PLACES = st.integers(0, SIZE - 1)
-DECISIONS = st.lists(
-    st.tuples(PLACES, PLACES, st.sampled_from(ONE_FAMILY * 3 + OTHER_VERDICTS)), max_size=12
-)
+async def test_a_chain_that_a_decision_contradicts_is_a_conflict_that_is_told(conn):
+    a, b, c = ids = [await household(conn, seed) for seed in (1, 2, 3)]
+    await judged(conn, await case_between(conn, a, b), "same_household")
+    against = await case_between(conn, a, c)
+    await judged(conn, against, "relative")
+    last = await case_between(conn, b, c)
+    done = await judged(conn, last, "same_household")
+    conflict = Conflict(case_id=last, because="contradicted", contradicted_by=(against,))
+    assert (done.case.state, done.households_joined, done.conflicts) == ("decided", 0, (conflict,))
+    found = await families(conn, ids)
+    assert found[a] == found[b] != found[c]
+    await db.set_facts(conn, staff(0, PARTNER_B, {"coordinator"}))
+    assert await conflicts(conn, after=None, limit=10) == [conflict]
+    assert await conflicts(conn, after=last, limit=10) == []
+    await db.set_facts(conn, staff(0, PARTNER_A, {"registrar", "auditor"}))
+    assert await conflicts(conn, after=None, limit=10) == []
+    # People solve it: the two are one family after all.
+    assert (await taken_back(conn, against, "same_household")).conflicts == ()
+    assert len(set((await families(conn, ids)).values())) == 1
 
 
-@settings(
-    max_examples=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(DECISIONS)
-async def test_families_are_the_clusters_of_the_decisions(conn, decisions):
-    async with rolled_back(conn):
-        ids = [await household(conn, seed) for seed in range(1, SIZE + 1)]
-        verdicts = {}
-        for one, other, verdict in decisions:
-            if one != other:
-                verdicts.setdefault(tuple(sorted((ids[one], ids[other]))), verdict)
-        for pair, verdict in verdicts.items():
-            await judged(conn, await case_between(conn, *pair), verdict)
-        edges = [pair for pair, verdict in verdicts.items() if verdict == "same_household"]
-        wanted = {one: one for one in ids}
-        for cluster in clusters(edges):
-            wanted |= dict.fromkeys(cluster, min(cluster, key=ids.index))
-        assert await families(conn, ids) == wanted
+async def test_a_new_decision_on_a_reopened_case_takes_the_place_of_the_old(conn):
+    ids = [await household(conn, seed) for seed in (1, 2)]
+    first = await case_between(conn, *ids)
+    await judged(conn, first, "different")
+    second = await case_between(conn, *ids, reopens=first)
+    await db.set_facts(conn, ALFA)
+    assert await judge.open_case_ids(conn, ids) == {one: [second] for one in ids}
+    # Until then the old one counts: a third can't be joined with both.
+    third = await household(conn, 3)
+    await judged(conn, await case_between(conn, ids[0], third), "same_household")
+    done = await judged(conn, await case_between(conn, ids[1], third), "same_household")
+    assert [one.contradicted_by for one in done.conflicts] == [(first,)]
+    done = await judged(conn, second, "same_household")
+    assert (done.households_joined, done.conflicts) == (1, ())
+    assert await families(conn, [*ids, third]) == dict.fromkeys([*ids, third], ids[0])
+
+
+async def test_a_group_is_judged_and_its_families_follow(conn):
+    ids = [await household(conn, seed) for seed in (1, 2, 3)]
+    cases = [await case_between(conn, *pair) for pair in itertools.pairwise(ids)]
+    for partner_id, joined in ((PARTNER_A, 0), (PARTNER_B, 2)):
+        who = staff(9, partner_id, {"adjudicator"})
+        await db.set_facts(conn, who)
+        said = Said(
+            verdict="same_household",
+            reason="",
+            actor_id=who.actor_id,
+            partner_id=partner_id,
+            at=AT,
+        )
+        done = await adjudicate_group(conn, cases[1], said, size=2)
+        assert done.households_joined == joined
+    assert await families(conn, ids) == dict.fromkeys(ids, ids[0])
 
 
 async def test_two_decisions_on_one_family_at_once_follow_one_another(own):

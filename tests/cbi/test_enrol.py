@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from api import clock, db
+from api import db
 from cbi.refusal import (
     AlreadyEnrolled,
     ConsentMissing,
@@ -28,6 +28,7 @@ from tests.cbi.world import (
     enrolled,
     erase,
     family,
+    insert_enrolment,
     judged,
     programme_of,
     registered,
@@ -158,24 +159,6 @@ async def test_the_constraint_itself_keeps_a_family_from_two_enrolments(conn):
     with pytest.raises(DBAPIError, match="enrolment_one_open_per_beneficiary"):
         async with conn.begin_nested():
             await insert_enrolment(conn, programme, theirs, mine, BETA)
-
-
-async def insert_enrolment(conn, programme, household_id, beneficiary_id, who):
-    await db.set_facts(conn, who)
-    await conn.execute(
-        text(
-            "INSERT INTO cbi.enrolment (enrolment_id, programme_id, partner_id, household_id,"
-            " beneficiary_id, assistance_group, enrolled_at, enrolled_by) VALUES (:id,"
-            " :programme_id, :partner_id, :household_id, :beneficiary_id, 'mpca', now(), :id)"
-        ),
-        {
-            "id": clock.new_id(),
-            "programme_id": programme.programme_id,
-            "partner_id": who.partner_id,
-            "household_id": household_id,
-            "beneficiary_id": beneficiary_id,
-        },
-    )
 
 
 async def test_the_programme_of_another_partner_does_not_exist(conn):

@@ -69,16 +69,6 @@ async def test_of_two_releases_at_once_one_pays(own):
     assert rows["ledger.transfer"] == 5
 
 
-async def waits(own, task) -> bool:
-    """Say whether the task comes to wait for a lock; False when it ends without."""
-    async with own.owner.connect() as conn:
-        while not task.done():
-            if await conn.scalar(text("SELECT bool_or(NOT granted) FROM pg_locks")):
-                return True
-            await asyncio.wait({task}, timeout=0.01)
-    return False
-
-
 @pytest.mark.parametrize("first", ["cancelled", "released"])
 async def test_a_payment_is_either_cancelled_or_released_never_both(own, first):
     async with own.begin() as conn:
@@ -100,7 +90,7 @@ async def test_a_payment_is_either_cancelled_or_released_never_both(own, first):
     async with own.begin() as conn:
         await jobs[0](conn)
         second = asyncio.create_task(alone(jobs[1]))
-        assert await waits(own, second)
+        assert await own.waits(second)
     (done,) = await asyncio.gather(second, return_exceptions=True)
     async with own.begin() as conn:
         standing = {each.entitlement_id for each in await load_entitlements(conn, round_id)}

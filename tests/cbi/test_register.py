@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from api import clock, db
-from cbi.identities import open_candidates, open_households
+from cbi.identities import Candidates, open_households
 from cbi.refusal import InvalidRegistration, NotFound, OutsideArea, ReferenceTaken
 from cbi.register import receipt
 from dedup.judge import open_case_ids
@@ -172,7 +172,7 @@ async def test_both_partners_see_the_match_and_nothing_of_the_other(conn):
         "duplicate",
         "open",
     )
-    assert set(flag.agreeing) == {"name", "birth_date", "document", "sex"}
+    assert set(flag.agreeing) == {"name", "birth_date", "document", "phone", "sex"}
     assert (flag.ask, other.ask) == ("ALFA: ask@ALFA.example", "BETA: ask@BETA.example")
     assert msgspec.structs.replace(other, ask="") == msgspec.structs.replace(flag, ask="")
     told = msgspec.json.encode(theirs).decode()
@@ -215,14 +215,14 @@ async def test_who_declines_the_check_goes_to_a_person_and_is_never_searched(con
     assert theirs.status == "clear"
     twin = family(1)
     assert (await registered(conn, again(twin), BETA)).status == "clear"
-    assert await open_candidates(conn, declined.person_ids, vault=DESK.vault) == {}
+    assert await Candidates(conn, DESK.vault).persons(declined.person_ids) == {}
 
 
 async def test_who_withdraws_from_the_check_is_no_candidate_any_more(conn):
     mine = await registered(conn, family(1))
-    assert len(await open_candidates(conn, mine.person_ids, vault=DESK.vault)) == 2
+    assert len(await Candidates(conn, DESK.vault).persons(mine.person_ids)) == 2
     await withdraw(conn, mine.household_id, "duplicate_check")
-    assert await open_candidates(conn, mine.person_ids, vault=DESK.vault) == {}
+    assert await Candidates(conn, DESK.vault).persons(mine.person_ids) == {}
     assert (await registered(conn, again(family(1)), BETA)).status == "clear"
 
 
@@ -231,13 +231,13 @@ async def test_another_partner_can_not_answer_for_a_household(conn):
     with pytest.raises(DBAPIError, match="consent_of_household"):
         async with conn.begin_nested():
             await withdraw(conn, mine.household_id, "duplicate_check", who=BETA)
-    assert len(await open_candidates(conn, mine.person_ids, vault=DESK.vault)) == 2
+    assert len(await Candidates(conn, DESK.vault).persons(mine.person_ids)) == 2
 
 
 async def test_an_erased_household_is_no_candidate_and_opens_for_nobody(conn):
     mine = await registered(conn, family(1))
     await erase(conn, mine.household_id)
-    assert await open_candidates(conn, mine.person_ids, vault=DESK.vault) == {}
+    assert await Candidates(conn, DESK.vault).persons(mine.person_ids) == {}
     opened = await open_households(conn, [mine.household_id], vault=DESK.vault, purpose="reading")
     assert opened == {}
     assert (await registered(conn, again(family(1)), BETA)).status == "clear"
@@ -258,7 +258,7 @@ async def test_specific_needs_are_for_the_partners_registrars_only(conn):
     for who in (BETA, staff(0, PARTNER_A, everyone_else), staff(0, PARTNER_B)):
         await db.set_facts(conn, who)
         assert await count(conn, "cbi.specific_need") == 0
-    found = await open_candidates(conn, stored.person_ids, vault=DESK.vault)
+    found = await Candidates(conn, DESK.vault).persons(stored.person_ids)
     assert "gbv" not in msgspec.json.encode(list(found.values())).decode()
 
 
@@ -296,9 +296,9 @@ async def test_a_search_by_thousands_of_candidates_leaves_out_nobody(conn):
     stored = await registered(conn, family(1))
     # Ids that sort before and after ours, more than the door hands out at once.
     wanted = sorted([*(clock.new_id() for _ in range(5_100)), *stored.person_ids])
-    assert set(await open_candidates(conn, wanted, vault=DESK.vault)) == set(stored.person_ids)
+    assert set(await Candidates(conn, DESK.vault).persons(wanted)) == set(stored.person_ids)
     wanted = [*(uuid4() for _ in range(5_100)), *stored.person_ids]
-    assert set(await open_candidates(conn, wanted, vault=DESK.vault)) == set(stored.person_ids)
+    assert set(await Candidates(conn, DESK.vault).persons(wanted)) == set(stored.person_ids)
 
 
 async def at_once(own, *jobs):
@@ -339,3 +339,17 @@ async def test_two_registrations_under_one_reference_at_once_are_not_mixed(own):
     )
     assert {type(one).__name__, type(other).__name__} == {"Receipt", "ReferenceTaken"}
     assert (await own.rows())["cbi.household"] == 1
+
+
+async def test_a_person_entered_twice_in_one_form_is_told_and_nothing_refused(conn):
+    await add_partners(conn)
+    raw = family(77, size=3)
+    head = dict(raw["persons"][0])
+    again_as_child = head | {"relationship": "child", "phones": [], "documents": []}
+    receipt_ = await registered(conn, raw | {"persons": [*raw["persons"], again_as_child]})
+    assert [(one.path, one.code, one.level) for one in receipt_.warnings] == [
+        ("persons[3]", "person_twice", "warning")
+    ]
+    assert "person 1" in receipt_.warnings[0].en
+    alone = await registered(conn, raw | {"reference": "without-a-second-entry"})
+    assert alone.warnings == ()

@@ -19,6 +19,7 @@ from cbi.disbursement import Round, Step
 from cbi.enrol import Enrolment, Programme
 from cbi.register import Desk, Receipt, register
 from cbi.vault import Vault
+from dedup.judge import Said
 from dedup.model import load
 from ledger.money import Money
 from tests.conftest import PARTNER_A, PARTNER_B
@@ -209,6 +210,25 @@ async def enrolled(
     )
 
 
+async def insert_enrolment(conn, programme, household_id, beneficiary_id, who):
+    """Enrol past the program."""
+    await db.set_facts(conn, who)
+    await conn.execute(
+        text(
+            "INSERT INTO cbi.enrolment (enrolment_id, programme_id, partner_id, household_id,"
+            " beneficiary_id, assistance_group, enrolled_at, enrolled_by) VALUES (:id,"
+            " :programme_id, :partner_id, :household_id, :beneficiary_id, 'mpca', now(), :id)"
+        ),
+        {
+            "id": clock.new_id(),
+            "programme_id": programme.programme_id,
+            "partner_id": who.partner_id,
+            "household_id": household_id,
+            "beneficiary_id": beneficiary_id,
+        },
+    )
+
+
 async def opened(
     conn: AsyncConnection,
     programme: Programme,
@@ -326,18 +346,16 @@ async def judged(conn: AsyncConnection, case_id: UUID, verdict: str, *partner_id
     """Let a reviewer of each organisation say the same; return the last answer."""
     answer = None
     for partner_id in partner_ids or (PARTNER_A, PARTNER_B):
-        who = staff(9, partner_id, {"adjudicator"})
-        await db.set_facts(conn, who)
-        answer = await adjudicate(
-            conn,
-            case_id=case_id,
-            verdict=verdict,
-            reason="seen",
-            at=AT,
-            actor_id=who.actor_id,
-            partner_id=partner_id,
-        )
+        answer = await judged_by(conn, case_id, verdict, partner_id)
     return answer
+
+
+async def judged_by(conn: AsyncConnection, case_id: UUID, verdict: str, partner_id: UUID, **more):
+    """Let the reviewer of one organisation judge."""
+    who = staff(9, partner_id, {"adjudicator"})
+    await db.set_facts(conn, who)
+    said = Said(verdict=verdict, reason="seen", actor_id=who.actor_id, partner_id=partner_id, at=AT)
+    return await adjudicate(conn, case_id, said, **more)
 
 
 async def count(conn: AsyncConnection, table: str) -> int:

@@ -39,7 +39,7 @@ ANA = "Ana María / Pérez Gómez"
         ("Luis / Pérez Gómez", "Luisa / Pérez Gómez", "near missing", "EE", "missing"),
         (ANA, "Ana Rosa / Pérez Gómez", "exact different", "EE", "straight"),
         ("Pedro / Pérez Gómez", "Luis / Pérez Gómez", "different missing", "EE", "missing"),
-        ("Eva / Pérez Roa", "Luis / Pérez Gómez", "different missing", "exact different", "missing"),
+        ("Eva / Pérez Roa", "Luis / Pérez Gil", "different missing", "exact different", "missing"),
         ("/ Pérez Gómez", "Luis / Pérez Gómez", "missing missing", "EE", "missing"),
     ],
 )  # fmt: skip

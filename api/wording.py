@@ -1,0 +1,270 @@
+"""How each refusal is told: status, stable slug, and a title in two languages."""
+
+import msgspec
+
+from api import once
+from cbi import refusal as cbi
+from dedup import refusal as dedup
+from ledger import refusal as ledger
+
+
+class Wording(msgspec.Struct, frozen=True):
+    """How a refusal is told: HTTP status, stable slug, and its title in Spanish and English."""
+
+    status: int
+    slug: str
+    es: str
+    en: str
+
+
+NOT_FOUND = Wording(
+    404,
+    "not-found",
+    "No existe o no es visible para usted",
+    "It doesn't exist, or is not yours to see",
+)
+
+REFUSALS: dict[type[Exception], Wording] = {
+    cbi.FileUnreadable: Wording(
+        422, "file-unreadable", "No se puede leer el archivo", "The file can't be read"
+    ),
+    cbi.InvalidRegistration: Wording(
+        422, "invalid-registration", "El registro tiene errores", "The registration has faults"
+    ),
+    cbi.ReferenceTaken: Wording(
+        409,
+        "reference-taken",
+        "La referencia ya pertenece a otro registro",
+        "The reference belongs to another registration",
+    ),
+    cbi.NotFound: NOT_FOUND,
+    cbi.OutsideArea: Wording(
+        403,
+        "outside-area",
+        "El hogar está fuera del área de esta clave",
+        "The household is outside the area of this key",
+    ),
+    cbi.OpenCase: Wording(
+        409,
+        "open-case",
+        "El hogar tiene un caso por decidir",
+        "The household has a case that is not decided",
+    ),
+    cbi.ConsentMissing: Wording(
+        409,
+        "consent-missing",
+        "Falta el consentimiento necesario",
+        "A consent that is needed is missing",
+    ),
+    cbi.AlreadyEnrolled: Wording(
+        409, "already-enrolled", "El hogar ya está inscrito", "The household is enrolled already"
+    ),
+    cbi.FamilyAssisted: Wording(
+        409,
+        "family-assisted",
+        "La familia ya recibe esta asistencia",
+        "The family gets this assistance already",
+    ),
+    cbi.NoInstrument: Wording(
+        409,
+        "no-instrument",
+        "El hogar no tiene una cuenta para el pago",
+        "The household has no account to be paid to",
+    ),
+    cbi.IdentityErased: Wording(
+        410, "identity-erased", "Los datos de identidad fueron borrados", "The identity was erased"
+    ),
+    cbi.NoTransferValue: Wording(
+        409, "no-transfer-value", "No hay tabla de montos vigente", "No value table is in force"
+    ),
+    cbi.NothingToPay: Wording(
+        409, "nothing-to-pay", "La ronda no tiene a quién pagar", "The round has nobody to pay"
+    ),
+    cbi.TooManyPayees: Wording(
+        409, "too-many-payees", "La ronda tiene demasiados pagos", "The round has too many payees"
+    ),
+    cbi.StepDone: Wording(409, "step-done", "Este paso ya fue dado", "This step was taken already"),
+    cbi.StepOutOfOrder: Wording(
+        409, "step-out-of-order", "Falta un paso anterior", "An earlier step is missing"
+    ),
+    cbi.SamePerson: Wording(
+        403,
+        "same-person",
+        "Preparar, revisar, aprobar y liberar exigen cuatro personas",
+        "Preparing, reviewing, approving and releasing take four people",
+    ),
+    cbi.PayeesBlocked: Wording(
+        409,
+        "payees-blocked",
+        "Algunos hogares no se pueden pagar ahora",
+        "Some households can't be paid now",
+    ),
+    cbi.EntitlementSettled: Wording(
+        409,
+        "entitlement-settled",
+        "El pago ya fue cancelado o liberado",
+        "The payment was cancelled or released already",
+    ),
+    cbi.MonthsOverlap: Wording(
+        409,
+        "months-overlap",
+        "Una familia ya tiene esta asistencia en estos meses",
+        "A family has this assistance in these months already",
+    ),
+    cbi.EnrolmentClosed: Wording(
+        409, "enrolment-closed", "La inscripción ya fue cerrada", "The enrolment is closed already"
+    ),
+    cbi.AccountNotOurs: Wording(
+        422,
+        "account-not-ours",
+        "El extracto es de una cuenta que no paga ninguno de sus programas",
+        "The statement is of an account that pays none of your programmes",
+    ),
+    cbi.CheckQuotaSpent: Wording(
+        429, "check-quota-spent", "Cuota de hoy agotada", "Today's quota is spent"
+    ),
+    cbi.BadValue: Wording(422, "bad-value", "Un valor no es válido", "A value is not valid"),
+    cbi.NotReleased: Wording(
+        409, "not-released", "La ronda aún no fue liberada", "The round is not released yet"
+    ),
+    dedup.CaseNotFound: NOT_FOUND,
+    dedup.CaseDecided: Wording(
+        409, "case-decided", "El caso ya está decidido", "The case is decided already"
+    ),
+    dedup.AlreadyJudged: Wording(
+        409,
+        "already-judged",
+        "Su organización ya opinó sobre este caso",
+        "Your organisation has judged this case already",
+    ),
+    dedup.CaseReopened: Wording(
+        409,
+        "case-reopened",
+        "Hay evidencia nueva: se decide el caso más reciente",
+        "There is new evidence: the newer case is judged",
+    ),
+    dedup.CannotSupersede: Wording(
+        409,
+        "cannot-supersede",
+        "Solo se reemplaza la opinión vigente de su organización",
+        "Only your organisation's judgement in force can be replaced",
+    ),
+    dedup.AssignElsewhere: Wording(
+        403,
+        "assign-elsewhere",
+        "Solo la coordinación asigna casos a otra organización",
+        "Only a coordinator assigns cases to another organisation",
+    ),
+    dedup.GroupChanged: Wording(
+        409,
+        "group-changed",
+        "El grupo de casos cambió; revíselo de nuevo",
+        "The group of cases has changed; look at it again",
+    ),
+    dedup.GroupTooLarge: Wording(
+        409,
+        "group-too-large",
+        "El grupo tiene demasiados casos para una sola opinión",
+        "The group has too many cases for one judgement",
+    ),
+    ledger.InsufficientFunds: Wording(
+        409, "insufficient-funds", "Los fondos no alcanzan", "The funds don't suffice"
+    ),
+    ledger.AccountConflict: Wording(
+        409,
+        "account-conflict",
+        "La cuenta ya existe y es distinta",
+        "The account exists and differs",
+    ),
+    ledger.AccountNotOpen: Wording(
+        409, "account-not-open", "La cuenta no está abierta", "The account is not open"
+    ),
+    ledger.TransferConflict: Wording(
+        409,
+        "transfer-conflict",
+        "Ya hay un movimiento distinto con este identificador",
+        "Another transfer has this id",
+    ),
+    ledger.TransferRefused: Wording(
+        409, "transfer-refused", "El libro rechaza el movimiento", "The ledger refuses the transfer"
+    ),
+    ledger.AttemptRefused: Wording(
+        409,
+        "attempt-refused",
+        "El pago no admite otro intento",
+        "The payment admits no further attempt",
+    ),
+    ledger.OutcomeConflict: Wording(
+        409,
+        "outcome-conflict",
+        "El pago ya terminó de otra manera",
+        "The payment ended in another way already",
+    ),
+    ledger.StatementRepeated: Wording(
+        409,
+        "statement-repeated",
+        "Este mensaje del banco ya fue recibido en otro archivo",
+        "This message of the bank came in another file already",
+    ),
+    ledger.StatementUnreadable: Wording(
+        422,
+        "statement-unreadable",
+        "No se puede leer el archivo del banco",
+        "The bank's file can't be read",
+    ),
+    once.KeyMalformed: Wording(
+        400,
+        "idempotency-key-malformed",
+        "Idempotency-Key debe tener de 1 a 200 caracteres ASCII",
+        "Idempotency-Key must have 1 to 200 ASCII characters",
+    ),
+    once.KeyRunning: Wording(
+        409,
+        "idempotency-key-running",
+        "La solicitud con esta clave sigue en curso",
+        "The request with this key is still running",
+    ),
+    once.KeyReused: Wording(
+        422,
+        "idempotency-key-reused",
+        "Esta clave se usó para otra solicitud",
+        "This key was used for another request",
+    ),
+}
+
+# Constraints that a verb doesn't turn into a refusal of its own.
+CONSTRAINTS: dict[str, Wording] = {
+    "partner_code_once": Wording(409, "code-taken", "El código ya existe", "The code is taken"),
+    "programme_code_once": Wording(409, "code-taken", "El código ya existe", "The code is taken"),
+    "round_name_once": Wording(409, "name-taken", "El nombre ya existe", "The name is taken"),
+    "household_reference_once": Wording(
+        409,
+        "registration-running",
+        "La misma referencia se está registrando ahora",
+        "The same reference is being registered now",
+    ),
+    "transfer_value_pkey": Wording(
+        409,
+        "running",
+        "Se está haciendo otro cambio de estos montos",
+        "Another change of these values is being made",
+    ),
+    "family_of_today": Wording(
+        409,
+        "family-changed",
+        "Una decisión cambió la familia en este momento; intente de nuevo",
+        "A decision has just changed the family; try again",
+    ),
+    "round_of_programme": NOT_FOUND,
+    "transfer_value_of_programme": NOT_FOUND,
+    "enrolment_in_programme": NOT_FOUND,
+    "round_months_near": Wording(
+        422,
+        "months-far",
+        "Los meses de la ronda están lejos de la fecha de pago",
+        "The round's months are far from its day of payment",
+    ),
+    "programme_group_known": Wording(
+        422, "group-unknown", "No existe este grupo", "There is no such group of assistance"
+    ),
+}

@@ -1,0 +1,118 @@
+"""POST /v1/check: what it takes, what it keeps, and where it stops."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from api import clock
+from tests.api.house import House, open_house, own_database, registration
+
+
+def question(*households: object, purpose: str = "before_registration") -> dict:
+    return {"purpose": purpose, "households": list(households)}
+
+
+@pytest.fixture(scope="module")
+async def strict(postgres, tmp_path_factory):
+    """A service whose organisations may check three persons a day."""
+    folder = str(tmp_path_factory.mktemp("strict"))
+    async with (
+        own_database(postgres) as name,
+        open_house(postgres, name, folder, CBI_CHECK_PERSONS_PER_DAY="3") as opened,
+    ):
+        yield opened
+
+
+async def test_a_family_of_another_partner_is_found_and_nothing_of_it_told(house: House):
+    raw = registration()
+    stored = await house.made("/v1/households", "A/registrar", raw)
+    answer = await house.post("/v1/check", "B/programme", question(raw, registration()))
+    assert answer.status_code == 200
+    told = answer.json()
+    assert (told["review"], told["clear"], told["unsearchable"]) == (1, 1, 0)
+    first, second = told["households"]
+    assert (first["status"], second["status"]) == ("review", "clear")
+    assert first["reference"] == raw["reference"]
+    assert first["matches"] == [
+        {
+            "strength": "strong",
+            "persons": 1,
+            "agreeing": ["name", "birth_date", "document", "phone", "sex"],
+            "ask": "PARTNER-A: desk@a.example",
+        }
+    ]
+    assert stored["household_id"] not in answer.text
+    assert raw["persons"][0]["given_names"] not in answer.text
+
+
+async def test_a_check_is_answered_anew_and_kept_by_no_key(house: House):
+    raw = registration()
+    stored = "SELECT count(*) FROM cbi.answer"
+    before = await house.sql(stored)
+    first = await house.post("/v1/check", "A/registrar", question(raw), key="check-1")
+    await house.made("/v1/households", "B/registrar", raw)
+    second = await house.post("/v1/check", "A/registrar", question(raw), key="check-1")
+    assert [each.json()["households"][0]["status"] for each in (first, second)] == [
+        "clear",
+        "review",
+    ]
+    assert await house.sql(stored) == before
+
+
+async def test_a_quota_that_is_spent_says_when_it_opens_again(strict: House):
+    three = registration()
+    three["persons"] *= 3
+    for person, number in zip(three["persons"], ("1", "2", "3"), strict=True):
+        person.pop("documents", number)
+    answer = await strict.post("/v1/check", "A/registrar", question(three))
+    assert answer.json()["persons_left"] == 0
+    spent = await strict.post("/v1/check", "A/programme", question(registration()))
+    assert spent.status_code == 429
+    problem = spent.json()
+    assert problem["type"] == "urn:cbi:problem:check-quota-spent"
+    assert (problem["persons_asked"], problem["persons_left"]) == (1, 0)
+    opens = datetime.fromisoformat(problem["opens_again_at"])
+    assert opens.astimezone(clock.PERU).time() == datetime.min.time()
+    assert timedelta() < opens - clock.now() <= timedelta(days=1)
+    assert (
+        await strict.post("/v1/check", "B/registrar", question(registration()))
+    ).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"purpose": "before_registration"},
+        {"purpose": "curiosity", "households": [{}]},
+        {"households": [{}]},
+        question(),
+        question(*[{}] * 201),
+        question("x"),
+    ],
+)
+async def test_a_question_out_of_form_is_malformed(house: House, body):
+    answer = await house.post("/v1/check", "A/registrar", body)
+    assert answer.status_code == 400
+    assert answer.json()["type"] == "urn:cbi:problem:bad-request"
+
+
+async def test_two_hundred_households_are_answered_in_the_order_asked(house: House):
+    asked = [registration() for _ in range(200)]
+    answer = await house.post("/v1/check", "A/registrar", question(*asked))
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    assert [each["reference"] for each in told["households"]] == [one["reference"] for one in asked]
+    assert told["clear"] == 200
+
+
+async def test_auditors_see_who_checked_how_many(house: House):
+    answer = await house.post("/v1/check", "A/registrar", question(registration(), {}))
+    rows, after = [], 0
+    while after is not None:
+        page = (await house.get(f"/v1/checks?after={after}&limit=200", "B/auditor")).json()
+        rows, after = rows + page["items"], page["next"]
+    (row,) = [one for one in rows if one["request_id"] == answer.headers["x-request-id"]]
+    assert (row["purpose"], row["persons"], row["clear"], row["review"], row["unsearchable"]) == (
+        "before_registration", 1, 1, 0, 1,
+    )  # fmt: skip
+    assert row["partner_id"] == str(house.partners["A"])

@@ -1,0 +1,83 @@
+"""Short ways to open cases between registrations, decide them, and take decisions back."""
+
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from api import db
+from dedup import judge
+from dedup.case import in_force
+from tests.cbi.world import ALFA, AT, PARTNER_B, family, judged_by, registered, staff
+from tests.conftest import PARTNER_A
+
+SEPARATE = ("household_split", "relative", "different")
+OTHER_VERDICTS = ("same_person", "data_error", *SEPARATE)
+
+
+async def household(conn, seed, who=ALFA) -> UUID:
+    return (await registered(conn, family(seed, size=2), who)).household_id
+
+
+async def case_between(conn, one: UUID, other: UUID, *, reopens: UUID | None = None) -> UUID:
+    """Open a case between two households of partner A, as matching would."""
+    low, high = sorted((one, other))
+    await db.set_facts(conn, ALFA)
+    return await conn.scalar(
+        text(
+            "INSERT INTO dedup.match_case (household_a, household_b, partner_a, partner_b, reason,"
+            " opened_at, opened_by, model_id, strength_bits, reopens) VALUES (:low, :high,"
+            " :partner, :partner, 'duplicate', :at, :by, 'm', 9, :reopens) RETURNING case_id"
+        ),
+        {
+            "low": low,
+            "high": high,
+            "partner": PARTNER_A,
+            "at": AT,
+            "by": ALFA.actor_id,
+            "reopens": reopens,
+        },
+    )
+
+
+async def place(conn, case_id: UUID, households, families):
+    """Ask the door to place registrations into families."""
+    moved = await conn.execute(
+        text(
+            "SELECT joined, parted FROM cbi.place_families(:case_id, :households ::uuid[],"
+            " :families ::integer[], :at)"
+        ),
+        {"case_id": case_id, "households": households, "families": families, "at": AT},
+    )
+    return tuple(moved.one())
+
+
+async def refused(conn, case_id: UUID, households, families) -> None:
+    await db.set_facts(conn, ALFA)
+    with pytest.raises(DBAPIError, match="families follow the decisions"):
+        async with conn.begin_nested():
+            await place(conn, case_id, households, families)
+
+
+async def history(conn):
+    rows = await conn.execute(
+        text(
+            "SELECT household_id, beneficiary_id, case_id FROM cbi.membership"
+            " ORDER BY membership_no"
+        )
+    )
+    return [tuple(row) for row in rows]
+
+
+async def taken_back(conn, case_id: UUID, verdict: str):
+    """Let both organisations say something else of a decided case than they did."""
+    answer = None
+    for partner_id in (PARTNER_A, PARTNER_B):
+        await db.set_facts(conn, staff(9, partner_id, {"adjudicator"}))
+        view = await judge.load_case(conn, case_id)
+        word = next(
+            one.judgement_id for one in in_force(view.judgements) if one.partner_id == partner_id
+        )
+        answer = await judged_by(conn, case_id, verdict, partner_id, supersedes=word)
+    return answer
