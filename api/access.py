@@ -62,6 +62,8 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/v1/ledger/checkpoints"): EVERYBODY,
     ("GET", "/v1/ledger/verification"): frozenset({AUDITOR}),
     ("GET", "/v1/access-log"): frozenset({AUDITOR}),
+    ("GET", "/v1/access-log/bulk"): frozenset({AUDITOR}),
+    ("GET", "/v1/dedup/runs"): frozenset({COORDINATOR, AUDITOR}),
 }
 
 

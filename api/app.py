@@ -31,6 +31,7 @@ from api import (
     problems,
     programmes,
     rounds,
+    runs,
 )
 from api.db import SYSTEM, transaction
 from api.described import describe_failures
@@ -72,6 +73,7 @@ def make_app(service: Service) -> Litestar:
             *programmes.HANDLERS,
             *rounds.HANDLERS,
             *books.HANDLERS,
+            *runs.HANDLERS,
             Metrics,
             create_static_files_router(
                 path="/docs/static", directories=[SWAGGER_FILES], include_in_schema=False

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
-from api.db import Actor, transaction
+from api.db import Actor
 from api.page import AfterNumber, Limit, Page, page
 from api.state import Requested, Service
 from cbi import asked, check, tables
@@ -61,7 +61,7 @@ async def check_households(
     request_id = str(request.scope["request_id"])  # type: ignore[typeddict-item]
     async with (
         CHECKS_AT_ONCE,
-        transaction(service.engine, actor, request_id=request_id) as conn,
+        service.begin(actor, request_id=request_id) as conn,
     ):
         return await check.check(
             conn,

@@ -18,7 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
-from api.db import Actor, transaction
+from api.db import Actor
 from api.once import once
 from api.page import Key
 from api.state import Requested, Service
@@ -109,7 +109,7 @@ async def import_rows(
             yield RowResult(row=row.number, status="faulty", household_id=None, faults=faults)
             continue
         try:
-            async with transaction(service.engine, actor, request_id=request_id) as conn:
+            async with service.begin(actor, request_id=request_id) as conn:
                 receipt: Receipt = await register.register(
                     conn,
                     read,

@@ -1,6 +1,9 @@
-"""What a running service holds: settings, engine, keys and the matching model."""
+"""What a running service holds: settings, engine, keys and the matching model in use."""
 
+import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from math import inf
 from typing import Any
 
 import msgspec
@@ -15,7 +18,8 @@ from api.db import Actor, connect, transaction
 from api.settings import Settings
 from cbi.register import Desk
 from cbi.vault import Vault
-from dedup import model
+from dedup import model, models
+from dedup.model import Model
 
 Requested = Request[Any, Any, State]
 
@@ -34,17 +38,57 @@ class StrictRequest(Request[Any, Any, State]):
 CHECKPOINT_NAME = "cbi.ledger/log"
 
 
+# A model that is taken into use is followed by every process within so many seconds.
+FOLLOW_SECONDS = 1.0
+
+
+class ModelInUse:
+    """The model that this process weighs with; follows what the database says is in use."""
+
+    def __init__(self) -> None:
+        self.current: Model = model.load()
+        self._asked_at = -inf
+
+    async def follow(self, conn: AsyncConnection, *, at_once: bool = False) -> Model:
+        """Return the model in use, asking for it once a second at most unless told `at_once`.
+
+        Raises ModelUnreadable: to weigh with another model than was decided on is no way out.
+        """
+        if at_once or time.monotonic() - self._asked_at >= FOLLOW_SECONDS:
+            wanted = await models.active_id(conn)
+            if wanted != self.current.model_id:
+                self.current = await models.load(conn, wanted)
+            self._asked_at = time.monotonic()
+        return self.current
+
+
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """One process's resources."""
 
     settings: Settings
     engine: AsyncEngine
-    desk: Desk
+    vault: Vault
+    model: ModelInUse
     signer: Ed25519PrivateKey
 
     @property
-    def vault(self) -> Vault:
-        return self.desk.vault
+    def desk(self) -> Desk:
+        """What registering needs, with the model as it was last asked for."""
+        return Desk(
+            vault=self.vault,
+            matching_key=self.settings.matching_key,
+            model=self.model.current,
+            new_id=clock.new_id,
+        )
+
+    @asynccontextmanager
+    async def begin(
+        self, actor: Actor | None, *, request_id: str = ""
+    ) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction in which `desk` weighs with the model in use."""
+        async with transaction(self.engine, actor, request_id=request_id) as conn:
+            await self.model.follow(conn)
+            yield conn
 
 
 def open_service(settings: Settings, *, database_url: str) -> Service:
@@ -52,12 +96,8 @@ def open_service(settings: Settings, *, database_url: str) -> Service:
     return Service(
         settings=settings,
         engine=connect(database_url, pool_size=settings.pool_size),
-        desk=Desk(
-            vault=Vault({"k1": settings.sealing_key}),
-            matching_key=settings.matching_key,
-            model=model.load(),
-            new_id=clock.new_id,
-        ),
+        vault=Vault({"k1": settings.sealing_key}),
+        model=ModelInUse(),
         signer=Ed25519PrivateKey.from_private_bytes(settings.signing_key),
     )
 
@@ -83,8 +123,7 @@ async def provide_conn(request: Requested) -> AsyncIterator[AsyncConnection]:
     The body is there before: a caller who sends slowly must not hold a connection.
     """
     await request.body()
-    async with transaction(
-        service_of(request).engine,
+    async with service_of(request).begin(
         provide_actor(request),
         request_id=request.scope["request_id"],  # type: ignore[typeddict-item]
     ) as conn:

@@ -127,6 +127,18 @@ REFUSALS: dict[type[Exception], Wording] = {
     cbi.NotReleased: Wording(
         409, "not-released", "La ronda aún no fue liberada", "The round is not released yet"
     ),
+    dedup.ModelNotFound: Wording(
+        404, "model-not-found", "No hay un modelo con este identificador", "No model has this id"
+    ),
+    dedup.ModelUnreadable: Wording(
+        409,
+        "model-unreadable",
+        "Esta versión del programa no puede leer el modelo guardado",
+        "This version of the program can't read the stored model",
+    ),
+    dedup.RunUnderway: Wording(
+        409, "run-underway", "Ya hay una corrida en marcha", "Another run is under way"
+    ),
     dedup.CaseNotFound: NOT_FOUND,
     dedup.CaseDecided: Wording(
         409, "case-decided", "El caso ya está decidido", "The case is decided already"

@@ -240,3 +240,15 @@ payment_file = _table(
     Column("sealed", LargeBinary, nullable=False),
     Column("written_at", MOMENT, nullable=False),
 )
+bulk_access = _table(
+    "bulk_access",
+    Column("bulk_access_no", BigInteger, primary_key=True),
+    Column("at", MOMENT, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("after_household", Uuid, nullable=False),
+    Column("upto_household", Uuid, nullable=False),
+    Column("households", Integer, nullable=False),
+    Column("left_out", ARRAY(Uuid), nullable=False),
+)

@@ -75,3 +75,23 @@ class GroupTooLarge(DedupRefusal):
         super().__init__()
         self.case_id = case_id
         self.size_max = size_max
+
+
+class ModelNotFound(DedupRefusal):
+    """No model has this id."""
+
+    def __init__(self, *, model_id: str) -> None:
+        super().__init__()
+        self.model_id = model_id
+
+
+class ModelUnreadable(DedupRefusal):
+    """The stored model was altered, or written by a version of the program that is not this one."""
+
+    def __init__(self, *, model_id: str) -> None:
+        super().__init__()
+        self.model_id = model_id
+
+
+class RunUnderway(DedupRefusal):
+    """Another run compares everybody at this moment."""

@@ -1,10 +1,12 @@
 """The tables and views of the schema `dedup`, as SQLAlchemy Core sees them."""
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Column,
     DateTime,
     Double,
+    Integer,
     LargeBinary,
     MetaData,
     Table,
@@ -106,4 +108,46 @@ case_standing = Table(
     Column("assigned_actor_id", Uuid),
     Column("assigned_at", MOMENT),
     Column("reopened_as", Uuid),
+)
+
+model = Table(
+    "model",
+    metadata,
+    Column("model_id", Text, primary_key=True),
+    Column("content", Text, nullable=False),
+    Column("added_at", MOMENT, nullable=False),
+    Column("added_by", Uuid, nullable=False),
+)
+
+model_activation = Table(
+    "model_activation",
+    metadata,
+    Column("activation_no", BigInteger, primary_key=True),
+    Column("model_id", Text, nullable=False),
+    Column("since", MOMENT, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("run_id", Uuid, primary_key=True),
+    Column("model_id", Text, nullable=False),
+    Column("engine", Text, nullable=False),
+    Column("partners", ARRAY(Uuid), nullable=False),
+    Column("started_at", MOMENT, nullable=False),
+    Column("started_by", Uuid, nullable=False),
+)
+
+run_step = Table(
+    "run_step",
+    metadata,
+    Column("step_no", BigInteger, primary_key=True),
+    Column("run_id", Uuid, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("counts", JSONB, nullable=False),
+    Column("at", MOMENT, nullable=False),
 )

@@ -2,6 +2,8 @@
 
 import rich_click as click
 
+from api.commands.dedup_model import calibrate, model, train
+from api.commands.dedup_run import run
 from api.commands.evaluate import evaluate
 
 
@@ -10,4 +12,5 @@ def dedup() -> None:
     """Find duplicates in bulk, and measure how well they are found."""
 
 
-dedup.add_command(evaluate)
+for each in (evaluate, train, calibrate, model, run):
+    dedup.add_command(each)

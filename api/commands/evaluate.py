@@ -1,7 +1,5 @@
 """`cbi dedup evaluate`: how well duplicates are found in labelled data."""
 
-import os
-import resource
 import sys
 import time
 from array import array
@@ -14,6 +12,7 @@ import msgspec
 import rich_click as click
 from rich.table import Table
 
+from api.commands.machine import cores, peak_rss_mb
 from api.terminal import (
     CONSOLE,
     REFUSED,
@@ -95,7 +94,7 @@ def evaluate(
                 leave(f"there is no folder {file.parent} to write {file.name} to", WRONG_USE)
         model = models.load() if wanted is None else _model(wanted)
         started = time.perf_counter()
-        workers = processes or _cores()
+        workers = processes or cores()
         columns, records, truth = _read(records_file, truth_file, processes=workers)
         with STDERR.status(f"comparing {len(columns):,} records"):
             pairs = local.compared(columns, processes=workers)
@@ -106,7 +105,7 @@ def evaluate(
             matched = local.match(columns, model, processes=workers, pairs=pairs)
         seconds = time.perf_counter() - started
         report = measure(
-            matched, truth.person, model, seconds=round(seconds, 3), peak_rss_mb=_peak_rss_mb()
+            matched, truth.person, model, seconds=round(seconds, 3), peak_rss_mb=peak_rss_mb()
         )
         if save_model is not None:
             _write(save_model, models.encode(model))
@@ -238,22 +237,3 @@ def _number(value: float | str | None, digits: int = 4) -> str:
     if value is None:
         return "–"
     return value if isinstance(value, str) else f"{value:,.{digits}f}"
-
-
-def _cores() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _peak_rss_mb() -> float:
-    """Return what the program and its largest worker took at most.
-
-    Pages that the two share are counted twice, so that the truth is rather less.
-    """
-    unit = 1024**2 if sys.platform == "darwin" else 1024
-    peaks = (
-        resource.getrusage(whose).ru_maxrss
-        for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return round(sum(peaks) / unit, 1)

@@ -27,17 +27,17 @@ from dedup.record import Record
 RECORDS_PER_BATCH = 50_000
 JAVA_STOPS_SECONDS_MAX = 60
 # Records are personal data: nothing of them crosses a network or reaches a disk in the clear.
-SAFE = {
+SETTINGS = {
     "spark.authenticate": "true",
     "spark.network.crypto.enabled": "true",
     "spark.io.encryption.enabled": "true",
     "spark.eventLog.enabled": "false",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
+    # What `match_records` brings back is an array here, however large.
+    "spark.driver.maxResultSize": "0",
 }
-RECORDS = pa.schema(
-    {"row": pa.int64(), "registration_id": pa.binary(16), "record": pa.binary()}
-)  # fmt: skip
+RECORDS = pa.schema({"row": pa.int64(), "registration_id": pa.binary(16), "record": pa.binary()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,25 +56,18 @@ class Found:
     crowds: dict[str, int]
 
 
-def match_records(
-    records: Iterable[Record],
-    model: Model,
-    *,
-    master: str,
-    settings: Mapping[str, str] | None = None,
-) -> local.Matched:
-    """Match as `local.match` does, on the Spark cluster at `master`; rows count the records.
+def match_records(spark: SparkSession, records: Iterable[Record], model: Model) -> local.Matched:
+    """Match as `local.match` does, on Spark; rows count the records.
 
-    The records go through this process, and all pairs come back to it: a million persons take
-    about 2 GB here. Where that is too much, feed `match` from files that Spark can read.
+    The records go through this process, and all pairs come back to it. Where that is too much,
+    feed `match` from files that Spark can read.
     """
     table = packed(records)
-    # The answer is an array here, however large it is.
-    with session(master, {"spark.driver.maxResultSize": "0", **(settings or {})}) as spark:
-        found = match(spark.createDataFrame(table), model)
-        pairs = found.pairs.select(
-            "a", "b", "weight_bits", "probability", "household", "kept", "twice"
-        ).toArrow()
+    found = match(spark.createDataFrame(table), model)
+    pairs = found.pairs.select(
+        "a", "b", "weight_bits", "probability", "household", "kept", "twice"
+    ).toArrow()
+    found.pairs.unpersist()
     count = table.num_rows
     columns = {name: pairs[name].to_numpy() for name in pairs.column_names}
     order = np.lexsort((columns["b"], columns["a"], columns["twice"]))
@@ -155,7 +148,7 @@ def session(master: str, settings: Mapping[str, str] | None = None) -> Iterator[
     if SparkSession.getActiveSession() is not None:
         raise RuntimeError("Spark runs in this process already; its settings can't be changed")
     builder = SparkSession.builder.master(master).appName("cbi dedup")
-    for name, value in (SAFE | dict(settings or {})).items():
+    for name, value in (SETTINGS | dict(settings or {})).items():
         builder = builder.config(name, value)
     try:
         spark = builder.getOrCreate()

@@ -25,14 +25,14 @@ SLUGS = [
     "account-conflict", "account-not-open", "account-not-ours", "already-enrolled",
     "already-judged", "assign-elsewhere", "attempt-refused", "bad-value", "cannot-supersede",
     "case-decided", "case-reopened", "check-quota-spent", "consent-missing", "enrolment-closed",
-    "entitlement-settled",
-    "family-assisted", "file-unreadable", "group-changed", "group-too-large",
-    "idempotency-key-malformed", "idempotency-key-reused", "idempotency-key-running",
-    "identity-erased", "insufficient-funds", "invalid-registration", "months-overlap",
-    "no-instrument", "no-transfer-value", "not-found", "not-released", "nothing-to-pay",
-    "open-case", "outcome-conflict", "outside-area", "payees-blocked", "reference-taken",
-    "same-person", "statement-repeated", "statement-unreadable", "step-done", "step-out-of-order",
-    "too-many-payees", "transfer-conflict", "transfer-refused",
+    "entitlement-settled", "family-assisted", "file-unreadable", "group-changed",
+    "group-too-large", "idempotency-key-malformed", "idempotency-key-reused",
+    "idempotency-key-running", "identity-erased", "insufficient-funds", "invalid-registration",
+    "model-not-found", "model-unreadable", "months-overlap", "no-instrument", "no-transfer-value",
+    "not-found", "not-released", "nothing-to-pay", "open-case", "outcome-conflict", "outside-area",
+    "payees-blocked", "reference-taken", "run-underway", "same-person", "statement-repeated",
+    "statement-unreadable", "step-done", "step-out-of-order", "too-many-payees",
+    "transfer-conflict", "transfer-refused",
 ]  # fmt: skip
 
 

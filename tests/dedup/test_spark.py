@@ -45,7 +45,7 @@ LOCAL = {
     "spark.driver.memory": "640m",
     "spark.executor.memory": "512m",
     "spark.executorEnv.PYTHONPATH": str(ROOT),
-    "spark.sql.shuffle.partitions": "4",
+    "spark.sql.shuffle.partitions": "2",
     # Small batches, so that families and blocks lie across their edges.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "1500",
     # Unpacked, so that a word would be seen on the disk.
@@ -144,13 +144,15 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
 
 @dataclass(frozen=True)
 class Both:
-    """One population matched by both drivers, and what Spark left on the disk meanwhile."""
+    """Populations matched by both drivers, and what Spark has on the disk meanwhile."""
 
     model: Model
     columns: Columns
     local: local.Matched
     found: "spark.Found"
     pairs: dict[str, np.ndarray]
+    few: local.Matched
+    few_local: local.Matched
     disk: bytes
 
 
@@ -163,6 +165,8 @@ def both(cluster: Cluster) -> Both:
     with spark.session(cluster.master, LOCAL) as session:
         found = spark.match(session.createDataFrame(spark.packed(records)), weights)
         pairs = found.pairs.orderBy("twice", "a", "b").toArrow()
+        few = World(seed=22, persons=400).records
+        matched = spark.match_records(session, iter(few), weights)
         disk = b"".join(file.read_bytes() for file in cluster.folder.rglob("*") if file.is_file())
     return Both(
         model=weights,
@@ -170,6 +174,8 @@ def both(cluster: Cluster) -> Both:
         local=local.match(columns, weights),
         found=found,
         pairs={name: pairs[name].to_numpy() for name in pairs.column_names},
+        few=matched,
+        few_local=local.match(encode(few), weights),
         disk=disk,
     )
 
@@ -238,7 +244,7 @@ def test_the_same_pairs_are_kept_and_the_same_persons_entered_twice(both):
 def test_clusters_are_the_same(both):
     lowest = np.arange(len(both.columns))
     lowest[both.found.rows] = both.found.clusters
-    together = {(one, other) for one, other in zip(lowest, both.local.clusters, strict=True)}
+    together = set(zip(lowest.tolist(), both.local.clusters.tolist(), strict=True))
     assert len(together) == len(set(lowest)) == len(set(both.local.clusters))
     assert len(set(lowest)) < len(lowest) - 1_000
     assert np.bincount(lowest).max() == choose.CLUSTER_MAX
@@ -254,16 +260,20 @@ def test_nothing_of_a_record_reaches_a_disk_in_the_clear(both):
     assert CANARY.encode() not in both.disk
 
 
-def test_records_go_in_and_arrays_come_out_and_spark_can_start_again(cluster, both):
-    records = World(seed=22, persons=400).records
-    expected = local.match(encode(records), both.model)
-    found = spark.match_records(iter(records), both.model, master="local[1]", settings=LOCAL)
+def test_records_go_in_and_arrays_come_out(both):
+    found, expected = both.few, both.few_local
     for name in ("a", "b", "household", "kept"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
     np.testing.assert_allclose(found.weight_bits, expected.weight_bits, atol=1e-9, rtol=0)
-    same = {(one, other) for one, other in zip(found.clusters, expected.clusters, strict=True)}
+    same = set(zip(found.clusters.tolist(), expected.clusters.tolist(), strict=True))
     assert len(same) == found.clusters.max() + 1 == expected.clusters.max() + 1
     assert found.candidates == expected.candidates
+    assert found.crowds == expected.crowds == {}
+
+
+def test_both_workers_took_part(both, cluster):
+    for worker in (1, 2):
+        assert "Asked to launch executor" in (cluster.folder / f"worker-{worker}.log").read_text()
 
 
 def in_order(both: Both) -> np.ndarray:
