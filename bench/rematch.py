@@ -40,7 +40,7 @@ WATCH_SECONDS = 0.1
 # Who does what inside local.match; one inside another counts for the outer.
 PHASES = (
     (keys, "candidates", "keys and candidates"),
-    (local, "_levels", "compare"),
+    (local, "levels_of", "compare"),
     (local, "twice", "entered twice"),
     (local, "in_context", "weigh, and families in context"),
     (choose, "one_to_one", "choose one to one"),

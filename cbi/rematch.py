@@ -5,7 +5,7 @@ were matched is for people to see.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 from uuid import UUID
@@ -31,7 +31,6 @@ from dedup.runs import Ids
 Purpose = Literal["duplicate check", "model training"]
 PAGE_HOUSEHOLDS = 1_000
 BEGINNING = UUID(int=0)
-ID_BYTES = 16
 # household_id, partner_id, ubigeo, kek_id, wrapped, and of each person: id, sealed
 Sealed = tuple[UUID, UUID, str, str, bytes, list[UUID], list[bytes]]
 _RECORDS = msgspec.msgpack.Decoder(list[Record])
@@ -49,12 +48,11 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 class Part:
     """Some opened households as columns, small enough to send from one process to another.
 
-    Ids of persons stand one behind the other, ID_BYTES each; `partners` has one of each
-    registration of the columns; `records` packs the persons, where they were asked for.
+    `partners` has one of each registration of the columns; `records` packs the persons, where
+    they were asked for.
     """
 
     columns: Columns
-    person_ids: bytes
     partners: list[UUID]
     households: int
     records: bytes = b""
@@ -65,7 +63,6 @@ class Population:
     """Everybody who was read; rows as in `columns`, the rest as in `Part`."""
 
     columns: Columns
-    person_ids: bytes
     partners: list[UUID]
     households: int
     packed: list[bytes]
@@ -73,10 +70,6 @@ class Population:
     def __len__(self) -> int:
         """Return how many persons there are."""
         return len(self.columns)
-
-    def person_id(self, row: int) -> UUID:
-        """Return the id of the person in this row."""
-        return UUID(bytes=self.person_ids[row * ID_BYTES : (row + 1) * ID_BYTES])
 
     def records(self) -> Iterator[Record]:
         """Give the persons in the order of rows, where their parts were made with them."""
@@ -172,8 +165,7 @@ class Opening:
         """Return everybody taken so far."""
         columns = self._encoder.columns()
         return Part(
-            columns=replace(columns, person_ids=[]),
-            person_ids=b"".join([one.bytes for one in columns.person_ids]),
+            columns=columns,
             partners=[self._partners[one] for one in columns.registrations],
             households=self._households,
             records=b"" if self._records is None else msgspec.msgpack.encode(self._records),
@@ -184,7 +176,6 @@ def population(parts: Sequence[Part]) -> Population:
     """Put parts together, in their order."""
     return Population(
         columns=concatenate([part.columns for part in parts]),
-        person_ids=b"".join([part.person_ids for part in parts]),
         partners=list(chain.from_iterable(part.partners for part in parts)),
         households=sum(part.households for part in parts),
         packed=[part.records for part in parts],
@@ -231,13 +222,14 @@ def chunks(pairs: Chosen, everybody: Population, *, most: int) -> Iterator[Chose
 
 def ids(pairs: Chosen, everybody: Population) -> list[Ids]:
     """Return households and persons of pairs, by their ids."""
-    registration, homes = everybody.columns.registration, everybody.columns.registrations
+    columns = everybody.columns
+    registration, homes, persons = columns.registration, columns.registrations, columns.person_ids
     return [
         Ids(
             household_a=homes[registration[a]],
             household_b=homes[registration[b]],
-            person_a=everybody.person_id(a),
-            person_b=everybody.person_id(b),
+            person_a=persons[a],
+            person_b=persons[b],
         )
         for a, b in zip(pairs.a.tolist(), pairs.b.tolist(), strict=True)
     ]

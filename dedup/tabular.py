@@ -43,7 +43,7 @@ CELL_LENGTH_MAX = 1_000
 LINE_LENGTH_MAX = 100_000
 BATCH_ROWS = 4_096
 # So many rows are made by one process, then so many by the next.
-BLOCK_ROWS = 20_000
+BLOCK_ROWS = 2_000
 YEARS = range(1850, 2101)
 _SEPARATORS = (",", ";", "\t")
 
@@ -121,15 +121,14 @@ class Records:
         self.refuse_repeated()
 
     def part(self, worker: int, workers: int) -> Iterator[tuple[int, Row]]:
-        """Yield a worker's share of the rows, every so many-th block of them, with block numbers.
+        """Yield a worker's share of the rows, every so many-th block of them, numbered from 0.
 
         Every worker reads the whole file, for a row may span lines, and makes only its own rows.
         """
         make = _maker(self.warned)
-        for number, cells in enumerate(_rows(self.path, COLUMNS, _TELLING), start=1):
-            block = (number - 1) // BLOCK_ROWS
-            if block % workers == worker:
-                yield block, make(number, cells)
+        for number, cells in enumerate(_rows(self.path, COLUMNS, _TELLING)):
+            if number // BLOCK_ROWS % workers == worker:
+                yield number, make(number + 1, cells)
 
     def refuse_repeated(self) -> None:
         """Raise TableUnreadable if a record's id occurs twice in `digests`."""
@@ -215,9 +214,6 @@ def _maker(warned: Counter[str]) -> Callable[[int, Sequence[str]], Row]:
         birth_date, precision, clear = _born(born)
         if not clear:
             warned["birth_date"] += 1
-        # By partner and registration, for two partners may both have a registration "1"; above the
-        # numbers of rows, for a row without registration is a household by itself.
-        household = 1 << 64 | stable_hash(f"{partner}\0{registration}")
         said, clear = _sex(sex)
         if not clear:
             warned["sex"] += 1
@@ -226,7 +222,7 @@ def _maker(warned: Counter[str]) -> Callable[[int, Sequence[str]], Row]:
             documents = (*documents, _document(type2, number2, warned))
         record = Record(
             person_id=person_id,
-            household_id=UUID(int=household) if registration else person_id,
+            household_id=_household_id(partner, registration) if registration else person_id,
             given=(given1, given2) if given2 else (given1,) if given1 else (),
             surnames=(surname1, surname2) if surname2 else (surname1,) if surname1 else (),
             birth_date=birth_date,
@@ -239,6 +235,13 @@ def _maker(warned: Counter[str]) -> Callable[[int, Sequence[str]], Row]:
         return Row(record_id or str(number), registration or None, partner, record)
 
     return make
+
+
+@lru_cache(maxsize=1_024)
+def _household_id(partner: str, registration: str) -> UUID:
+    # By partner and registration, for two partners may both have a registration "1"; above the
+    # numbers of rows, for a row without registration is a household by itself.
+    return UUID(int=1 << 64 | stable_hash(f"{partner}\0{registration}"))
 
 
 def _document(kind: str, number: str, warned: Counter[str]) -> Document:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup.batch import levels, local, weigh
+from dedup.batch import local, weigh
 from dedup.batch.columns import Columns, Ints
 from dedup.batch.levels import Levels
 from dedup.batch.local import Pairs
@@ -24,7 +24,7 @@ from dedup.within import ANOTHER_NAME, SAME_NAME
 
 Rates = NDArray[np.float64]
 SAMPLE_PAIRS = 1_000_000
-RANDOM_PER_PERSON = 40
+RANDOM_PAIRS, RANDOM_PER_PERSON = 500_000, 40
 ROUNDS_MAX = 60
 TOLERANCE = 1e-4
 STRANGERS_RELATED = 1e-6
@@ -99,7 +99,7 @@ def fit(
         start.content, frequencies=frequencies(columns), note=note or start.content.note
     )
     table = weigh.tables(build(content), columns)
-    seen = _seen(columns, rng)
+    seen = _seen(columns, rng, processes)
     model = _learned(content, seen, _patterns(found.levels, table, rng), start)
     whole, _, household = local.in_context(
         columns, found, weigh.tables(model, columns), model, processes=processes
@@ -136,17 +136,17 @@ def _counted(numbers: Ints, texts: list[str]) -> Frequencies:
     )
 
 
-def _seen(columns: Columns, rng: np.random.Generator) -> _Seen:
+def _seen(columns: Columns, rng: np.random.Generator, processes: int) -> _Seen:
     """Count the codes of random pairs, and of the pairs within registrations."""
-    many = min(SAMPLE_PAIRS, RANDOM_PER_PERSON * len(columns))
+    many = min(RANDOM_PAIRS, RANDOM_PER_PERSON * len(columns))
     a, b = (rng.integers(0, len(columns), many, dtype=np.int32) for _ in range(2))
     apart = columns.registration[a] != columns.registration[b]
-    strangers = levels.compare(columns, a[apart], b[apart]).codes
+    strangers = local.levels_of(columns, a[apart], b[apart], processes=processes).codes
     a, b = local.within(columns)
     if len(a) > SAMPLE_PAIRS:
         chosen = rng.choice(len(a), SAMPLE_PAIRS, replace=False)
         a, b = a[chosen], b[chosen]
-    kin = levels.compare(columns, a, b).codes
+    kin = local.levels_of(columns, a, b, processes=processes).codes
     kin = kin[~_one_person(kin)]
     twins = kin[:, BIRTH_DATE] == BORN_ON_ONE_DAY
     return _Seen(

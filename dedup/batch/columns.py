@@ -5,9 +5,9 @@ Words, sounds and districts are numbered. A row is a person; -1 stands for "not 
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -20,6 +20,7 @@ Ints = NDArray[np.int32]
 Small = NDArray[np.int8]
 Bytes = NDArray[np.bytes_]
 
+ID_BYTES = 16
 NUMBER_BYTES = 20
 PHONE_BYTES = documents.PHONE_DIGITS_COMPARED
 PRECISIONS: tuple[Precision | None, ...] = (None, "day", "month", "year", "age")
@@ -29,6 +30,35 @@ _PRECISION = {name: code for code, name in enumerate(PRECISIONS)}
 _TYPE = {name: code for code, name in enumerate(DOCUMENT_TYPES)}
 _SEX = {name: code for code, name in enumerate(SEXES)}
 _NO_WORDS = (-1,) * names.TOKENS_MAX
+
+
+@dataclass(frozen=True)
+class Ids:
+    """UUIDs one behind the other, ID_BYTES each: small, and quick to send to another process."""
+
+    packed: bytes
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.packed) // ID_BYTES
+
+    def __getitem__(self, at: int) -> UUID:
+        """Return one of them."""
+        return UUID(bytes=self.packed[at * ID_BYTES : (at + 1) * ID_BYTES])
+
+    def __iter__(self) -> Iterator[UUID]:
+        """Give them in their order."""
+        return map(self.__getitem__, range(len(self)))
+
+    def take(self, at: NDArray[np.intp]) -> "Ids":
+        """Return some of them, in this order."""
+        table = np.frombuffer(self.packed, np.uint8).reshape(-1, ID_BYTES)
+        return Ids(table[at].tobytes())
+
+    def keys(self) -> list[bytes]:
+        """Return the bytes of each."""
+        starts = range(0, len(self.packed), ID_BYTES)
+        return [self.packed[start : start + ID_BYTES] for start in starts]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +90,12 @@ class Columns:
     bytes, empty where there are fewer; `document_type` is -1 there.
     """
 
-    person_ids: list[UUID]
+    person_ids: Ids
     registration: Ints
     given: Ints
     surname: Ints
-    given_joined: NDArray[np.uint64]
-    surname_joined: NDArray[np.uint64]
+    given_joined: NDArray[np.int64]
+    surname_joined: NDArray[np.int64]
     birth: Ints
     precision: Small
     sex: Small
@@ -75,18 +105,36 @@ class Columns:
     place: Ints
     vocabulary: Vocabulary
     places: list[str]
-    registrations: list[UUID]
+    registrations: Ids
 
     def __len__(self) -> int:
         """Return how many persons there are."""
         return len(self.registration)
 
+    def take(self, rows: NDArray[np.intp]) -> "Columns":
+        """Return these rows, in this order; numbers of words, places and registrations stay."""
+        changed: dict[str, Any] = {
+            field.name: column[rows]
+            for field in fields(self)
+            if isinstance(column := getattr(self, field.name), np.ndarray)
+        }
+        return replace(self, person_ids=self.person_ids.take(rows), **changed)
 
-@dataclass(frozen=True)
-class _Part:
+
+class _Part(NamedTuple):
+    """A part of a name: its words but for particles, all its words, and its letters in a row."""
+
     telling: tuple[int, ...]
     words: tuple[int, ...]
     joined: str
+
+
+class _Side:
+    """Given names or surnames, person by person."""
+
+    def __init__(self) -> None:
+        self.words = array("i")
+        self.joined = array("q")
 
 
 class Encoder:
@@ -94,94 +142,99 @@ class Encoder:
 
     def __init__(self) -> None:
         """Begin with nobody."""
-        self._person_ids: list[UUID] = []
+        self._rows = 0
+        self._person_ids = bytearray()
         self._registrations: dict[UUID, int] = {}
+        self._registration, self._birth, self._place = array("i"), array("i"), array("i")
+        self._precision, self._sex = array("b"), array("b")
+        self._given, self._surname = _Side(), _Side()
         self._places: dict[str, int] = {}
         self._words: dict[str, int] = {}
         self._parts: dict[str, _Part] = {}
-        self._ints = {
-            name: array("i")
-            for name in ("registration", "given", "surname", "birth", "place", "at", "phone_at")
-        }
-        self._joined = {name: array("Q") for name in ("given", "surname")}
-        self._small = {name: array("b") for name in ("precision", "sex", "type")}
-        self._numbers = bytearray()
-        self._phones = bytearray()
+        self._document_at, self._document_type = array("i"), array("b")
+        self._phone_at = array("i")
+        self._documents, self._phones = bytearray(), bytearray()
 
     def add(self, record: Record) -> None:
         """Take one person; the next row is theirs."""
-        row, ints, small = len(self._person_ids), self._ints, self._small
-        self._person_ids.append(record.person_id)
-        ints["registration"].append(
+        row = self._rows
+        self._rows += 1
+        self._person_ids += record.person_id.bytes
+        self._registration.append(
             self._registrations.setdefault(record.household_id, len(self._registrations))
         )
-        self._add_name("given", record.given)
-        self._add_name("surname", record.surnames)
+        self._add_name(self._given, record.given)
+        self._add_name(self._surname, record.surnames)
         born = record.birth_date
-        ints["birth"].append(born.year * 10000 + born.month * 100 + born.day if born else 0)
-        small["precision"].append(_PRECISION[record.birth_precision] if born else 0)
-        small["sex"].append(_SEX.get(record.sex, 0))
-        ints["place"].append(
+        self._birth.append(born.year * 10000 + born.month * 100 + born.day if born else 0)
+        self._precision.append(_PRECISION[record.birth_precision] if born else 0)
+        self._sex.append(_SEX.get(record.sex, 0))
+        self._place.append(
             self._places.setdefault(record.ubigeo, len(self._places)) if record.ubigeo else -1
         )
         numbers: dict[tuple[str, str], None] = {}
         for number in filter(None, map(documents.normalise, record.documents)):
             numbers[number.type, number.number.lstrip("0")] = None
         for kind, text in numbers:
-            ints["at"].append(row)
-            small["type"].append(_TYPE[kind])
-            self._numbers += text.encode("ascii").ljust(NUMBER_BYTES, b"\0")
+            self._document_at.append(row)
+            self._document_type.append(_TYPE[kind])
+            self._documents += text.encode("ascii").ljust(NUMBER_BYTES, b"\0")
         for phone in dict.fromkeys(filter(None, map(documents.phone, record.phones))):
-            ints["phone_at"].append(row)
+            self._phone_at.append(row)
             self._phones += phone.encode("ascii").ljust(PHONE_BYTES, b"\0")
 
     def columns(self) -> Columns:
         """Return the columns of everybody taken so far."""
-        rows = len(self._person_ids)
+        rows = self._rows
         words, number_of = _in_order(list(self._words))
-        ints = {name: np.array(found, dtype=np.int32) for name, found in self._ints.items()}
-        small = {name: np.array(found, dtype=np.int8) for name, found in self._small.items()}
-        numbers = np.frombuffer(bytes(self._numbers), dtype=f"S{NUMBER_BYTES}")
+        given, surname = (
+            number_of[np.array(side.words, dtype=np.int32)].reshape(rows, names.TOKENS_MAX)
+            for side in (self._given, self._surname)
+        )
+        numbers = np.frombuffer(bytes(self._documents), dtype=f"S{NUMBER_BYTES}")
         phones = np.frombuffer(bytes(self._phones), dtype=f"S{PHONE_BYTES}")
+        document_at, phone_at = np.array(self._document_at), np.array(self._phone_at)
         return Columns(
-            person_ids=self._person_ids,
-            registration=ints["registration"],
-            given=number_of[ints["given"]].reshape(rows, names.TOKENS_MAX),
-            surname=number_of[ints["surname"]].reshape(rows, names.TOKENS_MAX),
-            given_joined=np.array(self._joined["given"], dtype=np.uint64),
-            surname_joined=np.array(self._joined["surname"], dtype=np.uint64),
-            birth=ints["birth"],
-            precision=small["precision"],
-            sex=small["sex"],
-            document=_wide(ints["at"], numbers, rows, numbers.dtype.type(b"")),
-            document_type=_wide(ints["at"], small["type"], rows, -1),
-            phone=_wide(ints["phone_at"], phones, rows, phones.dtype.type(b"")),
-            place=ints["place"],
+            person_ids=Ids(bytes(self._person_ids)),
+            registration=np.array(self._registration, dtype=np.int32),
+            given=given,
+            surname=surname,
+            given_joined=np.array(self._given.joined, dtype=np.int64),
+            surname_joined=np.array(self._surname.joined, dtype=np.int64),
+            birth=np.array(self._birth, dtype=np.int32),
+            precision=np.array(self._precision, dtype=np.int8),
+            sex=np.array(self._sex, dtype=np.int8),
+            document=_wide(document_at, numbers, rows, numbers.dtype.type(b"")),
+            document_type=_wide(document_at, np.array(self._document_type, np.int8), rows, -1),
+            phone=_wide(phone_at, phones, rows, phones.dtype.type(b"")),
+            place=np.array(self._place, dtype=np.int32),
             vocabulary=vocabulary(words),
             places=list(self._places),
-            registrations=list(self._registrations),
+            registrations=Ids(b"".join([one.bytes for one in self._registrations])),
         )
 
-    def _add_name(self, side: str, parts: Sequence[str]) -> None:
-        found = [self._parts.get(part) or self._part(part) for part in parts]
-        # As names.tokens has it: particles are dropped unless nothing else is left.
-        words: tuple[int, ...] = ()
-        for part in found:
-            words += part.telling
-        if not words:
-            for part in found:
-                words += part.words
+    def _add_name(self, side: _Side, parts: Sequence[str]) -> None:
+        known = self._parts
+        if len(parts) == 1 and (only := known.get(parts[0])) is not None:
+            words, joined = only.telling or only.words, only.joined
+        else:
+            found = [known.get(part) or self._part(part) for part in parts]
+            # As names.tokens has it: particles are dropped unless nothing else is left.
+            words = sum([part.telling for part in found], ()) or sum(
+                [part.words for part in found], ()
+            )
+            joined = "".join([part.joined for part in found])
         if len(words) > 1:
             words = tuple(dict.fromkeys(words))
-        self._ints[side].extend((words + _NO_WORDS)[: names.TOKENS_MAX])
-        joined = "".join([part.joined for part in found])
-        self._joined[side].append(stable_hash(joined))
+        side.words.extend((words + _NO_WORDS)[: names.TOKENS_MAX])
+        # Only ever compared in this process, or in one that was forked from the same.
+        side.joined.append(hash(joined))
 
     def _part(self, part: str) -> _Part:
         words = names.words(part)
         particles = names.TABLES.particles
         self._parts[part] = made = _Part(
-            telling=tuple(self._word(word) for word in words if word not in particles),
+            telling=tuple([self._word(word) for word in words if word not in particles]),
             words=tuple(map(self._word, words)),
             joined=names.fold(part).replace(" ", ""),
         )
@@ -205,7 +258,7 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
     words, number_of = _in_order(words)
     word_ids = [number_of[ids] for ids in word_ids]
     places, place_ids = _renumber(part.places for part in parts)
-    registrations, registration_ids = _renumber(part.registrations for part in parts)
+    registrations, registration_ids = _renumber(part.registrations.keys() for part in parts)
 
     def stacked(name: str, empty: Any = None) -> NDArray[Any]:  # noqa: ANN401 -- any column
         columns = [getattr(part, name) for part in parts]
@@ -221,7 +274,7 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
         )
 
     return Columns(
-        person_ids=[person for part in parts for person in part.person_ids],
+        person_ids=Ids(b"".join([part.person_ids.packed for part in parts])),
         registration=renumbered("registration", registration_ids),
         given=renumbered("given", word_ids),
         surname=renumbered("surname", word_ids),
@@ -236,7 +289,7 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
         place=renumbered("place", place_ids),
         vocabulary=vocabulary(words),
         places=places,
-        registrations=registrations,
+        registrations=Ids(b"".join(registrations)),
     )
 
 

@@ -139,8 +139,11 @@ def _names(columns: Columns, a: Ints, b: Ints) -> tuple[_Side, _Side, Codes]:
     order[agree] = np.where((given.turned | surname.turned)[agree], TURNED, STRAIGHT)
     at = np.flatnonzero((given.points <= SWAP_POINTS_MAX) & (surname.points <= SWAP_POINTS_MAX))
     one = _side(columns, ("given", "surname"), a[at], b[at])
+    # Both must agree, and the first hardly ever does.
+    agree = one.first >= SIMILAR
+    at, one = at[agree], one.at(agree)
     other = _side(columns, ("surname", "given"), a[at], b[at])
-    crossed = (one.first >= SIMILAR) & (other.first >= SIMILAR)
+    crossed = other.first >= SIMILAR
     crossed &= one.points + other.points > given.points[at] + surname.points[at]
     at, one, other = at[crossed], one.at(crossed), other.at(crossed)
     one_first = _strength(one) <= _strength(other)

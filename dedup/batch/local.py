@@ -3,6 +3,7 @@
 Pairs are compared in chunks by forked processes, which see the columns without a copy.
 """
 
+import gc
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from dedup.compare import FIELDS, LEVELS, NEAR
 from dedup.model import Model
 from dedup.within import ABOUT, ANOTHER_NAME, NOT_TWINS, SAME_NAME, TWICE_PRIOR
 
-CHUNK_PAIRS = 200_000
+CHUNK_PAIRS = 100_000
 # Registrations that share somebody are compared whole, unless that is too much to be a family's.
 PAIRS_OF_LINKED_MAX = 400
 # A registration that is linked to more than this many others is no family's.
@@ -65,7 +66,7 @@ def compared(columns: Columns, *, processes: int = 1) -> Pairs:
     """Find all pairs that share a key, and compare them: the work that no model changes."""
     found = keys.candidates(columns)
     return Pairs(
-        found.a, found.b, _levels(columns, found.a, found.b, processes=processes), found.crowds
+        found.a, found.b, levels_of(columns, found.a, found.b, processes=processes), found.crowds
     )
 
 
@@ -78,7 +79,7 @@ def match(
     """
     found = compared(columns, processes=processes) if pairs is None else pairs
     table = weigh.tables(model, columns)
-    double = twice(columns, table, model)
+    double = twice(columns, table, model, processes=processes)
     same = one_person(columns, double, model)
     whole, evidence, household = in_context(columns, found, table, model, processes=processes)
     a, b, weights = whole.a, whole.b, weigh.weight_bits(evidence, table)
@@ -126,7 +127,7 @@ def in_context(
     )
     near = np.union1d(linked, _through_a_third(linked, registrations))
     more_a, more_b = _across(columns, near, registrations, pairs.a, pairs.b)
-    more = _levels(columns, more_a, more_b, processes=processes)
+    more = levels_of(columns, more_a, more_b, processes=processes)
     is_sure = np.zeros(len(pairs.a) + len(more_a), dtype=np.bool_)
     is_sure[sure] = True
     a, b = np.concatenate((pairs.a, more_a)), np.concatenate((pairs.b, more_b))
@@ -137,7 +138,7 @@ def in_context(
     return whole, weigh.in_context(weigh.evidence(whole.levels, table), household, table), household
 
 
-def _levels(columns: Columns, a: Ints, b: Ints, *, processes: int) -> Levels:
+def levels_of(columns: Columns, a: Ints, b: Ints, *, processes: int = 1) -> Levels:
     """Compare pairs, in chunks."""
 
     def chunk(start: int) -> Levels:
@@ -156,10 +157,12 @@ def _joined(parts: Sequence[Levels]) -> Levels:
     )
 
 
-def twice(columns: Columns, table: Tables, model: Model) -> tuple[Ints, Ints, Bits]:
+def twice(
+    columns: Columns, table: Tables, model: Model, *, processes: int = 1
+) -> tuple[Ints, Ints, Bits]:
     """Find persons entered twice in one registration, as `dedup.within` does; and weights."""
     a, b = within(columns)
-    compared = levels.compare(columns, a, b)
+    compared = levels_of(columns, a, b, processes=processes)
     weights = (
         weigh.evidence(compared, table).kin_bits
         + np.log2(TWICE_PRIOR / (1 - TWICE_PRIOR))
@@ -214,7 +217,8 @@ def in_processes(work: Callable[[int], T], starts: range, processes: int) -> Ite
         return
     global _work  # noqa: PLW0603 -- a fork inherits it; a closure can't be sent
     _work = work
-    with multiprocessing.get_context("fork").Pool(processes) as pool:
+    # Nothing here makes cycles, and looking for them would copy the pages that are shared.
+    with multiprocessing.get_context("fork").Pool(processes, initializer=gc.disable) as pool:
         yield from pool.imap(_call, starts)
 
 

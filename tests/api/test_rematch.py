@@ -157,13 +157,13 @@ async def test_the_records_that_spark_is_given_stand_in_the_order_of_rows(people
     records = list(everybody.records())
     assert len(records) == len(everybody) > 150
     assert [one.person_id for one in records] == [
-        everybody.person_id(row) for row in range(len(everybody))
+        everybody.columns.person_ids[row] for row in range(len(everybody))
     ]
     homes = everybody.columns.registrations
     assert [one.household_id for one in records] == [
         homes[number] for number in everybody.columns.registration
     ]
-    assert homes == sorted(homes)
+    assert list(homes) == sorted(homes)
 
 
 async def test_every_household_that_was_read_is_on_record_and_no_other(peopled):

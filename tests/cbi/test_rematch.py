@@ -21,8 +21,8 @@ def everybody(registrations: list[int], partners: list[UUID] | None = None) -> P
         columns=SimpleNamespace(
             registration=np.array(registrations, dtype=np.int32),
             registrations=[UUID(int=1000 + number) for number in range(count)],
+            person_ids=[UUID(int=row) for row in range(len(registrations))],
         ),
-        person_ids=b"".join(UUID(int=row).bytes for row in range(len(registrations))),
         partners=partners or [A] * count,
         households=count,
         packed=[],

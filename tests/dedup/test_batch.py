@@ -123,6 +123,20 @@ def test_columns_made_apart_and_put_together_are_those_made_at_once():
     assert parts.vocabulary.texts == whole.vocabulary.texts
 
 
+def test_rows_taken_in_another_order_are_the_same_persons():
+    records = World(seed=13, persons=300).records
+    order = np.arange(len(records))[::-1]
+    turned, expected = encode(records).take(order), encode(records[::-1])
+    assert list(turned.person_ids) == [record.person_id for record in records[::-1]]
+    for columns in (turned, expected):
+        of = [columns.registrations[number] for number in columns.registration.tolist()]
+        assert of == [record.household_id for record in records[::-1]]
+    found, same = keys.candidates(turned), keys.candidates(expected)
+    np.testing.assert_array_equal(found.a, same.a)
+    one, other = (levels.compare(each, found.a, found.b) for each in (turned, expected))
+    np.testing.assert_array_equal(one.codes, other.codes)
+
+
 def test_one_process_or_two_and_any_order_of_records_give_the_same_result():
     world = World(seed=14, persons=2500)
     one = encode(world.records)
