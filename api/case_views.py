@@ -1,7 +1,9 @@
 """What a case shows to whom: evidence and standing, never a person, a place or a document."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -9,13 +11,26 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
 from api.db import Actor
-from cbi import partners
-from dedup import cases
-from dedup.case import CaseView, Decision, Judgement, Reason, State, Verdict, Why
+from cbi import adjudicate, partners
+from dedup import cases, models
+from dedup.case import (
+    CasePair,
+    CaseView,
+    Decision,
+    Judgement,
+    Reason,
+    State,
+    Verdict,
+    Why,
+    is_same_household,
+    persons_matching,
+)
 from dedup.cluster import Group
 from dedup.deadline import due_on, holidays
+from dedup.explain import Explanation, Told, explain, shown, told, told_shown
 from dedup.model import Model, Strength
-from dedup.score import agreeing_fields, differing_fields
+from dedup.refusal import ModelNotFound, ModelUnreadable
+from dedup.score import Score
 
 
 class CaseRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,8 +54,9 @@ class CaseRow(msgspec.Struct, frozen=True, kw_only=True):
 class PairShown(msgspec.Struct, frozen=True, kw_only=True):
     """Two persons who may be one: how strong the evidence is, what agrees and what differs.
 
-    Reviewers belong to other organisations, so neither place nor kind of document is told, nor
-    the exact weight, from which both could be worked out.
+    Whoever knows one of the two could work out where the other lives, or what papers they hold,
+    from levels and exact bits. So these (`explanation`, and a fuller `says`) are for an
+    organisation that knows neither, or registered both.
     """
 
     person_a: UUID
@@ -49,13 +65,17 @@ class PairShown(msgspec.Struct, frozen=True, kw_only=True):
     weight_bits: int
     agrees: tuple[str, ...]
     differs: tuple[str, ...]
+    says: Told
+    explanation: Explanation | None
 
 
 class CaseShown(msgspec.Struct, frozen=True, kw_only=True):
     """A case as a reviewer sees it: the two households by id, evidence, judgements, decisions.
 
     To an organisation that is part of it the case also says which household is its own, and whom
-    to ask at the other; who the parties are is told to nobody else.
+    to ask at the other; who the parties are is told to nobody else. `persons` match, of
+    `smaller_size` who live in the smaller household; where that is half of them or more, the two
+    look like one family.
     """
 
     case_id: UUID
@@ -73,6 +93,9 @@ class CaseShown(msgspec.Struct, frozen=True, kw_only=True):
     assigned_to_me: bool
     reopens: UUID | None
     reopened_as: UUID | None
+    persons: int
+    smaller_size: int | None
+    looks_like: Literal["same_household", "same_person"] | None
     pairs: list[PairShown]
     judgements: tuple[Judgement, ...]
     decisions: tuple[Decision, ...]
@@ -89,7 +112,7 @@ def row(view: CaseView, group: Group | None, model: Model, today: date) -> CaseR
         reason=view.case.reason,
         state=view.state,
         strength=_strength(view.standing.strength_bits, model),
-        persons=len(view.pairs),
+        persons=persons_matching(view.pairs),
         opened_at=view.case.opened_at,
         due_on=due,
         overdue=view.state != "decided" and due < today,
@@ -106,13 +129,72 @@ async def show(
 ) -> list[CaseShown]:
     """Show cases whole, as far as this actor may know."""
     together = await cases.groups_of(conn, views)
+    sizes = await adjudicate.smaller_sizes(conn, [view.case.case_id for view in views])
+    known = {model.model_id: model}
+    await _learn_models(conn, views, known)
     return [
-        await _shown(conn, view, together.get(view.case.case_id), model, actor) for view in views
+        await _shown(
+            conn,
+            view,
+            group=together.get(view.case.case_id),
+            smaller_size=sizes.get(view.case.case_id),
+            pairs=[_pair(pair, view, model, known, actor) for pair in view.pairs],
+            actor=actor,
+        )
+        for view in views
     ]
 
 
+async def _learn_models(
+    conn: AsyncConnection, views: Sequence[CaseView], known: dict[str, Model]
+) -> None:
+    """Add the models that these cases were scored under, but for those nobody can read now."""
+    for model_id in {pair.model_id for view in views for pair in view.pairs} - known.keys():
+        with suppress(ModelNotFound, ModelUnreadable):
+            known[model_id] = await models.load(conn, model_id)
+
+
+def _pair(
+    pair: CasePair, view: CaseView, model: Model, known: Mapping[str, Model], actor: Actor
+) -> PairShown:
+    part = shown(model.strength(pair.weight_bits), pair.evidence)
+    explanation = None
+    if pair.model_id in known and _knows_neither_or_both(view, actor):
+        explanation = explain(_score(pair, known[pair.model_id]), known[pair.model_id])
+    return PairShown(
+        person_a=pair.person_a,
+        person_b=pair.person_b,
+        strength=part.strength,
+        weight_bits=round(pair.weight_bits),
+        agrees=part.agrees,
+        differs=part.differs,
+        says=told_shown(part) if explanation is None else told(explanation),
+        explanation=explanation,
+    )
+
+
+def _knows_neither_or_both(view: CaseView, actor: Actor) -> bool:
+    return (view.case.partner_a == actor.partner_id) == (view.case.partner_b == actor.partner_id)
+
+
+def _score(pair: CasePair, model: Model) -> Score:
+    return Score(
+        weight_bits=pair.weight_bits,
+        probability=pair.probability,
+        model_id=pair.model_id,
+        strength=model.strength(pair.weight_bits),
+        fields=pair.evidence,
+    )
+
+
 async def _shown(
-    conn: AsyncConnection, view: CaseView, group: Group | None, model: Model, actor: Actor
+    conn: AsyncConnection,
+    view: CaseView,
+    *,
+    group: Group | None,
+    smaller_size: int | None,
+    pairs: list[PairShown],
+    actor: Actor,
 ) -> CaseShown:
     case, standing = view.case, view.standing
     sides = {
@@ -121,6 +203,7 @@ async def _shown(
     }
     mine, other = sides.get(actor.partner_id, (None, None))
     due = _due(view)
+    persons = persons_matching(view.pairs)
     return CaseShown(
         mine=mine,
         ask=await partners.whom_to_ask(conn, other) if other else "",
@@ -139,21 +222,22 @@ async def _shown(
         assigned_to_me=standing.assigned_actor_id == actor.actor_id,
         reopens=case.reopens,
         reopened_as=standing.reopened_as,
-        pairs=[
-            PairShown(
-                person_a=pair.person_a,
-                person_b=pair.person_b,
-                strength=model.strength(pair.weight_bits),
-                weight_bits=round(pair.weight_bits),
-                agrees=agreeing_fields(pair.evidence),
-                differs=differing_fields(pair.evidence),
-            )
-            for pair in view.pairs
-        ],
+        persons=persons,
+        smaller_size=smaller_size,
+        looks_like=_looks_like(persons, smaller_size),
+        pairs=pairs,
         judgements=view.judgements,
         decisions=view.decisions,
         decision=view.decision,
     )
+
+
+def _looks_like(
+    persons: int, smaller_size: int | None
+) -> Literal["same_household", "same_person"] | None:
+    if smaller_size is None or not persons:
+        return None
+    return "same_household" if is_same_household(persons, smaller_size) else "same_person"
 
 
 def _due(view: CaseView) -> date:

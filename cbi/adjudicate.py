@@ -1,5 +1,6 @@
 """Judge match cases; what the decisions in force say of two registrations, families follow."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -89,6 +90,15 @@ async def assign(
         actor_id=actor_id,
         at=at,
     )
+
+
+async def smaller_sizes(conn: AsyncConnection, case_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Return how many live in the smaller household of each case, to those who may judge."""
+    rows = await conn.execute(
+        text("SELECT case_id, size FROM cbi.smaller_sizes(:case_ids ::uuid[])"),
+        {"case_ids": list(case_ids)},
+    )
+    return {row.case_id: row.size for row in rows}
 
 
 async def conflicts(conn: AsyncConnection, *, after: UUID | None, limit: int) -> list[Conflict]:

@@ -22,6 +22,7 @@ from cbi.register import Desk
 from cbi.vault import Broken
 from dedup import index
 from dedup.blocking import Hasher, key_hasher
+from dedup.explain import Told, told_match
 from dedup.find import Found, Pair, find
 from dedup.model import Strength
 from dedup.record import Record
@@ -42,12 +43,14 @@ MATCHES_TOLD_MAX = 20
 class Match(msgspec.Struct, frozen=True, kw_only=True):
     """Another registration of somebody of the household, as far as it may be told.
 
-    That there is one, how many persons match, how strong, which fields agree, and whom to ask.
+    That there is one, how many persons match, how strong, which fields agree (`says` puts it in
+    words), and whom to ask.
     """
 
     strength: Strength
     persons: int
     agreeing: tuple[str, ...]
+    says: Told
     ask: str
 
 
@@ -252,5 +255,6 @@ def _match(pairs: Sequence[Pair], contacts: Mapping[UUID, str]) -> Match:
         strength=best.score.strength,
         persons=len({pair.person_id for pair in pairs}),
         agreeing=agreeing_fields(best.score.fields),
+        says=told_match(best.score.strength, best.score.fields),
         ask=contacts[best.other_partner_id],
     )

@@ -22,7 +22,8 @@ from cbi.store import store
 from cbi.vault import Vault, keyed_digest, keyed_int
 from dedup import cases, find, index, judge, within
 from dedup.blocking import key_hasher
-from dedup.case import CaseView, Reason, State, Verdict, Why
+from dedup.case import CasePair, CaseView, Reason, State, Verdict, Why
+from dedup.explain import Told, told_match
 from dedup.model import Model, Strength
 from dedup.record import Record
 from dedup.score import agreeing_fields
@@ -40,6 +41,7 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True):
     strength: Strength | None
     persons: int
     agreeing: tuple[str, ...]
+    says: Told | None
     why: Why | None
     verdict: Verdict | None
     ask: str
@@ -192,10 +194,15 @@ def _flag(view: CaseView, household_id: UUID, contacts: Mapping[UUID, str], mode
         strength=model.strength(best.weight_bits) if best else None,
         persons=len({pair.person_a for pair in view.pairs}),
         agreeing=agreeing_fields(best.evidence) if best else (),
+        says=_says(best, model) if best else None,
         why=case.why,
         verdict=view.decision.verdict if view.decision else None,
         ask=contacts.get(other, "") if other else "",
     )
+
+
+def _says(pair: CasePair, model: Model) -> Told:
+    return told_match(model.strength(pair.weight_bits), pair.evidence)
 
 
 async def _check(

@@ -120,6 +120,20 @@ class CaseView(msgspec.Struct, frozen=True, kw_only=True):
         return self.decisions[-1] if self.decisions else None
 
 
+def is_same_household(persons: int, smaller_size: int) -> bool:
+    """Say whether two registrations look like one family: half of the smaller one matches.
+
+    `persons` is how many persons of one match one of the other, each counted once.
+    """
+    return 0 < smaller_size <= 2 * persons
+
+
+def persons_matching(pairs: Iterable[CasePair]) -> int:
+    """Return how many persons match, at most one of the other household for each."""
+    listed = tuple(pairs)
+    return min(len({pair.person_a for pair in listed}), len({pair.person_b for pair in listed}))
+
+
 def in_force(judgements: Iterable[Judgement]) -> tuple[Judgement, ...]:
     """Return what each organisation says now: the judgements that no later one supersedes."""
     said = tuple(judgements)

@@ -4,7 +4,7 @@ A bit is a doubling: three bits for a field make "one person" eight times as lik
 against the rival that explains the pair best, kin or strangers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import floor
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from dedup.compare import FIELDS, LEVELS, MISSING
-from dedup.model import Calibration, Model, Strength
+from dedup.model import Calibration, FieldEvidence, Model, Strength
 from dedup.score import Score, agreeing_fields, differing_fields
 
 Language = Literal["es", "en"]
@@ -58,8 +58,18 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     rival: Rival
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """The same said in both languages."""
+
+    es: str
+    en: str
+
+
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """What another partner may learn: how strong, and which of a few fields agree or not."""
+    """What a reviewer of another partner may learn: how strong, which of a few fields agree or not.
+
+    A registrar learns less: not what differs.
+    """
 
     strength: Strength
     agrees: tuple[str, ...]
@@ -100,18 +110,32 @@ def explain(score: Score, model: Model) -> Explanation:
     )
 
 
-def shown(score: Score) -> Shown:
+def shown(strength: Strength, fields: Sequence[FieldEvidence]) -> Shown:
     """Return what another partner may learn of a score: no place, no kind of document, no bits.
 
     How many bits a name weighs would tell how rare it is.
     """
-    agrees = agreeing_fields(score.fields)
-    differs = differing_fields(score.fields)
+    agrees = agreeing_fields(fields)
     return Shown(
-        strength=score.strength,
+        strength=strength,
         agrees=agrees,
-        differs=tuple(field for field in differs if field not in agrees),
+        differs=tuple(field for field in differing_fields(fields) if field not in agrees),
     )
+
+
+def told(explanation: Explanation) -> Told:
+    """Say how sure it is and why."""
+    return Told(es=sentence(explanation, "es"), en=sentence(explanation, "en"))
+
+
+def told_match(strength: Strength, fields: Sequence[FieldEvidence]) -> Told:
+    """Say what a registrar of another partner may learn of a match."""
+    return told_shown(Shown(strength=strength, agrees=agreeing_fields(fields), differs=()))
+
+
+def told_shown(shown: Shown) -> Told:
+    """Say what a reviewer of another partner may learn."""
+    return Told(es=sentence_shown(shown, "es"), en=sentence_shown(shown, "en"))
 
 
 def sentence(explanation: Explanation, language: Language) -> str:

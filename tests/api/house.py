@@ -67,6 +67,24 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
         async with self.owner.begin() as conn:
             return await conn.scalar(text(statement), facts)
 
+    async def hire(self, letter: str, *roles: str) -> None:
+        """Add a partner with a person for each role, unless it is there with its people."""
+        partner_id = self.partners.setdefault(letter, uuid4())
+        if f"{letter}/{roles[0]}" in self.keys:
+            return
+        async with db.transaction(self.service.engine, db.SYSTEM) as conn:
+            await conn.execute(
+                insert(tables.partner).values(
+                    partner_id=partner_id,
+                    code=f"PARTNER-{letter}",
+                    name=f"Partner {letter}",
+                    contact=f"desk@{letter.lower()}.example",
+                    added_at=AT,
+                )
+            )
+        for role in roles:
+            await self.issue(letter, role, role)
+
     async def issue(
         self,
         partner: str,
@@ -142,20 +160,8 @@ async def open_house(
 
 
 async def _hire(house: House) -> None:
-    async with db.transaction(house.service.engine, db.SYSTEM) as conn:
-        for letter, partner_id in house.partners.items():
-            await conn.execute(
-                insert(tables.partner).values(
-                    partner_id=partner_id,
-                    code=f"PARTNER-{letter}",
-                    name=f"Partner {letter}",
-                    contact=f"desk@{letter.lower()}.example",
-                    added_at=AT,
-                )
-            )
-    for letter in house.partners:
-        for role in access.ROLES:
-            await house.issue(letter, role, role)
+    for letter in list(house.partners):
+        await house.hire(letter, *access.ROLES)
         for handle in SIGNERS:
             await house.issue(letter, handle, "programme", "finance")
 

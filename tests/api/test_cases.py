@@ -1,7 +1,7 @@
 """Cases over HTTP: whom they are assigned to, when they are due, groups, words taken back."""
 
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -188,7 +188,86 @@ async def test_a_receipt_tells_of_the_other_side_a_match_and_whom_to_ask(house: 
         "strength",
         "persons",
         "agreeing",
+        "says",
         "why",
         "verdict",
         "ask",
     }
+
+
+async def test_a_receipt_says_in_words_what_its_registrar_may_know(house: House):
+    one = registration()
+    await house.made("/v1/households", "A/registrar", one)
+    other = {**one, "reference": registration()["reference"], "ubigeo": "240102"}
+    receipt = await house.made("/v1/households", "B/registrar", other)
+    says = receipt["flags"][0]["says"]
+    assert says == {
+        "en": "Strong match. Agrees: name; date of birth; document; phone; sex.",
+        "es": "Coincidencia fuerte."
+        " Coincide: nombre; fecha de nacimiento; documento; teléfono; sexo.",
+    }
+
+
+async def test_who_knows_neither_side_sees_why_in_bits_and_a_party_does_not(house: House):
+    await house.hire("THIRD", "adjudicator")
+    case_id = await open_case(house)
+    (theirs,) = (await shown(house, case_id, "THIRD/adjudicator"))["pairs"]
+    explained = theirs["explanation"]
+    reasons = {one["field"]: one for one in explained["reasons"]}
+    assert (reasons["place"]["level"], reasons["document"]["level"]) == ("district", "exact")
+    assert reasons["document"]["bits"] > reasons["document"]["kin_bits"] > 0
+    assert round(explained["weight_bits"]) == theirs["weight_bits"]
+    assert explained["prior_bits"] < 0 < explained["probability"] <= 1
+    assert "the place is the same district" in theirs["says"]["en"]
+    assert "el lugar es el mismo distrito" in theirs["says"]["es"]
+    for who in ("A/adjudicator", "B/adjudicator", "B/coordinator"):
+        (ours,) = (await shown(house, case_id, who))["pairs"]
+        assert ours["explanation"] is None
+        assert "document" in ours["agrees"]
+        assert not {"district", "distrito", "number", "número"} & set(str(ours["says"]).split())
+
+
+async def test_who_registered_both_sides_sees_why(house: House):
+    one = registration()
+    await house.made("/v1/households", "A/registrar", one)
+    again = {**one, "reference": registration()["reference"]}
+    receipt = await house.made("/v1/households", "A/registrar", again)
+    case = await shown(house, receipt["flags"][0]["case_id"])
+    assert case["pairs"][0]["explanation"]["strength"] == "strong"
+
+
+async def test_a_case_shown_under_a_model_that_nobody_has_still_says_what_agrees(house: House):
+    await house.hire("THIRD", "adjudicator")
+    case_id = await open_case(house)
+    await house.sql(
+        "INSERT INTO dedup.scoring (case_id, model_id, strength_bits, scored_at, scored_by)"
+        " VALUES (:case, 'v2-000000000000', 30, now(), uuidv7()) RETURNING 1",
+        case=UUID(case_id),
+    )
+    await house.sql(
+        "INSERT INTO dedup.case_pair SELECT case_id, person_a, person_b, 'v2-000000000000',"
+        " weight_bits, probability, evidence FROM dedup.case_pair WHERE case_id = :case"
+        " RETURNING 1",
+        case=UUID(case_id),
+    )
+    (pair,) = (await shown(house, case_id, "THIRD/adjudicator"))["pairs"]
+    assert pair["explanation"] is None
+    assert "Agrees: name; date of birth; document" in pair["says"]["en"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "matching", "looks_like"),
+    [((1, 1), 1, "same_household"), ((2, 4), 1, "same_household"), ((3, 3), 1, "same_person")],
+)
+async def test_half_of_the_smaller_household_matching_looks_like_one_family(
+    house: House, sizes: tuple[int, int], matching: int, looks_like: str
+):
+    shared = registration()["persons"]
+    for who, size in zip(("A/registrar", "B/registrar"), sizes, strict=True):
+        others = [registration()["persons"][0] for _ in range(size - matching)]
+        persons = [*shared, *({**one, "relationship": "not_related"} for one in others)]
+        receipt = await house.made("/v1/households", who, registration(persons=persons))
+    case_id = receipt["flags"][0]["case_id"]
+    case = await shown(house, case_id, "B/adjudicator")
+    assert (case["persons"], case["smaller_size"]) == (matching, min(sizes))
+    assert case["looks_like"] == looks_like

@@ -177,6 +177,7 @@ async def test_a_door_has_a_fixed_search_path_and_opens_for_the_service_only(con
         "cbi.ties_between",
         "cbi.cases_not_joined",
         "cbi.place_families",
+        "cbi.smaller_sizes",
         "dedup.add",
         "dedup.sharing",
         "dedup.open_cases",
