@@ -46,6 +46,9 @@ def connect(url: str, *, pool_size: int = 10) -> AsyncEngine:
         pool_pre_ping=True,
         # The text of an error must not quote what was written.
         hide_parameters=True,
+        # Several times as fast as the standard library's.
+        json_serializer=lambda value: msgspec.json.encode(value).decode(),
+        json_deserializer=msgspec.json.decode,
         connect_args={
             "timeout": 10,
             "server_settings": {

@@ -8,6 +8,7 @@ import msgspec
 from asyncpg.exceptions import (
     DeadlockDetectedError,
     InsufficientResourcesError,
+    InterfaceError,
     LockNotAvailableError,
     OperatorInterventionError,
     PostgresConnectionError,
@@ -51,6 +52,15 @@ UNAVAILABLE = Wording(
 )
 BROKEN = Wording(500, "internal", "Error interno; fue anotado", "An internal error; it was noted")
 
+# Gone; full; shutting down, recovering, or a statement that took too long; others hold what it
+# needs.
+PASSING = (
+    PostgresConnectionError,
+    InsufficientResourcesError,
+    OperatorInterventionError,
+    LockNotAvailableError,
+    DeadlockDetectedError,
+)
 Reply = Response[dict[str, object]]
 Requested = Request[Any, Any, Any]
 
@@ -99,17 +109,7 @@ def on_integrity(request: Requested, error: IntegrityError) -> Reply:
 def on_database(request: Requested, error: DBAPIError) -> Reply:
     """Answer 503 when the database is gone, overloaded or waited in vain, else 500."""
     cause = getattr(error.orig, "__cause__", None)
-    gone = error.connection_invalidated or isinstance(
-        cause,
-        # Gone; full; shutting down, recovering, or a statement that took too long; others hold
-        # what it needs.
-        PostgresConnectionError
-        | InsufficientResourcesError
-        | OperatorInterventionError
-        | LockNotAvailableError
-        | DeadlockDetectedError
-        | OSError,
-    )
+    gone = error.connection_invalidated or isinstance(cause, (*PASSING, OSError))
     return on_unavailable(request, error) if gone else on_fault(request, error)
 
 
@@ -168,6 +168,8 @@ HANDLERS: dict[int | type[Exception], Any] = {
     HTTPException: on_http,
     IntegrityError: on_integrity,
     DBAPIError: on_database,
+    # What is asked past SQLAlchemy (dedup.driver) fails with the driver's own errors.
+    **dict.fromkeys((*PASSING, InterfaceError), on_unavailable),
     **dict.fromkeys((PoolTimeout, ConnectionError, OSError, TimeoutError), on_unavailable),
     Exception: on_fault,
 }

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 import rich_click as click
+from asyncpg.exceptions import InterfaceError, PostgresError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -100,7 +101,10 @@ def told() -> Iterator[None]:
         leave(f"{wording.en} / {wording.es} [{wording.slug}] {facts}", REFUSED)
     except IntegrityError as error:
         leave(f"the database's rule {constraint_of(error)} refuses this", REFUSED)
-    except (DBAPIError, ArgumentError, ConnectionError, socket.gaierror) as error:
+    except (
+        *(DBAPIError, ArgumentError, ConnectionError, socket.gaierror),
+        *(PostgresError, InterfaceError),
+    ) as error:
         # Only the kind of fault: the text of a database's error may quote an address or data.
         kind = type(getattr(error, "orig", None) or error).__name__
         leave(

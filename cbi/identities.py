@@ -5,11 +5,10 @@ This is the only way from the database to a name.
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Row, TextClause, select, text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import household, tables
@@ -17,6 +16,7 @@ from cbi.account import Instrument, compact
 from cbi.household import Assistance, Intention, Person
 from cbi.payment_files import pain001
 from cbi.vault import Vault, WrappedKey, open_as
+from dedup.driver import Row, fetch
 from dedup.find import Household
 from dedup.record import Record
 
@@ -25,12 +25,12 @@ DOOR_MAX = 5_000
 CCI_DIGITS = 20
 
 
-def _read_and_log(door: str) -> TextClause:
-    return text(
-        f"WITH sealed AS MATERIALIZED (SELECT * FROM {door}(:wanted ::uuid[])),"  # noqa: S608
+def _read_and_log(door: str) -> str:
+    return (
+        f"WITH sealed AS MATERIALIZED (SELECT * FROM {door}($1 ::uuid[])),"  # noqa: S608
         " logged AS (INSERT INTO cbi.access_log (purpose, household_id)"
-        "  SELECT DISTINCT :purpose, s.household_id FROM sealed AS s"
-        "  WHERE s.household_id <> ALL (:logged ::uuid[]) ORDER BY s.household_id)"
+        "  SELECT DISTINCT $2 ::text, s.household_id FROM sealed AS s"
+        "  WHERE s.household_id <> ALL ($3 ::uuid[]) ORDER BY s.household_id)"
         " SELECT * FROM sealed"
     )
 
@@ -151,12 +151,12 @@ class Candidates:
     async def households(self, household_ids: Sequence[UUID]) -> list[Household]:
         """Open everybody who lives in these households, under the same conditions."""
         rows = await self._fetch(_SEALED_HOUSEHOLDS, household_ids)
-        partner_of = {row.household_id: row.partner_id for row in rows}
+        partner_of = {row["household_id"]: row["partner_id"] for row in rows}
         persons: dict[UUID, list[Record]] = {household_id: [] for household_id in partner_of}
         for row in rows:
             record = self._open(row)
             if record is not None:
-                persons[row.household_id].append(record)
+                persons[row["household_id"]].append(record)
         return [
             Household(
                 household_id=household_id,
@@ -166,35 +166,37 @@ class Candidates:
             for household_id, partner_id in partner_of.items()
         ]
 
-    async def _fetch(self, door: TextClause, wanted: Sequence[UUID]) -> list[Row[Any]]:
-        rows: list[Row[Any]] = []
+    async def _fetch(self, door: str, wanted: Sequence[UUID]) -> list[Row]:
+        rows: list[Row] = []
         for start in range(0, len(wanted), DOOR_MAX):
-            facts = {
-                "wanted": list(wanted[start : start + DOOR_MAX]),
-                "purpose": "duplicate check",
-                "logged": list(self._logged),
-            }
-            found = (await self._conn.execute(door, facts)).all()
-            fresh = {row.household_id for row in found} - self._logged
+            found = await fetch(
+                self._conn,
+                door,
+                wanted[start : start + DOOR_MAX],
+                "duplicate check",
+                list(self._logged),
+            )
+            fresh = {row["household_id"] for row in found} - self._logged
             _remember(self._conn, sorted(fresh), purpose="duplicate check")
             self._logged |= fresh
             rows += found
         return rows
 
-    def _open(self, row: Row[Any]) -> Record | None:
+    def _open(self, row: Row) -> Record | None:
         """Open a person, once; None for who lives elsewhere, and is compared with nobody."""
-        if row.person_id in self._opened:
-            return self._opened[row.person_id]
-        key = self._keys.get(row.household_id)
+        person_id, household_id = row["person_id"], row["household_id"]
+        if person_id in self._opened:
+            return self._opened[person_id]
+        key = self._keys.get(household_id)
         if key is None:
-            wrapped = WrappedKey(kek_id=row.kek_id, wrapped=row.wrapped)
-            key = self._keys[row.household_id] = self._vault.unwrap(wrapped, row.household_id)
-        person = open_as(key, row.sealed, Person, kind="person", owner=row.person_id)
+            wrapped = WrappedKey(kek_id=row["kek_id"], wrapped=row["wrapped"])
+            key = self._keys[household_id] = self._vault.unwrap(wrapped, household_id)
+        person = open_as(key, row["sealed"], Person, kind="person", owner=person_id)
         record = household.to_record(
-            person, household_id=row.household_id, person_id=row.person_id, ubigeo=row.ubigeo
+            person, household_id=household_id, person_id=person_id, ubigeo=row["ubigeo"]
         )
-        self._opened[row.person_id] = record if person.lives_in_household else None
-        return self._opened[row.person_id]
+        self._opened[person_id] = record if person.lives_in_household else None
+        return self._opened[person_id]
 
 
 def _remember(conn: AsyncConnection, household_ids: Sequence[UUID], *, purpose: str) -> Opening:

@@ -233,6 +233,7 @@ async def _check(
         model=desk.model,
         at=at,
         actor_id=actor_id,
+        is_fresh=True,
     )
     if found.unsearched or found.crowded:
         # "Could not search" is never "found nothing".

@@ -22,6 +22,7 @@ from dedup.batch.columns import Columns, Encoder, Ints, concatenate
 from dedup.batch.local import Matched
 from dedup.batch.reasons import scores
 from dedup.batch.words import Codes
+from dedup.driver import Row, fetch
 from dedup.find import Pair
 from dedup.model import Model
 from dedup.opening import Matched as MatchedPair
@@ -31,8 +32,6 @@ from dedup.runs import Ids
 Purpose = Literal["duplicate check", "model training"]
 PAGE_HOUSEHOLDS = 1_000
 BEGINNING = UUID(int=0)
-# household_id, partner_id, ubigeo, kek_id, wrapped, and of each person: id, sealed
-Sealed = tuple[UUID, UUID, str, str, bytes, list[UUID], list[bytes]]
 _RECORDS = msgspec.msgpack.Decoder(list[Record])
 
 
@@ -112,23 +111,19 @@ async def pages(conn: AsyncConnection, *, households: int = PAGE_HOUSEHOLDS) -> 
     return found
 
 
-async def read(conn: AsyncConnection, page: Page, *, purpose: Purpose) -> Sequence[Sealed]:
+async def read(conn: AsyncConnection, page: Page, *, purpose: Purpose) -> Sequence[Row]:
     """Read the sealed records of a page; open them only when the transaction is committed.
 
     For the reading is written down in it, and counts only then.
     """
-    driver = (await conn.get_raw_connection()).driver_connection
-    # Past SQLAlchemy, which would make objects of every row. It has begun the transaction.
-    assert driver is not None
-    assert driver.is_in_transaction()
-    rows: Sequence[Sealed] = await driver.fetch(
+    return await fetch(
+        conn,
         "SELECT household_id, partner_id, ubigeo, kek_id, wrapped, person_ids, sealed"
         " FROM cbi.sealed_population($1, $2, $3)",
         page.after,
         page.upto,
         purpose,
     )
-    return rows
 
 
 class Opening:
@@ -142,7 +137,7 @@ class Opening:
         self._households = 0
         self._records: list[Record] | None = [] if with_records else None
 
-    def take(self, rows: Sequence[Sealed]) -> None:
+    def take(self, rows: Sequence[Row]) -> None:
         """Open households and their persons; raises Broken."""
         for household_id, partner_id, ubigeo, kek_id, wrapped, person_ids, sealed in rows:
             key = self._vault.unwrap(WrappedKey(kek_id=kek_id, wrapped=wrapped), household_id)

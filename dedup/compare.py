@@ -105,6 +105,9 @@ class Words(msgspec.Struct, frozen=True):
     points: int = 0
 
 
+_NO_WORDS = Words()
+
+
 def prepare(record: Record) -> Prepared:
     """Normalise a record for comparing."""
     born = record.birth_date
@@ -178,24 +181,31 @@ def name_levels(a: Prepared, b: Prepared) -> tuple[Words, Words, int]:
 def words_level(a: Name, b: Name) -> Words:
     """Compare one side of two names, words in any order, left out, joined or split."""
     if not a.tokens or not b.tokens:
-        return Words()
+        return _NO_WORDS
+    if a.tokens == b.tokens and 1 not in map(len, a.tokens):
+        # As they stand they agree best: any other way has two pairs that are not exact.
+        first, second = (*a.tokens, "")[:2]
+        return Words(
+            first=EXACT,
+            second=EXACT if second else 0,
+            first_word=first,
+            second_word=second,
+            points=EXACT * len(a.tokens),
+        )
     if a.joined == b.joined and a.tokens != b.tokens:
         return Words(first=SOUND, points=2 * SOUND)
     table = [[_likeness(a, i, b, j) for j in range(len(b.tokens))] for i in range(len(a.tokens))]
-    best, key_max = None, -1
+    best, points_max = None, -1
     for alignment in alignments(len(a.tokens), len(b.tokens)):
         found = [table[i][j] for i, j in alignment.pairs]
-        key = alignment_key(alignment, found)
-        if key > key_max:
-            best, key_max = (alignment, found), key
+        # Most points, then least displaced, then best first words.
+        points = sum(found) * 16 - alignment.displacement
+        if points < points_max:
+            continue
+        if points > points_max or best is None or _first(alignment, found) > _first(*best):
+            best, points_max = (alignment, found), points
     assert best is not None
     return _words(a, *best)
-
-
-def alignment_key(alignment: Alignment, found: Sequence[int]) -> int:
-    """Rank a way to align words: most points, then least displaced, then best first words."""
-    levels = [level for level, _ in _in_place(alignment, [(level, "") for level in found])]
-    return ((sum(found) * 16 + 15 - alignment.displacement) * 8 + levels[0]) * 8 + levels[1]
 
 
 @cache
@@ -308,6 +318,12 @@ def _alignment(pairs: tuple[tuple[int, int], ...]) -> Alignment:
     )
 
 
+def _first(alignment: Alignment, found: Sequence[int]) -> tuple[int, int]:
+    """Return the levels of the first two words."""
+    first, second = _in_place(alignment, [(level, "") for level in found])[:2]
+    return first[0], second[0]
+
+
 def _in_place(alignment: Alignment, laid: list[tuple[int, str]]) -> list[tuple[int, str]]:
     """Return levels and words with the first two in front; nothing where there is one word."""
     at = alignment.tied
@@ -346,7 +362,8 @@ def _likeness(a: Name, i: int, b: Name, j: int) -> int:
     if len(one) == 1 or len(other) == 1:
         return INITIAL if one[0] == other[0] else DIFFERENT
     # In one order, for the measure may differ a little between the two.
-    one, other = sorted((one, other))
+    if other < one:
+        one, other = other, one
     likeness = JaroWinkler.similarity(one, other, score_cutoff=NEAR_MIN)
     if likeness < NEAR_MIN:
         return DIFFERENT

@@ -6,11 +6,11 @@ from typing import Protocol
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dedup.candidates import Candidates, Limits, choose
 from dedup.compare import FIELDS, LEVELS, Compared, Prepared, compare, prepare
+from dedup.driver import fetch
 from dedup.index import Keyed
 from dedup.model import Model
 from dedup.record import Record
@@ -90,7 +90,7 @@ async def find(
     candidates = await _candidates(conn, records, keys, limits)
     search = _Search(records, model=model, opener=opener)
     await search.among({one: chosen.strong for one, chosen in candidates.items()})
-    left = candidates.keys() - {pair.person_id for pair in search.pairs()}
+    left = candidates.keys() - search.matched()
     await search.among({one: candidates[one].weak for one in left})
     return Found(
         pairs=search.pairs(),
@@ -172,11 +172,13 @@ async def _candidates(
 
 async def _sharing(conn: AsyncConnection, limit_of: Mapping[int, int]) -> dict[int, Sequence[UUID]]:
     """Return who has each of these keys: of a crowd one more than the key's limit."""
-    rows = await conn.execute(
-        text("SELECT key, person_ids FROM dedup.sharing(:keys ::bigint[], :limits ::integer[])"),
-        {"keys": list(limit_of), "limits": list(limit_of.values())},
+    rows = await fetch(
+        conn,
+        "SELECT key, person_ids FROM dedup.sharing($1 ::bigint[], $2 ::integer[])",
+        list(limit_of),
+        list(limit_of.values()),
     )
-    return {row.key: row.person_ids for row in rows}
+    return {row["key"]: row["person_ids"] for row in rows}
 
 
 class _Search:
@@ -223,6 +225,10 @@ class _Search:
                     for other in others[other_id].persons
                 ]
                 self._alike += in_context(likenesses, sure, self._model)
+
+    def matched(self) -> set[UUID]:
+        """Return who was found so far in another household."""
+        return {one.record.person_id for one in one_to_one(self._alike)}
 
     def pairs(self) -> tuple[Pair, ...]:
         """Return the pairs found so far that a person should see, strongest first."""

@@ -71,19 +71,25 @@ async def open_cases(
     model: Model,
     at: datetime,
     actor_id: UUID,
+    is_fresh: bool = False,
 ) -> list[Case]:
     """Open one case for each other household that `found` pairs with this one, with its pairs.
 
-    Returns the cases, strongest first. Two households have one undecided case at most: where one
-    is open already it gains the new pairs; where they are decided they stay so, unless the
-    evidence is new (`case.is_new_evidence`), which opens the case anew.
+    `is_fresh` says that the household was registered in this transaction: nobody else knows it,
+    so no case of it is looked for. Returns the cases, strongest first.
+
+    Two households have one undecided case at most: where one is open already it gains the new
+    pairs; where they are decided they stay so, unless the evidence is new
+    (`case.is_new_evidence`), which opens the case anew.
     """
     matched = [
         Matched(pair=pair, partner_id=partner_id)
         for pair in found.pairs
         if pair.household_id == household_id
     ]
-    case_ids, _ = await _open(conn, _between(matched), model=model, at=at, actor_id=actor_id)
+    case_ids, _ = await _open(
+        conn, _between(matched), model=model, at=at, actor_id=actor_id, is_fresh=is_fresh
+    )
     rows = await of_cases(conn, tables.match_case, list(case_ids.values()))
     cases = {row.case_id: convert(row, Case) for row in rows}
     strongest_first = dict.fromkeys(
@@ -180,9 +186,10 @@ async def _open(
     at: datetime,
     actor_id: UUID,
     is_locked: bool = False,
+    is_fresh: bool = False,
 ) -> tuple[dict[Homes, UUID], Opened]:
     """Return the last case of each pair of households, and what was done about them."""
-    last = await _last(conn, found)
+    last = {} if is_fresh else await _last(conn, found)
     if last and not is_locked:
         # Nobody must decide a case while evidence is added to it, or reopen it twice.
         await conn.execute(select(func.dedup.lock_all_cases()))

@@ -226,7 +226,7 @@ def _in_place(way: Alignment, levels: Ints, words: Ints) -> tuple[Ints, Ints]:
 
 
 def _key(way: Alignment, levels: Ints) -> Ints:
-    """Rank a way to align words, as `compare.alignment_key` does."""
+    """Rank a way to align words, as `compare.words_level` does."""
     levels, _ = _in_place(way, levels, np.zeros_like(levels))
     first, second = levels[0], levels[1] if len(levels) > 1 else np.zeros_like(levels[0])
     return np.asarray(((levels.sum(axis=0) * 16 + 15 - way.displacement) * 8 + first) * 8 + second)

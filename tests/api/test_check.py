@@ -38,6 +38,11 @@ async def test_a_family_of_another_partner_is_found_and_nothing_of_it_told(house
             "strength": "strong",
             "persons": 1,
             "agreeing": ["name", "birth_date", "document", "phone", "sex"],
+            "says": {
+                "es": "Coincidencia fuerte."
+                " Coincide: nombre; fecha de nacimiento; documento; teléfono; sexo.",
+                "en": "Strong match. Agrees: name; date of birth; document; phone; sex.",
+            },
             "ask": "PARTNER-A: desk@a.example",
         }
     ]

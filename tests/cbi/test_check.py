@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 
 import msgspec
 import pytest
+from asyncpg import UndefinedFunctionError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -234,7 +235,7 @@ async def test_trouble_in_the_database_is_an_error(own):
         await conn.execute(text("DROP FUNCTION cbi.sealed_persons(uuid[])"))
     async with own.begin() as conn:
         await registered(conn, family(1))
-    with pytest.raises(DBAPIError):
+    with pytest.raises(UndefinedFunctionError):
         async with own.begin(BETA) as conn:
             await checked(conn, again(family(1)))
     assert (await own.rows())["cbi.duplicate_check"] == 0

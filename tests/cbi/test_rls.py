@@ -223,6 +223,18 @@ async def test_the_doors_read_only_the_columns_they_hand_out(conn):
     assert writes == {("cbi.bulk_access",), ("cbi.membership",), ("dedup.key_entry",)}
 
 
+async def test_what_belongs_to_a_case_is_looked_up_by_its_case(conn):
+    through_case = await rows(
+        conn,
+        "SELECT tablename, qual FROM pg_policies"
+        " WHERE cmd = 'SELECT' AND qual LIKE '%FROM dedup.match_case%'",
+    )
+    tables_of_case = {"case_pair", "scoring", "judgement", "decision", "assignment"}
+    assert {table for table, _ in through_case} == tables_of_case
+    # Else the planner may read all cases for each question.
+    assert all("OFFSET 0" in qual for _, qual in through_case)
+
+
 async def busy(conn) -> None:
     """Partner A has something in every table."""
     await add_partners(conn)
