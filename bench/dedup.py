@@ -64,9 +64,16 @@ def ablated(records: Path, truth: Path, *, processes: int) -> dict[str, Any]:
         return ours(alone, truth, processes=processes)
 
 
-def splink(made: Any, records: Path, model: str, *, threads: int) -> dict[str, Any]:  # noqa: ANN401
+def splink(
+    made: Any,  # noqa: ANN401
+    records: Path,
+    model: str,
+    *,
+    threads: int,
+    memory_gb: int | None,
+) -> dict[str, Any]:
     """Splink by itself, and with our two steps: nobody twice in a registration, one-to-one."""
-    found = peers.run_splink(records, threads=threads, model=model)
+    found = peers.run_splink(records, threads=threads, model=model, memory_gb=memory_gb)
     ids = made.columns["record_id"].tolist()
     person = dict(zip(ids, made.person_ids().tolist(), strict=True))
     registration = dict(zip(ids, made.columns["registration_id"].tolist(), strict=True))
@@ -102,7 +109,13 @@ def run_population(options: argparse.Namespace) -> dict[str, Any]:
         if options.ablation:
             result["ablated"] = ablated(records, truth, processes=options.processes)
         for model in options.peer_models if options.peers else ():
-            result[f"splink {model}"] = splink(made, records, model, threads=options.processes)
+            result[f"splink {model}"] = splink(
+                made,
+                records,
+                model,
+                threads=options.processes,
+                memory_gb=options.peer_memory_gb,
+            )
     return result
 
 
@@ -156,6 +169,9 @@ def main() -> None:
     parser.add_argument("--febrl", action="store_true", help="FEBRL 3 and 4 instead of our people")
     parser.add_argument("--peers", action="store_true", help="run Splink too (make peers)")
     parser.add_argument("--peer-models", nargs="+", default=["persons", "all"])
+    parser.add_argument(
+        "--peer-memory-gb", type=int, help="more than the machine has would end the peer"
+    )
     parser.add_argument("--ablation", action="store_true")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", action="store_true")

@@ -64,7 +64,13 @@ class Best:
     threshold_bits: float
 
 
-def run_splink(records: Any, *, threads: int = 2, model: str = "all") -> PeerResult:  # noqa: ANN401
+def run_splink(
+    records: Any,  # noqa: ANN401
+    *,
+    threads: int = 2,
+    model: str = "all",
+    memory_gb: int | None = None,
+) -> PeerResult:
     """Run Splink on a file (CSV or Parquet) or a pandas frame of records in the record format.
 
     Models: "all" and "persons" for the record format, "febrl3" and "febrl4" for the FEBRL files as
@@ -77,6 +83,7 @@ def run_splink(records: Any, *, threads: int = 2, model: str = "all") -> PeerRes
         pairs = Path(folder) / "pairs.npz"
         command = [sys.executable, str(CHILD), "--records", str(path), "--out", str(pairs)]
         command += ["--threads", str(threads), "--model", model]
+        command += ["--memory-gb", str(memory_gb)] if memory_gb else []
         done = subprocess.run(
             command, check=True, stdout=subprocess.PIPE, text=True, timeout=SECONDS_MAX
         )

@@ -298,9 +298,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--model", choices=MODELS, default="all")
+    parser.add_argument("--memory-gb", type=int, help="beyond it DuckDB goes on on the disk")
     options = parser.parse_args()
     connection = duckdb.connect()
     connection.execute(f"SET threads = {options.threads}")
+    if options.memory_gb:
+        connection.execute(f"SET memory_limit = '{options.memory_gb}GB'")
+        connection.execute(f"SET temp_directory = '{options.out.parent}'")
     # Splink 5.0 writes lambdas in a way that DuckDB 2.0 takes only when told so.
     connection.execute("SET lambda_syntax = 'ENABLE_SINGLE_ARROW'")
     csv = f"read_csv('{options.records}', all_varchar = true, header = true)"

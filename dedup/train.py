@@ -24,7 +24,7 @@ from dedup.within import ANOTHER_NAME, SAME_NAME
 
 Rates = NDArray[np.float64]
 SAMPLE_PAIRS = 1_000_000
-RANDOM_PAIRS, RANDOM_PER_PERSON = 500_000, 40
+RANDOM_PAIRS, RANDOM_PER_PERSON = 300_000, 30
 ROUNDS_MAX = 60
 TOLERANCE = 1e-4
 STRANGERS_RELATED = 1e-6
@@ -39,7 +39,7 @@ KIN_BITS_MAX = 10.0
 HOUSEHOLD = FIELDS.index("household")
 TWIN_FIELDS = ("given1", "given2", "document", "sex")
 LEARNED_OF_KIN = ("order", "document", "phone", "place")
-REVIEW_PROBABILITY, STRONG_PROBABILITY = 0.2, 0.98
+REVIEW_PROBABILITY, STRONG_PROBABILITY = 0.2, 0.985
 # Strangers who share a number by chance are too rare to be counted in a sample.
 RARE_BY_CHANCE = {"document": ("exact", "exact_other", "near", "near_other")}
 

@@ -5,10 +5,12 @@ Pairs are compared in chunks by forked processes, which see the columns without 
 
 import gc
 import multiprocessing
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -217,9 +219,23 @@ def in_processes(work: Callable[[int], T], starts: range, processes: int) -> Ite
         return
     global _work  # noqa: PLW0603 -- a fork inherits it; a closure can't be sent
     _work = work
+    # Unlike a Pool's, its workers are never ended by a signal, which can be lost or leave a lock
+    # held; and one that dies, for want of memory say, is an error instead of a wait for ever.
+    with ProcessPoolExecutor(
+        processes, multiprocessing.get_context("fork"), initializer=_begin
+    ) as pool:
+        try:
+            yield from cast("Iterator[T]", pool.map(_call, starts))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _begin() -> None:
     # Nothing here makes cycles, and looking for them would copy the pages that are shared.
-    with multiprocessing.get_context("fork").Pool(processes, initializer=gc.disable) as pool:
-        yield from pool.imap(_call, starts)
+    gc.disable()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 _work: Callable[[int], object] | None = None

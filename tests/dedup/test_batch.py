@@ -1,5 +1,9 @@
 """The batch engine against the scalar one: two drivers, one scorer."""
 
+import os
+import signal
+import sys
+from concurrent.futures.process import BrokenProcessPool
 from itertools import combinations
 
 import numpy as np
@@ -201,3 +205,33 @@ def test_words_that_few_people_bear_are_not_written_into_a_model():
     for counted in frequencies(columns).values():
         assert isinstance(counted, Frequencies)
         assert all(share * len(columns) * 8 >= 20 for share in counted.words.values())
+
+
+def test_pieces_of_work_come_back_in_order_and_their_faults_as_they_are():
+    assert list(local.in_processes(lambda at: at * at, range(7), 2)) == [at * at for at in range(7)]
+
+    def odd(at: int) -> int:
+        if at == 3:
+            raise LookupError(at)
+        return at
+
+    with pytest.raises(LookupError):
+        list(local.in_processes(odd, range(9), 2))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
+def test_a_process_that_dies_is_an_error_and_no_wait_for_ever():
+    def dying(at: int) -> int:
+        if at == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return at
+
+    with pytest.raises(BrokenProcessPool):
+        list(local.in_processes(dying, range(4), 2))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
+def test_who_looks_at_the_first_piece_only_is_not_kept_waiting():
+    pieces = local.in_processes(lambda at: at, range(4), 2)
+    assert next(pieces) == 0
+    pieces.close()
