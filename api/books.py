@@ -1,12 +1,13 @@
 """Money over HTTP: take in the bank's files, reconcile, read the ledger and the access log."""
 
 from datetime import date, datetime
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import FromQuery
+from litestar.params import FromPath, FromQuery, QueryParameter
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,10 +19,15 @@ from api.state import CHECKPOINT_NAME, Requested, Service
 from cbi import settle, statements, tables
 from cbi.settle import Settled
 from ledger import post as posting
-from ledger import verify
+from ledger import prove, verify
 from ledger.account import TrialRow
 from ledger.ingest import Ingested
+from ledger.note import verifier_key
+from ledger.receipt import Receipt
 from ledger.verify import Verification
+from ledger.witness import Consistency
+
+Size = Annotated[int, QueryParameter(ge=1, le=2**62)]
 
 
 class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +65,12 @@ class CheckpointRow(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     sealed_at: datetime
     note: str
+
+
+class LogKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The log's verifier key as a C2SP signed note has it: name+hash+key."""
+
+    key: str
 
 
 class AccessRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +186,34 @@ async def list_checkpoints(
     return page(items, limit=limit, cursor="size")
 
 
+@get("/v1/ledger/key", tags=["ledger"])
+async def log_key(service: NamedDependency[Service]) -> LogKey:
+    """Return the log's verifier key, which checks its checkpoints and receipts: keep it."""
+    return LogKey(key=verifier_key(CHECKPOINT_NAME, service.signer.public_key()))
+
+
+@get("/v1/ledger/consistency", tags=["ledger"])
+async def consistency(
+    conn: NamedDependency[AsyncConnection], old_size: Size, new_size: Size
+) -> Consistency:
+    """Show that one checkpoint's log is the beginning of another's (RFC 9162, 2.1.4)."""
+    proof = await prove.consistency(conn, old_size, new_size)
+    return Consistency(
+        old_size=old_size, new_size=new_size, proof=tuple(one.hex() for one in proof)
+    )
+
+
+@get("/v1/payments/{payment_id:uuid}/receipt", tags=["ledger"])
+async def payment_receipt(
+    conn: NamedDependency[AsyncConnection], payment_id: FromPath[UUID]
+) -> Receipt:
+    """Return what is sealed of a payment, to be checked offline: `python -m ledger.receipt`.
+
+    It names accounts, amounts, dates and ids of the payment's transfers, and nobody.
+    """
+    return await prove.receipt(conn, payment_id)
+
+
 @get("/v1/ledger/verification", tags=["ledger"])
 async def verification(
     conn: NamedDependency[AsyncConnection], service: NamedDependency[Service]
@@ -206,6 +246,9 @@ HANDLERS = (
     trial_balance,
     list_transfers,
     list_checkpoints,
+    log_key,
+    consistency,
+    payment_receipt,
     verification,
     access_log,
 )

@@ -212,6 +212,18 @@ REFUSALS: dict[type[Exception], Wording] = {
         "El pago ya terminó de otra manera",
         "The payment ended in another way already",
     ),
+    ledger.NotSealed: Wording(
+        404,
+        "not-sealed",
+        "El libro sellado aún no tiene nada de este pago",
+        "The sealed ledger holds nothing of this payment yet",
+    ),
+    ledger.CheckpointUnknown: Wording(
+        404,
+        "checkpoint-unknown",
+        "No hay un punto de control de este tamaño",
+        "There is no checkpoint of this size",
+    ),
     ledger.StatementRepeated: Wording(
         409,
         "statement-repeated",

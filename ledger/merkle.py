@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -15,7 +16,9 @@ import msgspec
 EMPTY_ROOT = sha256(b"").digest()
 LEAF_VERSION = b"cbi-transfer-v1"
 SALT_BYTES = 16
+MARK_LEVELS = 8
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Range = tuple[int, int]  # leaves from, and up to but without
 
 
 class SealedTransfer(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,36 +81,56 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
+class Mark(NamedTuple):
+    """The root of a perfect subtree, kept so that a proof need not read the whole log.
+
+    It covers 2^level leaves; `place` counts the subtrees of that level from the left.
+    """
+
+    level: int
+    place: int
+    root: bytes
+
+
 class Accumulator:
     """The root of a log that only grows, from O(log n) hashes.
 
     `peaks` are the roots of the perfect subtrees that make up the log, largest first: one for each
-    1 in the binary form of `size`.
+    1 in the binary form of `size`. `marks` are those that were finished on the way, of every
+    MARK_LEVELS-th level.
     """
 
     def __init__(self, size: int = 0, peaks: Iterable[bytes] = ()) -> None:
         self.size = size
         self.peaks = list(peaks)
+        self.marks: list[Mark] = []
         if len(self.peaks) != size.bit_count():
             raise ValueError("the peaks do not belong to this size")
 
     def add(self, leaf: bytes) -> None:
         """Append one leaf hash."""
-        joined, size = leaf, self.size
-        while size & 1:
+        joined, place, level = leaf, self.size, 0
+        while place & 1:
             joined = node_hash(self.peaks.pop(), joined)
-            size >>= 1
+            place, level = place >> 1, level + 1
+            if level % MARK_LEVELS == 0:
+                self.marks.append(Mark(level, place, joined))
         self.peaks.append(joined)
         self.size += 1
 
     def root(self) -> bytes:
         """Return the root hash of everything added."""
-        if not self.peaks:
-            return EMPTY_ROOT
-        root = self.peaks[-1]
-        for peak in reversed(self.peaks[:-1]):
-            root = node_hash(peak, root)
-        return root
+        return root_over(self.peaks)
+
+
+def root_over(roots: Sequence[bytes]) -> bytes:
+    """Return the root over perfect subtrees that stand side by side, largest first."""
+    if not roots:
+        return EMPTY_ROOT
+    root = roots[-1]
+    for peak in reversed(roots[:-1]):
+        root = node_hash(peak, root)
+    return root
 
 
 def root_of(leaf_hashes: Iterable[bytes]) -> bytes:
@@ -118,17 +141,27 @@ def root_of(leaf_hashes: Iterable[bytes]) -> bytes:
     return log.root()
 
 
+def inclusion_path(size: int, leaf_no: int) -> list[Range]:
+    """Return whose roots lead from leaf `leaf_no` to the root of `size` leaves, lowest first."""
+    if not 0 <= leaf_no < size:
+        raise ValueError("no such leaf")
+    path: list[Range] = []
+    start, end = 0, size
+    while end - start > 1:
+        half = start + _half(end - start)
+        if leaf_no < half:
+            path.append((half, end))
+            end = half
+        else:
+            path.append((start, half))
+            start = half
+    return path[::-1]
+
+
 def inclusion_proof(leaf_hashes: Sequence[bytes], leaf_no: int) -> list[bytes]:
     """Return the hashes that lead from leaf `leaf_no` to the root, lowest first."""
-    if not 0 <= leaf_no < len(leaf_hashes):
-        raise ValueError("no such leaf")
-    if len(leaf_hashes) == 1:
-        return []
-    half = _half(len(leaf_hashes))
-    left, right = leaf_hashes[:half], leaf_hashes[half:]
-    if leaf_no < half:
-        return [*inclusion_proof(left, leaf_no), root_of(right)]
-    return [*inclusion_proof(right, leaf_no - half), root_of(left)]
+    path = inclusion_path(len(leaf_hashes), leaf_no)
+    return [root_of(leaf_hashes[start:end]) for start, end in path]
 
 
 def includes(root: bytes, *, size: int, leaf_no: int, leaf: bytes, proof: Sequence[bytes]) -> bool:
@@ -150,21 +183,38 @@ def includes(root: bytes, *, size: int, leaf_no: int, leaf: bytes, proof: Sequen
     return last == 0 and joined == root
 
 
+def consistency_path(old_size: int, new_size: int) -> list[Range]:
+    """Return whose roots show the log of `old_size` to be the beginning of that of `new_size`."""
+    if not 0 < old_size <= new_size:
+        raise ValueError("no such earlier log")
+    path: list[Range] = []
+    start, end, whole = 0, new_size, True
+    while old_size < end:
+        half = start + _half(end - start)
+        if old_size <= half:
+            path.append((half, end))
+            end = half
+        else:
+            path.append((start, half))
+            start, whole = half, False
+    # Where the old log is itself a perfect subtree, who checks the proof knows its root.
+    return (path if whole else [*path, (start, end)])[::-1]
+
+
 def consistency_proof(leaf_hashes: Sequence[bytes], old_size: int) -> list[bytes]:
     """Return the hashes that show the log of `old_size` to be the beginning of this one."""
-    if not 0 < old_size <= len(leaf_hashes):
-        raise ValueError("no such earlier log")
-    return _subproof(leaf_hashes, old_size, whole=True)
+    path = consistency_path(old_size, len(leaf_hashes))
+    return [root_of(leaf_hashes[start:end]) for start, end in path]
 
 
-def _subproof(leaf_hashes: Sequence[bytes], old_size: int, *, whole: bool) -> list[bytes]:
-    if old_size == len(leaf_hashes):
-        return [] if whole else [root_of(leaf_hashes)]
-    half = _half(len(leaf_hashes))
-    left, right = leaf_hashes[:half], leaf_hashes[half:]
-    if old_size <= half:
-        return [*_subproof(left, old_size, whole=whole), root_of(right)]
-    return [*_subproof(right, old_size - half, whole=False), root_of(left)]
+def perfect_parts(start: int, end: int) -> list[tuple[int, int]]:
+    """Cut a range of a path into perfect subtrees (level, place), largest first."""
+    parts = []
+    while start < end:
+        level = (end - start).bit_length() - 1
+        parts.append((level, start >> level))
+        start += 1 << level
+    return parts
 
 
 def extends(

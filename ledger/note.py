@@ -12,6 +12,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 ED25519 = b"\x01"
+COSIGNATURE = b"\x04"
+TIME_BYTES = 8
 NOTE_CHARS_MAX = 4_000
 
 
@@ -23,18 +25,62 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     note: str
 
 
-def key_hash(name: str, public_key: Ed25519PublicKey) -> bytes:
+def key_hash(name: str, public_key: Ed25519PublicKey, kind: bytes = ED25519) -> bytes:
     """Return the four bytes by which a signature names its key."""
-    key = ED25519 + public_key.public_bytes_raw()
+    key = kind + public_key.public_bytes_raw()
     return sha256(name.encode() + b"\n" + key).digest()[:4]
+
+
+def verifier_key(name: str, public_key: Ed25519PublicKey, kind: bytes = ED25519) -> str:
+    """Return the key as others keep it to check signatures: name+hash+key (C2SP signed note)."""
+    encoded = b64encode(kind + public_key.public_bytes_raw()).decode()
+    return f"{name}+{key_hash(name, public_key, kind).hex()}+{encoded}"
 
 
 def sign(body: str, *, signer: Ed25519PrivateKey, name: str) -> str:
     """Return `body`, which ends with a newline, as a note signed by `name`."""
-    if not body.endswith("\n") or not name or any(c.isspace() or c == "+" for c in name):
+    if not body.endswith("\n") or not is_name(name):
         raise ValueError("not a note's text, or not a key's name")
     signature = key_hash(name, signer.public_key()) + signer.sign(body.encode())
     return f"{body}\n— {name} {b64encode(signature).decode()}\n"
+
+
+def is_name(name: str) -> bool:
+    """Say whether a key may be called so."""
+    return bool(name) and not any(char.isspace() or char == "+" for char in name)
+
+
+def cosign(note: str, *, signer: Ed25519PrivateKey, name: str, at: int) -> str:
+    """Add a witness's signature and time (seconds since 1970) to a note (C2SP tlog-cosignature)."""
+    body, blank, _ = note.rpartition("\n\n")
+    if not blank or not is_name(name):
+        raise ValueError("not a note, or not a key's name")
+    signature = signer.sign(_cosigned(body + "\n", at))
+    named = key_hash(name, signer.public_key(), COSIGNATURE)
+    encoded = b64encode(named + at.to_bytes(TIME_BYTES) + signature).decode()
+    return f"{note}— {name} {encoded}\n"
+
+
+def cosigned_at(note: str, *, public_key: Ed25519PublicKey, name: str) -> int | None:
+    """Return when this witness signed a note, in seconds since 1970; None when it did not."""
+    body, blank, signatures = note.rpartition("\n\n")
+    if not blank or len(note) > NOTE_CHARS_MAX:
+        return None
+    named = key_hash(name, public_key, COSIGNATURE)
+    for line in signatures.splitlines():
+        try:
+            signature = b64decode(line.removeprefix(f"— {name} "), validate=True)
+            at = int.from_bytes(signature[4 : 4 + TIME_BYTES])
+            public_key.verify(signature[4 + TIME_BYTES :], _cosigned(body + "\n", at))
+        except (ValueError, InvalidSignature):
+            continue
+        if signature[:4] == named:
+            return at
+    return None
+
+
+def _cosigned(body: str, at: int) -> bytes:
+    return f"cosignature/v1\ntime {at}\n{body}".encode()
 
 
 def opened(note: str, *, public_key: Ed25519PublicKey, name: str) -> str | None:

@@ -81,3 +81,17 @@ class StatementUnreadable(LedgerRefusal):
 
     where: str
     reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class NotSealed(LedgerRefusal):
+    """The newest checkpoint holds nothing of this payment: unknown, or waiting for the sealer."""
+
+    payment_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class CheckpointUnknown(LedgerRefusal):
+    """Nothing was signed at this size, or it is larger than the one it should lead to."""
+
+    size: int

@@ -42,6 +42,13 @@ _LEAVES = text("""
         WITH ORDINALITY AS new(transfer_id, salt, leaf_hash, position)
     ORDER BY position""")
 
+_MARKS = text("""
+    INSERT INTO ledger.mark (level, place, root)
+    SELECT level, place, root
+    FROM unnest(CAST(:levels AS smallint[]), CAST(:places AS bigint[]), CAST(:roots AS bytea[]))
+        AS new(level, place, root)
+    ORDER BY level, place""")
+
 _CHECKPOINT = text("""
     INSERT INTO ledger.checkpoint (size, root, peaks, note, sealed_at)
     VALUES (:size, :root, :peaks, :note, :at)""")
@@ -86,6 +93,10 @@ async def seal(
         "hashes": hashes,
     }
     await conn.execute(_LEAVES, leaves)
+    if log.marks:
+        levels, places, roots = zip(*log.marks, strict=True)
+        marks = {"levels": list(levels), "places": list(places), "roots": list(roots)}
+        await conn.execute(_MARKS, marks)
     row = {"size": log.size, "root": log.root(), "peaks": b"".join(log.peaks)}
     await conn.execute(_CHECKPOINT, {**row, "note": signed.note, "at": at})
     return signed

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import note
 from ledger.account import Account
-from ledger.merkle import Accumulator, SealedTransfer, leaf_bytes, leaf_hash
+from ledger.merkle import Accumulator, Mark, SealedTransfer, leaf_bytes, leaf_hash
 
 PAGE = 10_000
 FAULTS_MAX = 100
@@ -68,6 +68,16 @@ _CHECKPOINTS = text("""
 
 # A transfer without a leaf is new if it stands behind the last sealed one; before it, somebody
 # slipped it in.
+# Those that are finished behind one leaf and up to another.
+_MARKS = text("""
+    SELECT level, place, root FROM ledger.mark
+    WHERE place >= (CAST(:start AS bigint) >> level) AND place < (CAST(:until AS bigint) >> level)
+    ORDER BY level, place""")
+
+_MARKS_BEYOND = text("""
+    SELECT level || '/' || place FROM ledger.mark
+    WHERE place >= (CAST(:leaves AS bigint) >> level) ORDER BY level, place LIMIT :page""")
+
 _UNSEALED = text("""
     WITH last AS (
         SELECT t.xid, t.transfer_id FROM ledger.leaf JOIN ledger.transfer t USING (transfer_id)
@@ -214,7 +224,7 @@ async def _walk(
 ) -> None:
     """Recompute every leaf, and the root at each size that a checkpoint speaks of."""
     signed: dict[int, bytes] = {}
-    above, start = 0, 0
+    above = start = begin = 0
     while start < bounds["leaves"]:
         facts = {"start": start, "leaves": bounds["leaves"], "page": PAGE}
         page = (await conn.execute(_LEAVES, facts)).mappings().all()
@@ -236,9 +246,24 @@ async def _walk(
                 if size in roots and roots[size] != finding.log.root():
                     finding.fault(kind, size)
         signed.clear()
+        await _check_marks(conn, finding, begin, start)
+        begin = start
+    beyond = await conn.scalars(_MARKS_BEYOND, {"leaves": start, "page": FAULTS_MAX})
+    for detail in beyond:
+        finding.fault("mark_beyond_leaves", detail)
     facts = {"above": above, "signed": bounds["signed"], "page": PAGE}
     for row in (await conn.execute(_CHECKPOINTS, facts)).mappings():
         finding.fault("checkpoint_beyond_leaves", row["size"])
+
+
+async def _check_marks(conn: AsyncConnection, finding: _Finding, start: int, until: int) -> None:
+    """Compare the marks that were finished by these leaves with those that are kept."""
+    found = await conn.execute(_MARKS, {"start": start, "until": until})
+    kept = {Mark(*row) for row in found}
+    recomputed = set(finding.log.marks)
+    finding.log.marks.clear()
+    for level, place in sorted({(one.level, one.place) for one in kept ^ recomputed}):
+        finding.fault("mark_differs", f"{level}/{place}")
 
 
 def _check_note(

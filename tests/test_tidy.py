@@ -59,6 +59,7 @@ VERBS = {
         "attempts",
         "ingest",
         "post",
+        "prove",
         "reconcile",
         "seal",
         "standing",

@@ -1,10 +1,16 @@
-"""`cbi ledger`: is the ledger whole?"""
+"""`cbi ledger`: is the ledger whole, and how do others know?"""
 
+import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 import rich_click as click
+from sqlalchemy import text
 
+from api.commands.ledger_files import checkpoint_file, consistency_file, sizes_in
+from api.commands.ledger_witness import witness
 from api.db import SYSTEM, transaction
 from api.state import CHECKPOINT_NAME
 from api.terminal import (
@@ -18,13 +24,83 @@ from api.terminal import (
     existing_file,
     leave,
 )
+from ledger import prove
 from ledger import verify as verifying
-from ledger.note import read_checkpoint
+from ledger.note import read_checkpoint, verifier_key
+from ledger.witness import Consistency
 
 
 @click.group()
 def ledger() -> None:
-    """Verify the append-only ledger."""
+    """Verify the append-only ledger, and let others verify it."""
+
+
+ledger.add_command(witness)
+folder = click.Path(file_okay=False, path_type=Path)
+
+
+@ledger.command("key")
+@command
+async def key(run: Run) -> None:
+    """Print the log's verifier key, by which others check checkpoints and receipts."""
+    click.echo(verifier_key(CHECKPOINT_NAME, run.service.signer.public_key()))
+
+
+@ledger.command("receipt")
+@click.argument("payment_id", type=click.UUID)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Default: printed.")
+@command
+async def receipt(run: Run, *, payment_id: UUID, out: Path | None) -> None:
+    """Write what is sealed of a payment, for `python -m ledger.receipt` to check anywhere."""
+    async with transaction(run.service.engine, SYSTEM, request_id="cli") as conn:
+        found = await prove.receipt(conn, payment_id)
+    written = msgspec.json.format(msgspec.json.encode(found))
+    if out is None:
+        click.echo(written.decode())
+    else:
+        await asyncio.to_thread(out.write_bytes, written + b"\n")
+
+
+@ledger.command("export")
+@click.argument("target", type=folder)
+@command
+async def export(run: Run, *, target: Path) -> None:
+    """Write the newest checkpoint into a folder, and how it follows from those that are there.
+
+    What a partner keeps of it shows later whether the ledger's past was changed; with
+    `cbi ledger witness` the partner signs it as well.
+    """
+    held = await asyncio.to_thread(_sizes_held, target)
+    async with transaction(run.service.engine, SYSTEM, request_id="cli") as conn:
+        newest = (
+            await conn.execute(
+                text("SELECT size, note FROM ledger.checkpoint ORDER BY size DESC LIMIT 1")
+            )
+        ).one_or_none()
+        if newest is None:
+            leave("nothing is sealed yet", NO)
+        files = {checkpoint_file(target, newest.size): str(newest.note).encode()}
+        for old in held:
+            if old < newest.size:
+                proof = await prove.consistency(conn, old, newest.size)
+                way = Consistency(
+                    old_size=old, new_size=newest.size, proof=tuple(one.hex() for one in proof)
+                )
+                files[consistency_file(target, old, newest.size)] = msgspec.json.encode(way)
+    await asyncio.to_thread(_write_missing, files)
+    CONSOLE.print(f"{checkpoint_file(target, newest.size)}: {newest.size} transfers")
+
+
+def _sizes_held(folder: Path) -> list[int]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return sizes_in(folder)
+
+
+def _write_missing(files: Mapping[Path, bytes]) -> None:
+    """Write what isn't there: a witness may have signed what is."""
+    for path, content in files.items():
+        if not path.exists():
+            path.write_bytes(content)
 
 
 @ledger.command("verify")

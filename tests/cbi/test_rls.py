@@ -306,9 +306,9 @@ async def test_a_handler_that_forgets_its_partner_sees_nothing_foreign(conn):
     no_run = {"cbi.bulk_access", "dedup.model", "dedup.model_activation"}
     no_run |= {"dedup.run", "dedup.run_step"}
     assert no_run < empty
-    assert empty - no_run == {f"ledger.{table}" for table in unused | {"leaf", "checkpoint"}} | {
-        "dedup.decision"
-    }
+    assert empty - no_run == {
+        f"ledger.{table}" for table in unused | {"leaf", "mark", "checkpoint"}
+    } | {"dedup.decision"}
     for name in ("theirs", "nobody's"):
         assert {table for table, found in seen[name].items() if found} == {"cbi.partner"}
     assert set(seen["mine"]) >= SHARED
@@ -322,7 +322,8 @@ async def test_nobody_writes_rows_for_another_partner(conn):
         f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OF_OURS} AND p.polname = 'adding'",
     )
     assert {table for table, _ in rules} == set(await table_names(conn))
-    by_role = {"cbi.partner", "cbi.actor", "cbi.api_key", "ledger.leaf", "ledger.checkpoint"}
+    by_role = {"cbi.partner", "cbi.actor", "cbi.api_key"}
+    by_role |= {"ledger.leaf", "ledger.mark", "ledger.checkpoint"}
     # An answer belongs to a person, a decision to whoever may see its case.
     by_role |= {"cbi.answer", "dedup.decision"}
     # Added to through a door.

@@ -14,7 +14,8 @@ TABLES = text("""
     SELECT table_name FROM information_schema.tables
     WHERE table_schema = 'ledger' AND table_type = 'BASE TABLE' ORDER BY table_name""")
 EXPECTED = {
-    "account", "allocation", "attempt", "checkpoint", "delta", "giveback", "leaf", "outcome",
+    "account", "allocation", "attempt", "checkpoint", "delta", "giveback", "leaf", "mark",
+    "outcome",
     "rejected_line", "statement", "statement_line", "transfer",
 }  # fmt: skip
 
