@@ -102,7 +102,7 @@ async def take_in(
         conn,
         await request.body(),
         vault=service.vault,
-        matching_key=service.desk.matching_key,
+        matching_key=service.settings.matching_key,
         partner_id=actor.partner_id,
         actor_id=actor.actor_id,
         at=clock.now(),

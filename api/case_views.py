@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
+from api.access import REVIEWERS
 from api.db import Actor
 from cbi import adjudicate, partners
 from dedup import cases, models
@@ -55,14 +56,15 @@ class PairShown(msgspec.Struct, frozen=True, kw_only=True):
     """Two persons who may be one: how strong the evidence is, what agrees and what differs.
 
     Whoever knows one of the two could work out where the other lives, or what papers they hold,
-    from levels and exact bits. So these (`explanation`, and a fuller `says`) are for an
-    organisation that knows neither, or registered both.
+    from levels and bits. So these (`weight_bits`, `explanation`, and a fuller `says`) are for
+    reviewers of an organisation that knows neither family, or registered both. What differs is
+    for reviewers only.
     """
 
     person_a: UUID
     person_b: UUID
     strength: Strength
-    weight_bits: int
+    weight_bits: int | None
     agrees: tuple[str, ...]
     differs: tuple[str, ...]
     says: Told
@@ -73,9 +75,9 @@ class CaseShown(msgspec.Struct, frozen=True, kw_only=True):
     """A case as a reviewer sees it: the two households by id, evidence, judgements, decisions.
 
     To an organisation that is part of it the case also says which household is its own, and whom
-    to ask at the other; who the parties are is told to nobody else. `persons` match, of
-    `smaller_size` who live in the smaller household; where that is half of them or more, the two
-    look like one family.
+    to ask at the other; who the parties are is told to nobody else. `persons` match; where these
+    are half of the smaller household or more, the two look like one family. `smaller_size` is how
+    many live there, told to who knows neither family, or registered both.
     """
 
     case_id: UUID
@@ -130,6 +132,7 @@ async def show(
     """Show cases whole, as far as this actor may know."""
     together = await cases.groups_of(conn, views)
     sizes = await adjudicate.smaller_sizes(conn, [view.case.case_id for view in views])
+    whole = await _seen_whole(conn, views, actor)
     known = {model.model_id: model}
     await _learn_models(conn, views, known)
     return [
@@ -138,11 +141,29 @@ async def show(
             view,
             group=together.get(view.case.case_id),
             smaller_size=sizes.get(view.case.case_id),
-            pairs=[_pair(pair, view, model, known, actor) for pair in view.pairs],
+            is_whole=view.case.case_id in whole,
+            pairs=[
+                _pair(pair, model, known, is_whole=view.case.case_id in whole, actor=actor)
+                for pair in view.pairs
+            ],
             actor=actor,
         )
         for view in views
     ]
+
+
+async def _seen_whole(conn: AsyncConnection, views: Sequence[CaseView], actor: Actor) -> set[UUID]:
+    """Return the cases whose evidence this actor may see whole: reviewers, as decision 16 says."""
+    if not actor.roles & REVIEWERS:
+        return set()
+    ours, theirs = set(), []
+    for view in views:
+        if view.case.partner_a == view.case.partner_b == actor.partner_id:
+            ours.add(view.case.case_id)
+        else:
+            theirs.append(view)
+    met = await cases.met_by(conn, theirs, actor.partner_id)
+    return ours | ({view.case.case_id for view in theirs} - met)
 
 
 async def _learn_models(
@@ -155,26 +176,24 @@ async def _learn_models(
 
 
 def _pair(
-    pair: CasePair, view: CaseView, model: Model, known: Mapping[str, Model], actor: Actor
+    pair: CasePair, model: Model, known: Mapping[str, Model], *, is_whole: bool, actor: Actor
 ) -> PairShown:
     part = shown(model.strength(pair.weight_bits), pair.evidence)
+    if not actor.roles & REVIEWERS:
+        part = msgspec.structs.replace(part, differs=())
     explanation = None
-    if pair.model_id in known and _knows_neither_or_both(view, actor):
+    if is_whole and pair.model_id in known:
         explanation = explain(_score(pair, known[pair.model_id]), known[pair.model_id])
     return PairShown(
         person_a=pair.person_a,
         person_b=pair.person_b,
         strength=part.strength,
-        weight_bits=round(pair.weight_bits),
+        weight_bits=round(pair.weight_bits) if is_whole else None,
         agrees=part.agrees,
         differs=part.differs,
         says=told_shown(part) if explanation is None else told(explanation),
         explanation=explanation,
     )
-
-
-def _knows_neither_or_both(view: CaseView, actor: Actor) -> bool:
-    return (view.case.partner_a == actor.partner_id) == (view.case.partner_b == actor.partner_id)
 
 
 def _score(pair: CasePair, model: Model) -> Score:
@@ -193,6 +212,7 @@ async def _shown(
     *,
     group: Group | None,
     smaller_size: int | None,
+    is_whole: bool,
     pairs: list[PairShown],
     actor: Actor,
 ) -> CaseShown:
@@ -223,7 +243,7 @@ async def _shown(
         reopens=case.reopens,
         reopened_as=standing.reopened_as,
         persons=persons,
-        smaller_size=smaller_size,
+        smaller_size=smaller_size if is_whole else None,
         looks_like=_looks_like(persons, smaller_size),
         pairs=pairs,
         judgements=view.judgements,

@@ -100,7 +100,10 @@ async def list_cases(
     )
     together = await cases.groups_of(conn, views)
     return page(
-        [row(view, together.get(view.case.case_id), service.desk.model, today) for view in views],
+        [
+            row(view, together.get(view.case.case_id), service.model.readable, today)
+            for view in views
+        ],
         limit=limit,
         cursor="case_id",
     )
@@ -114,7 +117,9 @@ async def read_case(
     case_id: FromPath[UUID],
 ) -> CaseShown:
     """Return a case with its evidence, judgements and decisions."""
-    (shown,) = await show(conn, [await cases.load_case(conn, case_id)], service.desk.model, actor)
+    (shown,) = await show(
+        conn, [await cases.load_case(conn, case_id)], service.model.readable, actor
+    )
     return shown
 
 
@@ -133,7 +138,7 @@ async def judge_case(
     done = await adjudicate.adjudicate(
         conn, case_id, _said(data.verdict, data.reason, actor), supersedes=data.supersedes
     )
-    (shown,) = await show(conn, done.cases, service.desk.model, actor)
+    (shown,) = await show(conn, done.cases, service.model.readable, actor)
     return Judged(
         case=shown,
         households_joined=done.households_joined,
@@ -158,7 +163,7 @@ async def judge_case_group(
         conn, case_id, _said(data.verdict, data.reason, actor), size=data.size
     )
     return GroupJudged(
-        cases=await show(conn, done.cases, service.desk.model, actor),
+        cases=await show(conn, done.cases, service.model.readable, actor),
         households_joined=done.households_joined,
         households_parted=done.households_parted,
         conflicts=done.conflicts,
@@ -187,7 +192,7 @@ async def assign_case(
         actor_id=actor.actor_id,
         at=clock.now(),
     )
-    (shown,) = await show(conn, [view], service.desk.model, actor)
+    (shown,) = await show(conn, [view], service.model.readable, actor)
     return shown
 
 

@@ -1,5 +1,6 @@
 """The database: engine, transactions and migrations. Transactions are opened here only."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -76,13 +77,23 @@ async def transaction(
             conn.info["openings"] = opened
             await set_facts(conn, actor, request_id=request_id)
             yield conn
-    except Exception:
-        if opened:
-            async with engine.begin() as conn:
-                await set_facts(conn, actor, request_id=request_id)
-                for opening in opened:
-                    await log_opening(conn, opening)
+    except GeneratorExit:
+        # Nobody waits for what is asked of the database now.
         raise
+    except BaseException:
+        # Also when the work was cancelled, or the program is told to end.
+        if opened:
+            await asyncio.shield(_log_again(engine, actor, opened, request_id=request_id))
+        raise
+
+
+async def _log_again(
+    engine: AsyncEngine, actor: Actor | None, opened: Sequence[Opening], *, request_id: str
+) -> None:
+    async with engine.begin() as conn:
+        await set_facts(conn, actor, request_id=request_id)
+        for opening in opened:
+            await log_opening(conn, opening)
 
 
 async def set_facts(conn: AsyncConnection, actor: Actor | None, *, request_id: str = "") -> None:

@@ -134,7 +134,7 @@ async def read_receipt(
     """Return the receipt as it stands now."""
     # Persons carry no area of their own; a key of another area sees no household.
     await _must_see(conn, household_id)
-    return await register.receipt(conn, household_id, model=service.desk.model)
+    return await register.receipt(conn, household_id, model=service.model.readable)
 
 
 async def _must_see(conn: AsyncConnection, household_id: UUID) -> None:

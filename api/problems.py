@@ -8,7 +8,6 @@ import msgspec
 from asyncpg.exceptions import (
     DeadlockDetectedError,
     InsufficientResourcesError,
-    InterfaceError,
     LockNotAvailableError,
     OperatorInterventionError,
     PostgresConnectionError,
@@ -169,7 +168,7 @@ HANDLERS: dict[int | type[Exception], Any] = {
     IntegrityError: on_integrity,
     DBAPIError: on_database,
     # What is asked past SQLAlchemy (dedup.driver) fails with the driver's own errors.
-    **dict.fromkeys((*PASSING, InterfaceError), on_unavailable),
+    **dict.fromkeys(PASSING, on_unavailable),
     **dict.fromkeys((PoolTimeout, ConnectionError, OSError, TimeoutError), on_unavailable),
     Exception: on_fault,
 }

@@ -98,7 +98,7 @@ async def open_programme(
         Programme(programme_id=clock.new_id(), **facts),
         payer_account=payer_account,
         vault=service.vault,
-        matching_key=service.desk.matching_key,
+        matching_key=service.settings.matching_key,
         partner_id=actor.partner_id,
         at=clock.now(),
     )

@@ -22,7 +22,8 @@ from api import clock
 from api.db import SYSTEM, connect, transaction
 from api.state import Service
 from cbi import rematch
-from cbi.rematch import Chosen, Opening, Page, Part, Population, Purpose
+from cbi.identities import Purpose
+from cbi.rematch import Chosen, Opening, Page, Part, Population
 from dedup import models, runs
 from dedup.batch import local
 from dedup.batch.local import Matched
@@ -39,18 +40,22 @@ MATCHER = msgspec.structs.replace(SYSTEM, roles=frozenset({"matcher"}))
 PARTS_PER_PROCESS = 4
 # Nobody judges while a chunk is opened, so a chunk takes well under a second.
 PAIRS_PER_CHUNK = 2_000
+BROKEN_TOLD_MAX = 100
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """What a run did, in numbers.
 
-    `unread` households declined, withdrew or were erased; `crowds` counts by kind of key who was
-    not searched by it; `twice` persons seem to stand twice in one registration. `opened` to
+    `unread` households declined, withdrew or were erased; those in `broken` (100 ids at most, of
+    `broken_count`) didn't open, so nobody was compared with them. `crowds` counts by kind of key
+    who was not searched by it; `twice` persons seem to stand twice in one registration. `opened` to
     `unchanged` count pairs of households.
     """
 
     households: int
     unread: int
+    broken_count: int
+    broken: tuple[UUID, ...]
     persons: int
     candidates: int
     pairs: int
@@ -153,6 +158,8 @@ class Going:
         ended = Ended(
             households=everybody.households,
             unread=unread,
+            broken_count=len(everybody.broken),
+            broken=tuple(everybody.broken[:BROKEN_TOLD_MAX]),
             persons=len(everybody),
             candidates=matched.candidates,
             pairs=len(pairs),
@@ -231,7 +238,9 @@ async def read_everybody(
         done += sum(page.households for page in share)
         await tell(done, total)
     everybody = rematch.population(parts)
-    return everybody, total - everybody.households
+    # Who was registered while we read may stand on a page and be counted on none.
+    unread = max(total - everybody.households - len(everybody.broken), 0)
+    return everybody, unread
 
 
 async def open_cases(

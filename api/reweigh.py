@@ -9,7 +9,7 @@ from api import clock
 from api.db import transaction
 from api.rematch import MATCHER
 from api.state import Service
-from cbi.identities import Candidates
+from cbi.identities import Candidates, Purpose
 from dedup.case import CaseView
 from dedup.cases import cases_of_other_models, list_cases
 from dedup.find import Likeness, Pair
@@ -38,7 +38,7 @@ async def reweigh(service: Service, model: Model) -> tuple[int, int]:
             )
             if not views:
                 return done, left
-            members = await _members(conn, service, views)
+            members = await _members(conn, service, views, purpose="duplicate check")
             # In the order of ids, in which everybody takes their locks.
             for view in views:
                 is_shown = await rescore(
@@ -75,16 +75,24 @@ async def reviewed(service: Service, model: Model) -> list[Label]:
                 for view in views
                 if view.case.household_b is not None and view.standing.reopened_as is None
             ]
-            members = await _members(conn, service, matches)
+            members = await _members(conn, service, matches, purpose="model training")
             for view in matches:
                 assert view.decision is not None
-                pairs = _between(view, members, model)
-                found += labels(view.decision.verdict, [one.weight_bits for one in pairs])
+                # What nobody was shown, nobody decided.
+                shown = {(pair.person_a, pair.person_b) for pair in view.pairs}
+                weights = [
+                    one.weight_bits
+                    for one in _between(view, members, model)
+                    if (one.record.person_id, one.other.person_id) in shown
+                ]
+                found += labels(view.decision.verdict, weights)
 
 
-async def _members(conn: AsyncConnection, service: Service, views: Iterable[CaseView]) -> Members:
+async def _members(
+    conn: AsyncConnection, service: Service, views: Iterable[CaseView], *, purpose: Purpose
+) -> Members:
     homes = {one for view in views for one in _homes(view)}
-    opened = await Candidates(conn, service.vault).households(sorted(homes))
+    opened = await Candidates(conn, service.vault, purpose=purpose).households(sorted(homes))
     return {home.household_id: home.persons for home in opened}
 
 

@@ -20,6 +20,7 @@ from cbi.register import Desk
 from cbi.vault import Vault
 from dedup import model, models
 from dedup.model import Model
+from dedup.refusal import ModelUnreadable
 
 Requested = Request[Any, Any, State]
 
@@ -46,20 +47,36 @@ class ModelInUse:
     """The model that this process weighs with; follows what the database says is in use."""
 
     def __init__(self) -> None:
-        self.current: Model = model.load()
+        # What cases are shown by; never anything but a model that could be read.
+        self.readable: Model = model.load()
+        self._unreadable: str | None = None
         self._asked_at = -inf
 
-    async def follow(self, conn: AsyncConnection, *, at_once: bool = False) -> Model:
-        """Return the model in use, asking for it once a second at most unless told `at_once`.
+    @property
+    def current(self) -> Model:
+        """The model in use.
 
         Raises ModelUnreadable: to weigh with another model than was decided on is no way out.
         """
-        if at_once or time.monotonic() - self._asked_at >= FOLLOW_SECONDS:
-            wanted = await models.active_id(conn)
-            if wanted != self.current.model_id:
-                self.current = await models.load(conn, wanted)
-            self._asked_at = time.monotonic()
-        return self.current
+        if self._unreadable is not None:
+            raise ModelUnreadable(model_id=self._unreadable)
+        return self.readable
+
+    async def follow(self, conn: AsyncConnection, *, at_once: bool = False) -> None:
+        """Ask for the model in use, once a second at most unless told `at_once`."""
+        if not at_once and time.monotonic() - self._asked_at < FOLLOW_SECONDS:
+            return
+        wanted = await models.active_id(conn)
+        if wanted != self.readable.model_id:
+            try:
+                self.readable = await models.load(conn, wanted)
+            except ModelUnreadable:
+                # Whoever weighs nothing goes on: paying and judging don't wait for it. The next
+                # one asks again.
+                self._unreadable = wanted
+                return
+        self._unreadable = None
+        self._asked_at = time.monotonic()
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +90,10 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def desk(self) -> Desk:
-        """What registering needs, with the model as it was last asked for."""
+        """What registering needs, with the model as it was last asked for.
+
+        Raises ModelUnreadable.
+        """
         return Desk(
             vault=self.vault,
             matching_key=self.settings.matching_key,

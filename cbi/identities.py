@@ -5,6 +5,7 @@ This is the only way from the database to a name.
 
 from collections.abc import Sequence
 from datetime import date
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -23,6 +24,8 @@ from dedup.record import Record
 # As many as the doors for sealed records are asked for at once.
 DOOR_MAX = 5_000
 CCI_DIGITS = 20
+# What many identities at once are opened for.
+Purpose = Literal["duplicate check", "model training"]
 
 
 def _read_and_log(door: str) -> str:
@@ -135,9 +138,12 @@ class Candidates:
     written to the access log once, by the statement that reads it. Raises Broken.
     """
 
-    def __init__(self, conn: AsyncConnection, vault: Vault) -> None:
+    def __init__(
+        self, conn: AsyncConnection, vault: Vault, *, purpose: Purpose = "duplicate check"
+    ) -> None:
         self._conn = conn
         self._vault = vault
+        self._purpose = purpose
         self._keys: dict[UUID, bytes] = {}
         self._opened: dict[UUID, Record | None] = {}
         self._logged: set[UUID] = set()
@@ -173,11 +179,11 @@ class Candidates:
                 self._conn,
                 door,
                 wanted[start : start + DOOR_MAX],
-                "duplicate check",
+                self._purpose,
                 list(self._logged),
             )
             fresh = {row["household_id"] for row in found} - self._logged
-            _remember(self._conn, sorted(fresh), purpose="duplicate check")
+            _remember(self._conn, sorted(fresh), purpose=self._purpose)
             self._logged |= fresh
             rows += found
         return rows

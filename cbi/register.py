@@ -22,7 +22,7 @@ from cbi.store import store
 from cbi.vault import Vault, keyed_digest, keyed_int
 from dedup import cases, find, index, judge, within
 from dedup.blocking import key_hasher
-from dedup.case import CasePair, CaseView, Reason, State, Verdict, Why
+from dedup.case import CasePair, CaseView, Reason, State, Verdict, Why, persons_matching
 from dedup.explain import Told, told_match
 from dedup.model import Model, Strength
 from dedup.record import Record
@@ -192,7 +192,7 @@ def _flag(view: CaseView, household_id: UUID, contacts: Mapping[UUID, str], mode
         reason=case.reason,
         state=view.state,
         strength=model.strength(best.weight_bits) if best else None,
-        persons=len({pair.person_a for pair in view.pairs}),
+        persons=persons_matching(view.pairs),
         agreeing=agreeing_fields(best.evidence) if best else (),
         says=_says(best, model) if best else None,
         why=case.why,

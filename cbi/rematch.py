@@ -7,7 +7,6 @@ were matched is for people to see.
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -17,7 +16,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi.household import Person, to_record
-from cbi.vault import Vault, WrappedKey, open_as
+from cbi.identities import Purpose
+from cbi.vault import Broken, Vault, WrappedKey, open_as
 from dedup.batch.columns import Columns, Encoder, Ints, concatenate
 from dedup.batch.local import Matched
 from dedup.batch.reasons import scores
@@ -29,7 +29,6 @@ from dedup.opening import Matched as MatchedPair
 from dedup.record import Record
 from dedup.runs import Ids
 
-Purpose = Literal["duplicate check", "model training"]
 PAGE_HOUSEHOLDS = 1_000
 BEGINNING = UUID(int=0)
 _RECORDS = msgspec.msgpack.Decoder(list[Record])
@@ -48,12 +47,13 @@ class Part:
     """Some opened households as columns, small enough to send from one process to another.
 
     `partners` has one of each registration of the columns; `records` packs the persons, where
-    they were asked for.
+    they were asked for. `broken` households didn't open, and are not among these.
     """
 
     columns: Columns
     partners: list[UUID]
     households: int
+    broken: list[UUID]
     records: bytes = b""
 
 
@@ -64,6 +64,7 @@ class Population:
     columns: Columns
     partners: list[UUID]
     households: int
+    broken: list[UUID]
     packed: list[bytes]
 
     def __len__(self) -> int:
@@ -135,26 +136,40 @@ class Opening:
         self._partners: dict[UUID, UUID] = {}
         self._known: dict[UUID, UUID] = {}
         self._households = 0
+        self._broken: list[UUID] = []
         self._records: list[Record] | None = [] if with_records else None
 
     def take(self, rows: Sequence[Row]) -> None:
-        """Open households and their persons; raises Broken."""
-        for household_id, partner_id, ubigeo, kek_id, wrapped, person_ids, sealed in rows:
-            key = self._vault.unwrap(WrappedKey(kek_id=kek_id, wrapped=wrapped), household_id)
+        """Open households and their persons; one that doesn't open is kept apart, whole."""
+        for row in rows:
+            try:
+                records = self._open(row)
+            except Broken:
+                # One damaged record must not keep everybody else from being compared.
+                self._broken.append(row["household_id"])
+                continue
             self._households += 1
             # One object for each partner, or sending them would take longer than opening.
-            self._partners[household_id] = self._known.setdefault(partner_id, partner_id)
-            for person_id, message in zip(person_ids, sealed, strict=True):
-                person = open_as(key, message, Person, kind="person", owner=person_id)
-                # As at registration: who lives elsewhere would tie strange families together.
-                if not person.lives_in_household:
-                    continue
-                record = to_record(
-                    person, household_id=household_id, person_id=person_id, ubigeo=ubigeo
-                )
+            partner_id = self._known.setdefault(row["partner_id"], row["partner_id"])
+            self._partners[row["household_id"]] = partner_id
+            for record in records:
                 self._encoder.add(record)
-                if self._records is not None:
-                    self._records.append(record)
+            if self._records is not None:
+                self._records += records
+
+    def _open(self, row: Row) -> list[Record]:
+        household_id, _, ubigeo, kek_id, wrapped, person_ids, sealed = row
+        key = self._vault.unwrap(WrappedKey(kek_id=kek_id, wrapped=wrapped), household_id)
+        people = [
+            (person_id, open_as(key, message, Person, kind="person", owner=person_id))
+            for person_id, message in zip(person_ids, sealed, strict=True)
+        ]
+        # As at registration: who lives elsewhere would tie strange families together.
+        return [
+            to_record(person, household_id=household_id, person_id=person_id, ubigeo=ubigeo)
+            for person_id, person in people
+            if person.lives_in_household
+        ]
 
     def part(self) -> Part:
         """Return everybody taken so far."""
@@ -163,6 +178,7 @@ class Opening:
             columns=columns,
             partners=[self._partners[one] for one in columns.registrations],
             households=self._households,
+            broken=self._broken,
             records=b"" if self._records is None else msgspec.msgpack.encode(self._records),
         )
 
@@ -173,6 +189,7 @@ def population(parts: Sequence[Part]) -> Population:
         columns=concatenate([part.columns for part in parts]),
         partners=list(chain.from_iterable(part.partners for part in parts)),
         households=sum(part.households for part in parts),
+        broken=list(chain.from_iterable(part.broken for part in parts)),
         packed=[part.records for part in parts],
     )
 

@@ -41,6 +41,20 @@ _AROUND = text("""
 """)
 
 
+_MET = text("""
+    SELECT DISTINCT q.case_id
+    FROM unnest(:case_ids ::uuid[], :ones ::uuid[], :others ::uuid[]) AS q (case_id, one, other)
+    CROSS JOIN LATERAL (
+        SELECT c.partner_a, c.partner_b FROM dedup.match_case AS c
+        WHERE c.household_a IN (q.one, q.other)
+        UNION ALL
+        SELECT c.partner_a, c.partner_b FROM dedup.match_case AS c
+        WHERE c.household_b IN (q.one, q.other)
+    ) AS met
+    WHERE :partner_id ::uuid IN (met.partner_a, met.partner_b)
+""")
+
+
 async def load_case(conn: AsyncConnection, case_id: UUID) -> CaseView:
     """Return a case with all that is known about it; CaseNotFound when none is seen."""
     query = select(tables.match_case).where(tables.match_case.c.case_id == case_id)
@@ -182,6 +196,24 @@ async def views_of(conn: AsyncConnection, query: Select[Any]) -> list[CaseView]:
         )
         for case in cases
     ]
+
+
+async def met_by(conn: AsyncConnection, views: Iterable[CaseView], partner_id: UUID) -> set[UUID]:
+    """Return the cases of which a partner may know somebody: it has a case with a side of theirs.
+
+    Its own cases are among these; of others it may know the family from its own registration.
+    """
+    asked = [view.case for view in views]
+    rows = await conn.scalars(
+        _MET,
+        {
+            "case_ids": [case.case_id for case in asked],
+            "ones": [case.household_a for case in asked],
+            "others": [case.household_b or case.household_a for case in asked],
+            "partner_id": partner_id,
+        },
+    )
+    return set(rows)
 
 
 async def of_cases(

@@ -9,8 +9,9 @@ from dedup import calibrate
 from dedup.case import Verdict
 from dedup.model import Calibration, Model, build
 
-# A few hundred are wanted; fewer than these say little, and none of either kind says nothing.
+# A few hundred are wanted; fewer than these say little, and so do a handful of either kind.
 LABELS_MIN = 100
+LABELS_OF_A_KIND_MIN = 20
 # One label: a pair's weight in bits, and whether it is one person.
 Label = tuple[float, bool]
 
@@ -41,7 +42,8 @@ def labels(verdict: Verdict, weights: Sequence[float]) -> list[Label]:
 
 def enough(found: Sequence[Label]) -> bool:
     """Say whether there are labels enough, of both kinds."""
-    return len(found) >= LABELS_MIN and len({is_one for _, is_one in found}) == 2
+    ones = sum(is_one for _, is_one in found)
+    return len(found) >= LABELS_MIN and min(ones, len(found) - ones) >= LABELS_OF_A_KIND_MIN
 
 
 def calibrated(model: Model, found: Sequence[Label]) -> Calibrated:

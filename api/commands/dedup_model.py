@@ -77,7 +77,7 @@ async def calibrate(run: Run, *, model_id: str | None, as_json: bool) -> int:
         ones = sum(is_one for _, is_one in found)
         leave(
             f"{len(found)} reviewed pairs ({ones} one person, {len(found) - ones} not); at least"
-            f" {reviewed.LABELS_MIN} are needed, of both kinds",
+            f" {reviewed.LABELS_MIN} are needed, {reviewed.LABELS_OF_A_KIND_MIN} of either kind",
             NO,
         )
     done = reviewed.calibrated(before, found)

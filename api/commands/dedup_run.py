@@ -32,9 +32,7 @@ PHASES = {"reading": "households read", "matching": "matching", "opening": "pair
 @click.option(
     "--engine",
     type=click.Choice(["local", "spark"]),
-    default="local",
-    show_default=True,
-    help="local: this machine. spark: a cluster (extra `cbi[spark]`).",
+    help="local (the default): this machine. spark: a cluster (extra `cbi[spark]`).",
 )
 @click.option(
     "--master", default="", help="Address of the Spark cluster, such as spark://host:7077."
@@ -53,7 +51,7 @@ PHASES = {"reading": "households read", "matching": "matching", "opening": "pair
 async def run(
     run: Run,
     *,
-    engine: runs.Engine,
+    engine: runs.Engine | None,
     master: str,
     codes: tuple[str, ...],
     resume: bool,
@@ -66,8 +64,10 @@ async def run(
     evidence is the same. One run goes at a time; `GET /v1/dedup/runs` shows how far it is.
     """
     service = run.service
+    if resume and (codes or engine):
+        leave("--resume goes on with what that run was told: no --partners, no --engine", WRONG_USE)
     if not resume:
-        _check_engine(engine, master)
+        _check_engine(engine or "local", master)
     async with rematch.turn(service):
         async with transaction(service.engine, SYSTEM, request_id="cli") as conn:
             await service.model.follow(conn, at_once=True)
@@ -78,7 +78,7 @@ async def run(
         wanted = (
             await _unfinished(run)
             if resume
-            else await rematch.start(service, engine=engine, partner_ids=partner_ids)
+            else await rematch.start(service, engine=engine or "local", partner_ids=partner_ids)
         )
         _check_engine(wanted.engine, master)
         with _progress() as bar:
@@ -98,7 +98,8 @@ async def run(
             except rematch.SparkFailed as error:
                 leave(f"Spark failed ({error}); see its own log, then: --resume", UNREACHABLE)
     _tell(wanted, ended, as_json=as_json)
-    return 0
+    # Who could not be compared was not found to be nobody.
+    return NO if ended.broken_count else 0
 
 
 def _check_engine(engine: runs.Engine, master: str) -> None:
@@ -145,6 +146,13 @@ def _tell(run: runs.Run, ended: Ended, *, as_json: bool) -> None:
     CONSOLE.print(table)
     if ended.unread:
         STDERR.print(f"{ended.unread:,} households were not compared: no consent, or erased")
+    if ended.broken_count:
+        named = " ".join(map(str, ended.broken))
+        STDERR.print(
+            f"[red]{ended.broken_count:,} households don't open and were not compared[/red]:"
+            f" {named}",
+            soft_wrap=True,
+        )
     if ended.twice:
         STDERR.print(f"{ended.twice:,} pairs within one registration seem to be one person")
     for name, count in sorted(ended.crowds.items()):

@@ -3,6 +3,7 @@
 Pairs are compared in chunks by forked processes, which see the columns without a copy.
 """
 
+import ctypes
 import gc
 import multiprocessing
 import signal
@@ -29,6 +30,8 @@ CHUNK_PAIRS = 100_000
 PAIRS_OF_LINKED_MAX = 400
 # A registration that is linked to more than this many others is no family's.
 LINKS_MAX = 20
+# See prctl(2).
+PR_SET_PDEATHSIG = 1
 # From here on two entries of one registration may count as one person.
 TWICE_SURE = 0.8
 _NONE, _ONE, _SEVERAL = (LEVELS["household"].index(level) for level in ("none", "one", "several"))
@@ -221,9 +224,8 @@ def in_processes(work: Callable[[int], T], starts: range, processes: int) -> Ite
     _work = work
     # Unlike a Pool's, its workers are never ended by a signal, which can be lost or leave a lock
     # held; and one that dies, for want of memory say, is an error instead of a wait for ever.
-    with ProcessPoolExecutor(
-        processes, multiprocessing.get_context("fork"), initializer=_begin
-    ) as pool:
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes, fork, initializer=_begin) as pool:
         try:
             yield from cast("Iterator[T]", pool.map(_call, starts))
         except BaseException:
@@ -232,6 +234,12 @@ def in_processes(work: Callable[[int], T], starts: range, processes: int) -> Ite
 
 
 def _begin() -> None:
+    # A killed program must not leave processes that hold opened records, and its locks. On Linux
+    # the kernel sees to it from here on.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = multiprocessing.parent_process()
+    if parent is None or not parent.is_alive():
+        sys.exit(1)
     # Nothing here makes cycles, and looking for them would copy the pages that are shared.
     gc.disable()
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -209,22 +209,53 @@ async def test_a_receipt_says_in_words_what_its_registrar_may_know(house: House)
 
 
 async def test_who_knows_neither_side_sees_why_in_bits_and_a_party_does_not(house: House):
-    await house.hire("THIRD", "adjudicator")
+    await house.hire("THIRD", "adjudicator", "registrar")
     case_id = await open_case(house)
-    (theirs,) = (await shown(house, case_id, "THIRD/adjudicator"))["pairs"]
+    whole = await shown(house, case_id, "THIRD/adjudicator")
+    (theirs,) = whole["pairs"]
     explained = theirs["explanation"]
     reasons = {one["field"]: one for one in explained["reasons"]}
     assert (reasons["place"]["level"], reasons["document"]["level"]) == ("district", "exact")
     assert reasons["document"]["bits"] > reasons["document"]["kin_bits"] > 0
     assert round(explained["weight_bits"]) == theirs["weight_bits"]
     assert explained["prior_bits"] < 0 < explained["probability"] <= 1
+    assert whole["smaller_size"] == 1
     assert "the place is the same district" in theirs["says"]["en"]
     assert "el lugar es el mismo distrito" in theirs["says"]["es"]
-    for who in ("A/adjudicator", "B/adjudicator", "B/coordinator"):
-        (ours,) = (await shown(house, case_id, who))["pairs"]
-        assert ours["explanation"] is None
+    for who in ("A/adjudicator", "B/adjudicator", "B/coordinator", "A/registrar"):
+        case = await shown(house, case_id, who)
+        (ours,) = case["pairs"]
+        # A weight tells, as a level does, of which type a document was.
+        assert (ours["explanation"], ours["weight_bits"], case["smaller_size"]) == (None,) * 3
         assert "document" in ours["agrees"]
         assert not {"district", "distrito", "number", "número"} & set(str(ours["says"]).split())
+
+
+async def test_who_registered_the_family_too_sees_no_more_than_a_party(house: House):
+    await house.hire("THIRD", "adjudicator", "registrar")
+    one = registration()
+    receipts = [
+        await house.made("/v1/households", who, {**one, "reference": registration()["reference"]})
+        for who in ("A/registrar", "B/registrar", "THIRD/registrar")
+    ]
+    between_a_and_b = receipts[1]["flags"][0]["case_id"]
+    (pair,) = (await shown(house, between_a_and_b, "THIRD/adjudicator"))["pairs"]
+    assert (pair["explanation"], pair["weight_bits"]) == (None, None)
+
+
+async def test_what_differs_is_for_reviewers_only(house: House):
+    one = registration()
+    await house.made("/v1/households", "A/registrar", one)
+    (person,) = one["persons"]
+    other = registration(persons=[{**person, "birth_date": "1950-11-27"}])
+    receipt = await house.made("/v1/households", "B/registrar", other)
+    case_id = receipt["flags"][0]["case_id"]
+    (reviewed,) = (await shown(house, case_id, "B/adjudicator"))["pairs"]
+    (seen,) = (await shown(house, case_id, "B/registrar"))["pairs"]
+    assert reviewed["differs"] == ["birth_date"]
+    assert seen["differs"] == []
+    assert "Differs" in reviewed["says"]["en"]
+    assert "Differs" not in seen["says"]["en"]
 
 
 async def test_who_registered_both_sides_sees_why(house: House):
@@ -237,7 +268,7 @@ async def test_who_registered_both_sides_sees_why(house: House):
 
 
 async def test_a_case_shown_under_a_model_that_nobody_has_still_says_what_agrees(house: House):
-    await house.hire("THIRD", "adjudicator")
+    await house.hire("THIRD", "adjudicator", "registrar")
     case_id = await open_case(house)
     await house.sql(
         "INSERT INTO dedup.scoring (case_id, model_id, strength_bits, scored_at, scored_by)"
@@ -268,6 +299,8 @@ async def test_half_of_the_smaller_household_matching_looks_like_one_family(
         persons = [*shared, *({**one, "relationship": "not_related"} for one in others)]
         receipt = await house.made("/v1/households", who, registration(persons=persons))
     case_id = receipt["flags"][0]["case_id"]
-    case = await shown(house, case_id, "B/adjudicator")
+    await house.hire("THIRD", "adjudicator", "registrar")
+    case = await shown(house, case_id, "THIRD/adjudicator")
     assert (case["persons"], case["smaller_size"]) == (matching, min(sizes))
-    assert case["looks_like"] == looks_like
+    for who in ("A/adjudicator", "THIRD/adjudicator"):
+        assert (await shown(house, case_id, who))["looks_like"] == looks_like

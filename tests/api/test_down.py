@@ -64,7 +64,7 @@ def unavailable(answer: httpx.Response) -> None:
 async def every_route_is_unavailable(house: House) -> None:
     assert (await house.call("GET", "/health/live")).status_code == 200
     unavailable(await house.call("GET", "/health/ready"))
-    names = ("household_id", "case_id", "programme_id", "enrolment_id", "round_id")
+    names = ("household_id", "case_id", "programme_id", "enrolment_id", "round_id", "payment_id")
     ids = dict.fromkeys(names, uuid4())
     for method, path in access.MAY:
         unavailable(await house.call(method, path.format(**ids), "A/registrar"))

@@ -77,7 +77,8 @@ async def test_every_process_follows_within_a_second_and_stores_by_what_it_weigh
     # Back to the program's own.
     await use(place, model.load())
     async with place.service.begin(ALFA) as conn:
-        assert await place.service.model.follow(conn, at_once=True) is model.load()
+        await place.service.model.follow(conn, at_once=True)
+        assert place.service.model.current is model.load()
 
 
 async def test_a_process_asks_for_the_model_once_a_second_at_most(place):
@@ -106,6 +107,10 @@ async def test_a_model_that_can_not_be_read_stops_checks_instead_of_changing_the
     with pytest.raises(ModelUnreadable):
         await enter(place, world.family(1))
     assert await place.one("SELECT count(*) FROM cbi.household") == 0
+    # What weighs nothing goes on, showing cases by the model before.
+    async with place.service.begin(ALFA) as conn:
+        assert await cases.list_cases(conn, limit=1) == []
+    assert place.service.model.readable is model.load()
     await use(place, model.load())
     await enter(place, world.family(1))
 

@@ -1,17 +1,19 @@
 """Everybody against everybody: the same cases as one by one, each once, and all of it on record."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from asyncpg import UndefinedFunctionError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from api import rematch
+from api import db, rematch
 from api.embedded import EmbeddedPostgres
 from api.rematch import MATCHER, Going
 from cbi import rematch as reading
-from cbi.vault import Broken
+from cbi.identities import Candidates
 from dedup import runs
 from dedup.model import load
 from dedup.refusal import RunUnderway
@@ -267,19 +269,38 @@ async def test_a_run_that_nobody_does_any_more_was_interrupted(place):
         assert await states(place) == ["running", "interrupted"]
 
 
-async def test_a_message_that_does_not_open_fails_the_run_which_can_go_on_when_mended(place):
+async def test_a_household_that_does_not_open_is_told_and_keeps_nobody_else_from_being_compared(
+    place,
+):
     home, _ = await place.twins(1)
+    await place.twins(2)
     key = "UPDATE cbi.data_key SET kek_id = :kek WHERE household_id = :home RETURNING 1"
     await place.one(key, kek="k9", home=home)
+    ended = await place.run()
+    assert (ended.broken_count, ended.broken, ended.unread) == (1, (home,), 0)
+    assert (ended.households, ended.opened) == (3, 1)
+    told = await place.one("SELECT counts::text FROM dedup.run_step WHERE phase = 'finished'")
+    assert str(home) in str(told)
+    await place.one(key, kek="k1", home=home)
+    mended = await place.run()
+    assert (mended.broken_count, mended.opened, mended.unchanged) == (0, 1, 1)
+
+
+async def test_a_run_that_failed_can_go_on_when_mended(place):
+    await place.twins(1)
+    rename = "DO $$ BEGIN ALTER FUNCTION cbi.{}(uuid, uuid, text) RENAME TO {}; END $$"
+    async with place.owner.begin() as conn:
+        await conn.execute(text(rename.format("sealed_population", "hidden")))
     async with rematch.turn(place.service):
         run = await place.start()
-        with pytest.raises(Broken):
+        with pytest.raises(UndefinedFunctionError):
             await place.go(run)
     assert await states(place) == ["failed"]
     told = await place.one("SELECT counts::text FROM dedup.run_step WHERE phase = 'failed'")
-    assert told == '{"fault": "Broken"}'
+    assert told == '{"fault": "UndefinedFunctionError"}'
     assert await place.cases() == {}
-    await place.one(key, kek="k1", home=home)
+    async with place.owner.begin() as conn:
+        await conn.execute(text(rename.format("hidden", "sealed_population")))
     async with rematch.turn(place.service):
         async with place.acting(MATCHER) as conn:
             assert await runs.unfinished(conn) == run
@@ -287,3 +308,38 @@ async def test_a_message_that_does_not_open_fails_the_run_which_can_go_on_when_m
     assert await states(place) == ["finished"]
     async with place.acting(MATCHER) as conn:
         assert await runs.unfinished(conn) is None
+
+
+@pytest.mark.parametrize("ending", [asyncio.CancelledError, SystemExit, ValueError])
+async def test_what_was_opened_stays_in_the_access_log_however_the_work_ends(place, ending):
+    home, _ = await place.twins(1)
+
+    async def work() -> None:
+        async with db.transaction(place.service.engine, MATCHER, request_id="undone") as conn:
+            (found,) = await Candidates(conn, place.service.vault).households([home])
+            assert found.persons
+            raise ending
+
+    with pytest.raises(ending):
+        await work()
+    noted = "SELECT household_id FROM cbi.access_log WHERE request_id = 'undone'"
+    assert await place.column(noted) == [home]
+
+
+async def test_work_that_is_cancelled_while_it_waits_keeps_its_entry_too(place):
+    home, _ = await place.twins(1)
+    opened = asyncio.Event()
+
+    async def work() -> None:
+        async with db.transaction(place.service.engine, MATCHER, request_id="waiting") as conn:
+            await Candidates(conn, place.service.vault).households([home])
+            opened.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await opened.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    noted = "SELECT household_id FROM cbi.access_log WHERE request_id = 'waiting'"
+    assert await place.column(noted) == [home]

@@ -25,6 +25,7 @@ def everybody(registrations: list[int], partners: list[UUID] | None = None) -> P
         ),
         partners=partners or [A] * count,
         households=count,
+        broken=[],
         packed=[],
     )
 

@@ -2,11 +2,14 @@
 
 import os
 import signal
+import subprocess
 import sys
 from concurrent.futures.process import BrokenProcessPool
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +23,8 @@ from dedup.score import weight_bits
 from dedup.train import frequencies
 from tests.dedup.make import RECORDS
 from tests.dedup.people import World
+
+ROOT = Path(__file__).parents[2]
 
 
 def weigher(records, columns):
@@ -235,3 +240,22 @@ def test_who_looks_at_the_first_piece_only_is_not_kept_waiting():
     pieces = local.in_processes(lambda at: at, range(4), 2)
     assert next(pieces) == 0
     pieces.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
+def test_a_killed_program_leaves_no_process_that_holds_records():
+    script = (
+        "import os\n"
+        "from dedup.batch import local\n"
+        "read, write = os.pipe()\n"
+        "def work(at):\n"
+        "    print(os.getpid(), flush=True)\n"
+        "    os.read(read, 1)\n"  # For ever: nobody writes.
+        "list(local.in_processes(work, range(2), 2))\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as program:
+        workers = [psutil.Process(int(program.stdout.readline())) for _ in range(2)]
+        program.kill()
+        gone, alive = psutil.wait_procs(workers, timeout=30)
+    assert (len(gone), alive) == (2, [])

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from dedup.model import Calibration, build, load
-from dedup.reviewed import LABELS_MIN, calibrated, enough, labels
+from dedup.reviewed import LABELS_MIN, LABELS_OF_A_KIND_MIN, calibrated, enough, labels
 
 WEIGHTS = [31.0, 25.0, 20.5]
 
@@ -30,10 +30,11 @@ def test_a_verdict_says_only_what_it_says_of_single_pairs(verdict, expected):
 
 
 def test_few_labels_or_labels_of_one_kind_are_not_enough():
-    many = [(20.0, True)] * LABELS_MIN
-    assert not enough(many)
-    assert enough([*many[1:], (20.0, False)])
-    assert not enough([*many[2:], (20.0, False)])
+    ones, others = [(20.0, True)] * LABELS_MIN, [(20.0, False)] * LABELS_OF_A_KIND_MIN
+    assert not enough(ones)
+    assert enough([*ones[len(others) :], *others])
+    assert not enough([*ones, *others[1:]])
+    assert not enough([*ones[len(others) + 1 :], *others])
 
 
 def labelled(model, slope: float, intercept: float, count: int = 4000):
