@@ -7,6 +7,7 @@ for the other.
 import struct
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID
@@ -46,29 +47,50 @@ def leaf_bytes(transfer: SealedTransfer, salt: bytes) -> bytes:
 
     Without the salt nobody can test a guess of a transfer against its leaf hash.
     """
+    return leaf_of([getattr(transfer, name) for name in SealedTransfer.__struct_fields__], salt)
+
+
+def leaf_of(fields: Sequence[object], salt: bytes) -> bytes:
+    """Encode the fields of a SealedTransfer, in their order; as `leaf_bytes`, for many at once."""
     if len(salt) != SALT_BYTES:
         raise ValueError(f"a salt has {SALT_BYTES} bytes")
-    fields = [getattr(transfer, name) for name in SealedTransfer.__struct_fields__]
-    parts = [LEAF_VERSION, salt, *(_field(field) for field in fields)]
-    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
+    # The transfer's own id and the payment's are new each time, the others come again and again.
+    return b"".join(
+        (
+            *(_HEAD, salt, _field(fields[0]), *map(_known_field, fields[1:8]), _field(fields[8])),
+            *map(_known_field, fields[9:]),
+        )
+    )
+
+
+def _with_length(part: bytes) -> bytes:
+    return struct.pack(">I", len(part)) + part
+
+
+_HEAD = _with_length(LEAF_VERSION) + struct.pack(">I", SALT_BYTES)
 
 
 def _field(value: object) -> bytes:
     """Write one value so that its type shows: nothing, an id, a number, a text, a day, a time."""
     match value:
         case None:
-            return b"n"
+            part = b"n"
         case UUID():
-            return b"u" + value.bytes
+            part = b"u" + value.bytes
         case int():
-            return b"i" + str(value).encode()
+            part = b"i" + str(value).encode()
         case str():
-            return b"s" + value.encode()
+            part = b"s" + value.encode()
         case datetime():
-            return b"t" + str((value - EPOCH) // timedelta(microseconds=1)).encode()
+            part = b"t" + str((value - EPOCH) // timedelta(microseconds=1)).encode()
         case date():
-            return b"d" + value.isoformat().encode()
-    raise TypeError(f"{type(value).__name__} has no place in a leaf")
+            part = b"d" + value.isoformat().encode()
+        case _:
+            raise TypeError(f"{type(value).__name__} has no place in a leaf")
+    return _with_length(part)
+
+
+_known_field = lru_cache(maxsize=4_096)(_field)
 
 
 def leaf_hash(leaf: bytes) -> bytes:

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import note
-from ledger.merkle import SALT_BYTES, Accumulator, SealedTransfer, leaf_bytes, leaf_hash
+from ledger.merkle import SALT_BYTES, Accumulator, SealedTransfer, leaf_hash, leaf_of
 from ledger.note import Checkpoint
 
 TRANSFERS_MAX = 10_000
@@ -19,21 +20,23 @@ _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('ledger.seal', 0))")
 
 _LAST = text("SELECT size, root, peaks FROM ledger.checkpoint ORDER BY size DESC LIMIT 1")
 
+FIELDS = ", ".join(
+    f"CAST(CAST(t.{name} AS text) AS bigint) AS {name}" if name == "xid" else f"t.{name}"
+    for name in SealedTransfer.__struct_fields__
+)
+
+_SEALED_LAST = text("""
+    SELECT CAST(t.xid AS text) AS xid, t.transfer_id
+    FROM ledger.leaf JOIN ledger.transfer t USING (transfer_id) WHERE leaf_no = :leaf_no""")
+
 # Below the horizon every transaction has ended: no row can appear any more before the ones that
 # are taken here, so the order (xid, transfer_id) is final.
-_NEXT = text("""
-    WITH last AS (
-        SELECT t.xid, t.transfer_id FROM ledger.leaf JOIN ledger.transfer t USING (transfer_id)
-        WHERE leaf_no = :size - 1
-    )
-    SELECT t.transfer_id, t.entry_id, t.partner_id, t.kind, t.debit_account, t.credit_account,
-        t.currency, t.amount_minor, t.payment_id, t.attempt_no, t.reverses, t.effective_on,
-        t.posted_at, t.actor_id, CAST(CAST(t.xid AS text) AS bigint) AS xid
+_NEXT = text(f"""
+    SELECT {FIELDS}
     FROM ledger.transfer t
     WHERE t.xid < pg_snapshot_xmin(pg_current_snapshot())
-        AND (NOT EXISTS (SELECT FROM last)
-            OR (t.xid, t.transfer_id) > (SELECT xid, transfer_id FROM last))
-    ORDER BY t.xid, t.transfer_id LIMIT :limit""")
+        AND (t.xid, t.transfer_id) > (CAST(CAST(:xid AS text) AS xid8), CAST(:transfer_id AS uuid))
+    ORDER BY t.xid, t.transfer_id LIMIT :limit""")  # noqa: S608 -- our own names
 
 _LEAVES = text("""
     INSERT INTO ledger.leaf (leaf_no, transfer_id, salt, leaf_hash)
@@ -52,6 +55,14 @@ _MARKS = text("""
 _CHECKPOINT = text("""
     INSERT INTO ledger.checkpoint (size, root, peaks, note, sealed_at)
     VALUES (:size, :root, :peaks, :note, :at)""")
+
+
+class _Before(NamedTuple):
+    xid: str
+    transfer_id: UUID
+
+
+_NOTHING = _Before("0", UUID(int=0))
 
 
 async def seal(
@@ -74,21 +85,22 @@ async def seal(
     # A checkpoint that contradicts its own peaks must not be built upon and signed again.
     assert last is None or log.root() == last.root
     size = log.size
-    found = await conn.execute(_NEXT, {"size": size, "limit": min(limit, TRANSFERS_MAX)})
-    transfers = [msgspec.convert(dict(row), SealedTransfer) for row in found.mappings()]
-    if not transfers:
+    # A log without its last transfer was tampered with, and is not continued.
+    before = (await conn.execute(_SEALED_LAST, {"leaf_no": size - 1})).one() if size else _NOTHING
+    facts = {"xid": before.xid, "transfer_id": before.transfer_id}
+    found = await conn.execute(_NEXT, {**facts, "limit": min(limit, TRANSFERS_MAX)})
+    rows = found.all()
+    if not rows:
         return None
-    salts = [random(SALT_BYTES) for _ in transfers]
-    hashes = [
-        leaf_hash(leaf_bytes(transfer, salt))
-        for transfer, salt in zip(transfers, salts, strict=True)
-    ]
+    drawn = random(SALT_BYTES * len(rows))
+    salts = [drawn[at : at + SALT_BYTES] for at in range(0, len(drawn), SALT_BYTES)]
+    hashes = [leaf_hash(leaf_of(row, salt)) for row, salt in zip(rows, salts, strict=True)]
     for leaf in hashes:
         log.add(leaf)
     signed = note.checkpoint(log.size, log.root(), signer=signer, name=name)
     leaves = {
         "size": size,
-        "transfer_ids": [transfer.transfer_id for transfer in transfers],
+        "transfer_ids": [row.transfer_id for row in rows],
         "salts": salts,
         "hashes": hashes,
     }

@@ -1,19 +1,22 @@
 """Verify the whole ledger: every leaf, every checkpoint, every balance, every attempt."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import RowMapping, text
+from sqlalchemy import Row, RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import note
 from ledger.account import Account
-from ledger.merkle import Accumulator, Mark, SealedTransfer, leaf_bytes, leaf_hash
+from ledger.merkle import Accumulator, Mark, SealedTransfer, leaf_hash, leaf_of
+from ledger.seal import FIELDS
 
 PAGE = 10_000
 FAULTS_MAX = 100
+FIELDS_SEALED = len(SealedTransfer.__struct_fields__)
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,13 +57,11 @@ _BOUNDS = text("""
         (SELECT coalesce(max(size), 0) FROM ledger.checkpoint) AS signed,
         (SELECT count(*) FROM ledger.transfer) AS transfers""")
 
-_LEAVES = text("""
-    SELECT l.leaf_no, l.salt, l.leaf_hash, l.transfer_id AS leaf_transfer_id,
-        t.transfer_id, t.entry_id, t.partner_id, t.kind, t.debit_account, t.credit_account,
-        t.currency, t.amount_minor, t.payment_id, t.attempt_no, t.reverses, t.effective_on,
-        t.posted_at, t.actor_id, CAST(CAST(t.xid AS text) AS bigint) AS xid
+_LEAVES = text(f"""
+    SELECT {FIELDS}, l.leaf_no, l.salt, l.leaf_hash, l.transfer_id AS leaf_transfer_id
     FROM ledger.leaf l LEFT JOIN ledger.transfer t USING (transfer_id)
-    WHERE l.leaf_no >= :start AND l.leaf_no < :leaves ORDER BY l.leaf_no LIMIT :page""")
+    WHERE l.leaf_no >= :start AND l.leaf_no < :leaves
+    ORDER BY l.leaf_no LIMIT :page""")  # noqa: S608 -- our own names
 
 _CHECKPOINTS = text("""
     SELECT size, root, note FROM ledger.checkpoint
@@ -227,24 +228,17 @@ async def _walk(
     above = start = begin = 0
     while start < bounds["leaves"]:
         facts = {"start": start, "leaves": bounds["leaves"], "page": PAGE}
-        page = (await conn.execute(_LEAVES, facts)).mappings().all()
+        page = (await conn.execute(_LEAVES, facts)).all()
         if not page:
             break
         # The checkpoints that lie within this page: no more than it has leaves.
-        until = min(page[-1]["leaf_no"] + 1, bounds["signed"])
+        until = min(page[-1].leaf_no + 1, bounds["signed"])
         facts = {"above": above, "signed": until, "page": PAGE}
-        for row in (await conn.execute(_CHECKPOINTS, facts)).mappings():
-            above = row["size"]
-            signed[row["size"]] = row["root"]
-            _check_note(finding, row, public_key=public_key, name=name)
-        for row in page:
-            if row["leaf_no"] != start:
-                finding.fault("leaf_gap", start)
-            _add_leaf(finding, row)
-            start = size = row["leaf_no"] + 1
-            for kind, roots in (("root_differs", signed), ("kept_checkpoint_differs", kept)):
-                if size in roots and roots[size] != finding.log.root():
-                    finding.fault(kind, size)
+        for point in (await conn.execute(_CHECKPOINTS, facts)).mappings():
+            above = point["size"]
+            signed[above] = point["root"]
+            _check_note(finding, point, public_key=public_key, name=name)
+        start = _add_page(finding, page, start, (signed, kept))
         signed.clear()
         await _check_marks(conn, finding, begin, start)
         begin = start
@@ -252,8 +246,28 @@ async def _walk(
     for detail in beyond:
         finding.fault("mark_beyond_leaves", detail)
     facts = {"above": above, "signed": bounds["signed"], "page": PAGE}
-    for row in (await conn.execute(_CHECKPOINTS, facts)).mappings():
-        finding.fault("checkpoint_beyond_leaves", row["size"])
+    for point in (await conn.execute(_CHECKPOINTS, facts)).mappings():
+        finding.fault("checkpoint_beyond_leaves", point["size"])
+
+
+def _add_page(
+    finding: _Finding,
+    page: Sequence[Row[Any]],
+    start: int,
+    roots: tuple[Mapping[int, bytes], Mapping[int, bytes]],
+) -> int:
+    """Add leaves from `start` on, and compare the root at every size that is spoken of."""
+    signed, kept = roots
+    for row in page:
+        if row.leaf_no != start:
+            finding.fault("leaf_gap", start)
+        _add_leaf(finding, row)
+        start = row.leaf_no + 1
+        if start in signed and signed[start] != finding.log.root():
+            finding.fault("root_differs", start)
+        if start in kept and kept[start] != finding.log.root():
+            finding.fault("kept_checkpoint_differs", start)
+    return start
 
 
 async def _check_marks(conn: AsyncConnection, finding: _Finding, start: int, until: int) -> None:
@@ -276,21 +290,17 @@ def _check_note(
         finding.fault("checkpoint_differs", row["size"])
 
 
-def _add_leaf(finding: _Finding, row: RowMapping) -> None:
-    leaf_no = row["leaf_no"]
-    if row["transfer_id"] is None:
-        finding.fault("transfer_missing", f"leaf {leaf_no}: {row['leaf_transfer_id']}")
-        finding.log.add(row["leaf_hash"])
+def _add_leaf(finding: _Finding, row: Row[Any]) -> None:
+    if row.transfer_id is None:
+        finding.fault("transfer_missing", f"leaf {row.leaf_no}: {row.leaf_transfer_id}")
+        finding.log.add(row.leaf_hash)
         return
-    transfer = msgspec.convert(
-        {field: row[field] for field in SealedTransfer.__struct_fields__}, SealedTransfer
-    )
-    leaf = leaf_hash(leaf_bytes(transfer, row["salt"]))
-    if leaf != row["leaf_hash"]:
-        finding.fault("leaf_differs", f"leaf {leaf_no}: {transfer.transfer_id}")
-    place = (transfer.xid, transfer.transfer_id.bytes)
+    leaf = leaf_hash(leaf_of(row[:FIELDS_SEALED], row.salt))
+    if leaf != row.leaf_hash:
+        finding.fault("leaf_differs", f"leaf {row.leaf_no}: {row.transfer_id}")
+    place = (row.xid, row.transfer_id.bytes)
     if finding.before is not None and place <= finding.before:
-        finding.fault("leaf_out_of_order", f"leaf {leaf_no}: {transfer.transfer_id}")
+        finding.fault("leaf_out_of_order", f"leaf {row.leaf_no}: {row.transfer_id}")
     finding.before = place
     finding.log.add(leaf)
 

@@ -1,12 +1,15 @@
 import asyncio
 from base64 import b64encode
+from hashlib import shake_128
 from itertools import count
 from uuid import uuid4
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
+from api import db
 from ledger import note
 from ledger.attempt import Giveback
 from ledger.attempts import record_returns
@@ -15,6 +18,7 @@ from ledger.post import post
 from ledger.seal import seal
 from ledger.transfer import reversal
 from ledger.verify import Verification, verify
+from ledger.violation import constraint_of
 from tests.conftest import PARTNER_A, PARTNER_B, actor
 from tests.ledger.books import (
     ACTOR,
@@ -33,6 +37,9 @@ from tests.ledger.books import (
 SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 NAME = "cbi.example/ledger"
 SEALER = actor(PARTNER_B, "auditor", "sealer")
+ONE, OTHER = (
+    f"(SELECT transfer_id FROM ledger.transfer ORDER BY 1 OFFSET {n} LIMIT 1)" for n in (0, 1)
+)
 
 
 async def sealed(own, limit=10_000):
@@ -44,7 +51,7 @@ async def sealed(own, limit=10_000):
             name=NAME,
             at=AT,
             limit=limit,
-            random=lambda size: next(numbers).to_bytes(size),
+            random=lambda size: shake_128(str(next(numbers)).encode()).digest(size),
         )
 
 
@@ -349,3 +356,36 @@ async def test_a_sealer_of_another_organisation_seals_all_and_leaves_say_nothing
         assert len(rows) == 5
         assert (await conn.execute(text("SELECT count(*) FROM ledger.transfer"))).scalar_one() == 0
         assert await post(conn, [], partner_id=PARTNER_B, at=AT, actor_id=ACTOR) == 0
+
+
+@pytest.mark.parametrize(
+    ("leaves", "constraint"),
+    [
+        (f"(0, {ONE}), (1, {OTHER})", ""),
+        (f"(1, {ONE})", "leaf_follows"),
+        (f"(0, {ONE}), (2, {OTHER})", "leaf_follows"),
+        ("(0, gen_random_uuid())", "leaf_of_transfer"),
+    ],
+)
+async def test_no_leaf_leaves_a_gap_or_stands_for_nothing(own, leaves, constraint):
+    async with own.begin() as conn:
+        await opened(conn)
+        await posted(conn, fund(1, "one"), fund(1, "two"))
+    statement = (
+        "INSERT INTO ledger.leaf (leaf_no, transfer_id, salt, leaf_hash)"
+        " SELECT n, id, substring(sha256('s') FOR 16), sha256('l')"
+        f" FROM (VALUES {leaves}) v (n, id)"
+    )
+    # The sealer, and a superuser whose session skips ordinary triggers.
+    for engine, before in ((own.app, ""), (own.owner, "SET session_replication_role = replica")):
+        async with engine.connect() as conn, conn.begin() as outer:
+            await db.set_facts(conn, SEALER)
+            if before:
+                await conn.execute(text(before))
+            try:
+                await conn.execute(text(statement))
+                said = ""
+            except IntegrityError as error:
+                said = constraint_of(error)
+            assert said == constraint
+            await outer.rollback()
