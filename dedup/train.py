@@ -30,6 +30,9 @@ TOLERANCE = 1e-4
 STRANGERS_RELATED = 1e-6
 # How many pairs the starting values count for, where there are few: they keep rates from 0 and 1.
 LEAN_M, LEAN_KIN, LEAN_U = 20.0, 20.0, 1e5
+# Levels that fewer pairs have say what the model said before.
+SEEN_MIN = 20
+RATE_MIN = 1e-6
 # A word borne by fewer persons may name one of them, so it isn't written into a model.
 BEARERS_MIN = 20
 WORDS_MAX = 3000
@@ -163,6 +166,7 @@ def _seen(columns: Columns, rng: np.random.Generator, processes: int) -> _Seen:
 def _learned(content: Content, seen: _Seen, patterns: Patterns, start: Model) -> Model:
     classes = _classes(start, seen)
     _maximise(classes, patterns, start, total=seen.pairs, with_kin=seen.with_kin)
+    _keep_unseen(classes, patterns, seen, start)
     return _model(content, classes)
 
 
@@ -223,6 +227,34 @@ def _keep(rates: Rates, expert: Rates, field: int, codes: list[int]) -> None:
     others = [code for code in range(1, len(LEVELS[FIELDS[field]])) if code not in codes]
     rates[field, codes] = expert[field, codes]
     rates[field, others] *= (1 - rates[field, codes].sum()) / rates[field, others].sum()
+
+
+def _keep_unseen(classes: _Classes, patterns: Patterns, seen: _Seen, start: Model) -> None:
+    """Let levels that the data hardly has weigh what they weighed before.
+
+    Each class has shrunk them by how many pairs it has, which is no evidence: an age in a file of
+    full dates would speak against one person by 16 bits. All shrink as much as m did.
+    """
+    found = _counts(patterns.codes, patterns.count)
+    found += seen.strangers + seen.kin
+    for field, (name, words) in enumerate(LEVELS.items()):
+        levels = start.content.fields[name]
+        unseen = [
+            code
+            for code, word in enumerate(words)
+            if word != MISSING and found[field, code] < SEEN_MIN
+        ]
+        # The household is told from what matches; a field that nobody has is no level's matter.
+        if field == HOUSEHOLD or not unseen or len(unseen) == len(levels):
+            continue
+        kept = classes.rates.copy()
+        for code in unseen:
+            level = levels[words[code]]
+            shrunk = max(float(classes.rates[0, field, code]), RATE_MIN) / level.m
+            twin = level.kin if level.twin is None else level.twin
+            kept[:, field, code] = np.array((level.m, level.kin, level.u, twin)) * min(shrunk, 1.0)
+        for rates, wanted in zip(classes.rates, kept, strict=True):
+            _keep(rates, wanted, field, unseen)
 
 
 def _patterns(compared: Levels, table: weigh.Tables, rng: np.random.Generator) -> Patterns:

@@ -92,3 +92,31 @@ def test_what_is_learned_finds_more_than_what_it_started_from(world):
 def test_records_without_any_candidate_leave_the_model_as_it_was():
     columns = encode(World(seed=22, persons=3).records[:1])
     assert train.fit(columns, model.load()) is model.load()
+
+
+def test_a_level_that_the_data_does_not_have_says_what_it_said_before(world):
+    columns, _, learned = world
+    dated = dataclasses.replace(
+        columns, precision=np.where(columns.birth > 0, 1, 0).astype(np.int8)
+    )
+    fitted = train.fit(dated, model.load(), seed=3)
+    at = FIELDS.index("birth_date")
+    for level in ("month", "about"):
+        code = LEVELS["birth_date"].index(level)
+        before, after = model.load().evidence[at][code], fitted.evidence[at][code]
+        assert after.bits == pytest.approx(before.bits, abs=1e-6)
+        assert after.kin_bits == pytest.approx(before.kin_bits, abs=1e-6)
+    assert learned.model_id != fitted.model_id
+
+
+def test_the_model_that_ships_never_takes_what_agrees_for_what_differs():
+    for field in model.load().evidence:
+        worst = min(
+            one.bits
+            for one in field
+            if one.level in {"different", "other_type", "none"} or one.level == "missing"
+        )
+        for one in field:
+            assert one.bits >= min(worst, 0) or one.field == "order"
+    born = {one.level: one.bits for one in model.load().evidence[FIELDS.index("birth_date")]}
+    assert born["month"] > born["year"] > born["about"] > 0 > born["different"]
