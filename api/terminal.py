@@ -112,6 +112,10 @@ def told() -> Iterator[None]:
             " and was `cbi migrate` run?",
             UNREACHABLE,
         )
+    except OSError as error:
+        leave(f"{error.filename or 'a file'}: {error.strerror}", REFUSED)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 def leave(message: str, code: int) -> NoReturn:

@@ -215,8 +215,8 @@ REFUSALS: dict[type[Exception], Wording] = {
     ledger.NotSealed: Wording(
         404,
         "not-sealed",
-        "El libro sellado aún no tiene nada de este pago",
-        "The sealed ledger holds nothing of this payment yet",
+        "El libro sellado no tiene nada de este pago",
+        "The sealed ledger holds nothing of this payment",
     ),
     ledger.CheckpointUnknown: Wording(
         404,

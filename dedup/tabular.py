@@ -7,12 +7,10 @@ What would shift every number (a repeated id, cells out of line) refuses the who
 import csv
 import importlib
 import re
-import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from datetime import date
 from functools import lru_cache, partial
 from itertools import chain
 from operator import itemgetter
@@ -24,14 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dedup.batch.columns import stable_hash
-from dedup.documents import EVIDENCE_ONLY, KNOWN
-from dedup.record import Document, Precision, Record
+from dedup.cell import read_born, read_sex, read_type, read_ubigeo
+from dedup.record import Document, Record
 
 COLUMNS = (
     *("record_id", "registration_id", "partner"),
     *("given1", "given2", "surname1", "surname2", "birth_date", "sex"),
     *("doc1_type", "doc1", "doc2_type", "doc2", "phone", "ubigeo"),
 )
+# Part of the format, and of no use to matching.
+_EXPECTED = frozenset((*COLUMNS, "nationality"))
 TRUTH_COLUMNS = ("record_id", "person_id")
 # What persons are told apart by: a table with none of these was read wrongly.
 _TELLING = frozenset(
@@ -44,22 +44,7 @@ LINE_LENGTH_MAX = 100_000
 BATCH_ROWS = 4_096
 # So many rows are made by one process, then so many by the next.
 BLOCK_ROWS = 2_000
-YEARS = range(1850, 2101)
 _SEPARATORS = (",", ";", "\t")
-
-_WORDS_OF_SEX = {
-    "F": "f female mujer femenino femenina hembra woman",
-    # A bare H is left out: beside it M means mujer, and a guess would make all of them one sex.
-    "M": "m male hombre masculino masculina varon man",
-    "O": "o x other otro otra",
-}
-_SEXES = {word: sex for sex, words in _WORDS_OF_SEX.items() for word in words.split()}
-_NOT_STATED = frozenset(("", "na", "n/a", "nan", "nat", "none", "null", "unknown"))
-_YEAR_FIRST = re.compile(
-    r"(\d{4})(?:([-/.])(\d{1,2})(?:\2(\d{1,2})(?:[T ][\d:.+Z]*)?)?)?", re.ASCII
-)
-_COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})", re.ASCII)
-_DAY_FIRST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})(?: [\d:.]*)?", re.ASCII)
 
 
 class TableUnreadable(Exception):
@@ -144,6 +129,20 @@ def read_records(path: Path) -> Records:
     return Records(path)
 
 
+def unused_columns(path: Path) -> tuple[str, ...]:
+    """Return the titles of a table of records that nothing is read from: misspelt, perhaps."""
+    with path.open("rb") as file:
+        is_parquet = file.read(4) == b"PAR1"
+    if is_parquet:
+        titles = importlib.import_module("pyarrow.parquet").read_schema(path).names
+    else:
+        with closing(_csv(path)) as source:
+            titles = next(source, [])
+    return tuple(
+        title.strip() for title in titles if title.strip() and _name(title) not in _EXPECTED
+    )
+
+
 def read_truth(path: Path, records: Records) -> Truth:
     """Read `record_id, person_id` and join it to records that were read to their end.
 
@@ -211,10 +210,10 @@ def _maker(warned: Counter[str]) -> Callable[[int, Sequence[str]], Row]:
         record_id, registration, partner, given1, given2, surname1, surname2 = cells[:7]
         born, sex, type1, number1, type2, number2, phone, ubigeo = cells[7:]
         person_id = UUID(int=number)
-        birth_date, precision, clear = _born(born)
+        birth_date, precision, clear = read_born(born)
         if not clear:
             warned["birth_date"] += 1
-        said, clear = _sex(sex)
+        said, clear = read_sex(sex)
         if not clear:
             warned["sex"] += 1
         documents = (_document(type1, number1, warned),) if number1 else ()
@@ -230,7 +229,7 @@ def _maker(warned: Counter[str]) -> Callable[[int, Sequence[str]], Row]:
             sex=said,
             documents=documents,
             phones=(phone,) if phone else (),
-            ubigeo=_ubigeo(ubigeo),
+            ubigeo=read_ubigeo(ubigeo),
         )
         return Row(record_id or str(number), registration or None, partner, record)
 
@@ -245,57 +244,10 @@ def _household_id(partner: str, registration: str) -> UUID:
 
 
 def _document(kind: str, number: str, warned: Counter[str]) -> Document:
-    code = _document_type(kind)
+    code = read_type(kind)
     if code == "":
         warned["doc_type"] += 1
     return Document(type=code or "other", number=number)
-
-
-@lru_cache(maxsize=4_096)
-def _document_type(text: str) -> str:
-    """Return a code of DOMAIN.md, "other" where no type is stated, "" for an unknown one."""
-    code = text.lower() or "other"
-    return code if code in KNOWN or code in EVIDENCE_ONLY or code == "other" else ""
-
-
-@lru_cache(maxsize=65_536)
-def _born(text: str) -> tuple[date | None, Precision, bool]:
-    """Return a date, how precise it is, and whether the text was understood or states nothing."""
-    text = _whole(text)
-    if found := _COMPACT.fullmatch(text):
-        year, month, day = found.groups()
-    elif found := _YEAR_FIRST.fullmatch(text):
-        year, _, month, day = found.groups()
-    elif found := _DAY_FIRST.fullmatch(text):
-        day, _, month, year = found.groups()
-    else:
-        return None, "day", text.lower() in _NOT_STATED
-    try:
-        born = date(int(year), int(month or 1), int(day or 1))
-    except ValueError:
-        return None, "day", False
-    if born.year not in YEARS:
-        return None, "day", False
-    return born, "day" if day else "month" if month else "year", True
-
-
-@lru_cache(maxsize=4_096)
-def _sex(text: str) -> tuple[str, bool]:
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    word = "".join(char for char in plain if not unicodedata.combining(char)).rstrip(".")
-    return _SEXES.get(word, ""), word in _SEXES or word in _NOT_STATED
-
-
-def _whole(text: str) -> str:
-    """Drop the ".0" that a column of numbers gets where one of them is missing."""
-    return text[:-2] if text.endswith(".0") and text[:-2].isdecimal() else text
-
-
-@lru_cache(maxsize=65_536)
-def _ubigeo(text: str) -> str:
-    text = _whole(text)
-    # A spreadsheet takes the code for a number and drops its leading zero.
-    return "0" + text if text.isdecimal() and len(text) in (1, 3, 5) else text
 
 
 def _rows(
@@ -333,11 +285,15 @@ def _rows(
 def _names(path: Path, titles: Sequence[str], columns: Sequence[str]) -> list[str]:
     if len(titles) > COLUMNS_MAX:
         raise TableUnreadable(path, "too_many_columns")
-    names = [re.sub(r"[\s_-]+", "_", title.strip().casefold()) for title in titles]
+    names = list(map(_name, titles))
     repeated = [name for name, count in Counter(names).items() if count > 1 and name in columns]
     if repeated:
         raise TableUnreadable(path, "column_repeated", what=repeated[0])
     return names
+
+
+def _name(title: str) -> str:
+    return re.sub(r"[\s_-]+", "_", title.strip().casefold())
 
 
 def _csv(path: Path) -> Generator[list[str]]:

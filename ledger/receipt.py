@@ -3,7 +3,8 @@
     python -m ledger.receipt FILE --key VKEY
 
 says what the receipt proves, and ends with 0; with 1 when it proves nothing, with 2 for wrong use.
-This file and `ledger/merkle.py` are all that is needed. The key is the log's verifier key (C2SP
+This file, `ledger/merkle.py` and the packages msgspec and cryptography are all that is needed. The
+key is the log's verifier key (C2SP
 signed note: name+hash+key), which must come from somewhere else than the receipt.
 """
 
@@ -100,20 +101,20 @@ def _checkpoint(signed: str, vkey: str) -> tuple[str, int, bytes]:
     return name, size, root
 
 
-def read_key(vkey: str) -> tuple[str, bytes, Ed25519PublicKey]:
-    """Return name, hash and key of a verifier key; raises NotProved."""
+def read_key(vkey: str, kind: bytes = ED25519) -> tuple[str, bytes, Ed25519PublicKey]:
+    """Return name, hash and key of a verifier key of this kind; raises NotProved."""
     name, _, rest = vkey.strip().partition("+")
     digest, _, encoded = rest.partition("+")
     try:
         key = b64decode(encoded, validate=True)
-        if key[:1] != ED25519:
-            raise NotProved("the key is not one of Ed25519")
+        if key[:1] != kind:
+            raise NotProved("it is a key for something else")
         public_key = Ed25519PublicKey.from_public_bytes(key[1:])
         key_hash = bytes.fromhex(digest)
     except ValueError as error:
-        raise NotProved("the key can't be read: it looks like name+01234567+AbC=") from error
+        raise NotProved("it can't be read; a key looks like name+01234567+AbC=") from error
     if key_hash != sha256(name.encode() + b"\n" + key).digest()[:4]:
-        raise NotProved("the key is damaged: its hash is another")
+        raise NotProved("it is damaged: its hash is another")
     return name, key_hash, public_key
 
 
@@ -142,6 +143,10 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         parser.error(f"{options.file} can't be read: {error.strerror}")
     try:
+        read_key(options.key)
+    except NotProved as why:
+        parser.error(f"--key: {why}")
+    try:
         proved = check(read(content), options.key)
     except NotProved as why:
         sys.stdout.write(f"NOT PROVED: {why}\n")
@@ -166,8 +171,9 @@ def _said(proved: Proved) -> Iterator[str]:
         f" {proved.signed_by}"
     )
     for one in proved.transfers:
-        money = f"{one.amount_minor:>14} minor units {one.currency}"
-        yield f"  {one.effective_on}  {one.kind:8} attempt {one.attempt_no}  {money}"
+        money = f"{one.amount_minor:>12} minor units {one.currency}"
+        sides = f"from {str(one.credit_account)[:8]} to {str(one.debit_account)[:8]}"
+        yield f"  {one.effective_on}  {one.kind:8} attempt {one.attempt_no}  {money}  {sides}"
 
 
 if __name__ == "__main__":

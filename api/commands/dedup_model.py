@@ -16,6 +16,8 @@ from dedup import models, reviewed
 from dedup import train as training
 from dedup.model import Model, encode, load
 
+# With fewer, a model leans on the one that comes with the program.
+PERSONS_WANTED = 10_000
 output_file = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 
@@ -30,6 +32,8 @@ async def train(run: Run, *, out: Path | None, processes: int | None, as_json: b
     Nothing is told to the program but the records: which pairs are one person is worked out. The
     model is not taken into use. A word stands in it only if 20 persons or more bear it.
     """
+    if out is not None and not out.parent.is_dir():
+        leave(f"there is no folder {out.parent} to write {out.name} to", WRONG_USE)
     service, request_id = run.service, f"train {clock.new_id()}"
     with STDERR.status("reading everybody"):
         everybody, _ = await rematch.read_everybody(
@@ -54,6 +58,11 @@ async def train(run: Run, *, out: Path | None, processes: int | None, as_json: b
         return 0
     CONSOLE.print(f"{model.model_id} {'is stored' if is_new else 'was there already'}: {note}")
     _show(model)
+    if persons < PERSONS_WANTED:
+        STDERR.print(
+            f"[yellow]{persons:,} persons are few[/yellow]: where they are silent it says what"
+            " the model of the program says. Compare both before you take it into use."
+        )
     CONSOLE.print(f"take it into use: cbi dedup model activate {model.model_id} --reason …")
     return 0
 

@@ -85,9 +85,11 @@ async def run(
             task = bar.add_task("", total=None)
 
             def told(progress: runs.Progress) -> None:
+                if progress.phase not in PHASES:
+                    return
                 bar.update(
                     task,
-                    description=PHASES.get(progress.phase, progress.phase),
+                    description=PHASES[progress.phase],
                     completed=progress.done,
                     total=progress.total or None,
                 )
@@ -133,10 +135,12 @@ def _tell(run: runs.Run, ended: Ended, *, as_json: bool) -> None:
     table = Table(title=f"run {run.run_id}", title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right")
-    for name in ("households", "persons", "candidates", "pairs"):
-        table.add_row(name, f"{both[name]:,}")
     for name, what in (
-        ("opened", "new cases"),
+        ("households", "households"),
+        ("persons", "persons"),
+        ("candidates", "pairs of persons that share a key"),
+        ("pairs", "pairs of persons for people to see"),
+        ("opened", "pairs of households: new cases"),
         ("reopened", "decided cases opened anew"),
         ("strengthened", "open cases with more evidence"),
         ("unchanged", "known already"),

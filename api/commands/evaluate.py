@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import rich_click as click
+from rich.markup import escape
 from rich.table import Table
 
 from api.commands.machine import cores, peak_rss_mb
@@ -28,7 +29,15 @@ from dedup.batch import local
 from dedup.batch.columns import Columns, Encoder, concatenate
 from dedup.evaluate import Report, label, measure
 from dedup.model import Model
-from dedup.tabular import Records, TableUnreadable, Truth, digest, read_records, read_truth
+from dedup.tabular import (
+    Records,
+    TableUnreadable,
+    Truth,
+    digest,
+    read_records,
+    read_truth,
+    unused_columns,
+)
 
 ROWS_TOLD_MAX = 5
 # A smaller file isn't worth a second process.
@@ -121,8 +130,8 @@ def _model(wanted: str) -> Model:
     path = Path(wanted)
     if not path.is_file():
         leave(
-            f"there is no model file {wanted}; give the path of a model's JSON, or leave --model"
-            f" out to use {own.model_id}",
+            f"there is no model file {wanted}; a stored model is written to one by"
+            f" `cbi dedup model show ID --json > FILE`; without --model it is {own.model_id}",
             WRONG_USE,
         )
     try:
@@ -151,6 +160,8 @@ def _read(
         leave(f"a file can't be read: {error.strerror}", REFUSED)
     if not len(truth.person):
         leave(f"{records_file}: it has no records", REFUSED)
+    if truth.unlabelled == len(truth.person):
+        leave(f"{truth_file}: it labels none of these records", REFUSED)
     return columns, records, truth, reading
 
 
@@ -228,6 +239,8 @@ def _tell(report: Report, model: Model, records: Records, truth: Truth, *, as_js
         f"{report.seconds:,.1f} seconds, {report.peak_rss_mb:,.0f} MB at most",
     ):
         CONSOLE.print(line)
+    if unused := unused_columns(records.path):
+        STDERR.print(escape(f"columns that were not used: {', '.join(unused)}"), soft_wrap=True)
     for words, count in (
         ("records without truth count as persons of their own", truth.unlabelled),
         ("labels of records that aren't there were left out", truth.unknown),

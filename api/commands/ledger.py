@@ -1,7 +1,7 @@
 """`cbi ledger`: is the ledger whole, and how do others know?"""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -26,7 +26,8 @@ from api.terminal import (
 )
 from ledger import prove
 from ledger import verify as verifying
-from ledger.note import read_checkpoint, verifier_key
+from ledger.note import COSIGNATURE, cosigned_at, read_checkpoint, verifier_key
+from ledger.receipt import NotProved, read_key
 from ledger.witness import Consistency
 
 
@@ -43,6 +44,13 @@ folder = click.Path(file_okay=False, path_type=Path)
 @command
 async def key(run: Run) -> None:
     """Print the log's verifier key, by which others check checkpoints and receipts."""
+    async with transaction(run.service.engine, SYSTEM, request_id="cli") as conn:
+        if await conn.scalar(text("SELECT count(*) FROM ledger.checkpoint LIMIT 1")) == 0:
+            leave(
+                "nothing is sealed in this database: is it the right one? (CBI_DATA_DIR,"
+                " CBI_DATABASE_URL)",
+                NO,
+            )
     click.echo(verifier_key(CHECKPOINT_NAME, run.service.signer.public_key()))
 
 
@@ -111,9 +119,18 @@ def _write_missing(files: Mapping[Path, bytes]) -> None:
     type=existing_file,
     help="A signed checkpoint kept outside; may repeat. Shows a deleted tail or a forked history.",
 )
+@click.option(
+    "--witness",
+    "witnesses",
+    multiple=True,
+    metavar="KEY",
+    help="Verifier key of a witness that must have signed each of these checkpoints; may repeat.",
+)
 @as_json
 @command
-async def verify(run: Run, *, checkpoints: tuple[Path, ...], as_json: bool) -> int:
+async def verify(
+    run: Run, *, checkpoints: tuple[Path, ...], witnesses: tuple[str, ...], as_json: bool
+) -> int:
     """Walk the whole ledger: every leaf, checkpoint, balance, attempt and outcome.
 
     Exit code 0 when it is whole, 1 when it is not.
@@ -125,6 +142,8 @@ async def verify(run: Run, *, checkpoints: tuple[Path, ...], as_json: bool) -> i
         known = [read_checkpoint(one, public_key=public_key, name=CHECKPOINT_NAME) for one in notes]
         if not notes or None in known:
             leave(f"{path} holds no checkpoint signed by this ledger's key", WRONG_USE)
+        for each in witnesses:
+            _check_witness(path, notes, each)
         kept += notes
     with STDERR.status("walking the ledger"):
         async with transaction(run.service.engine, SYSTEM, request_id="cli") as conn:
@@ -142,6 +161,15 @@ async def verify(run: Run, *, checkpoints: tuple[Path, ...], as_json: bool) -> i
         for fault in found.faults:
             CONSOLE.print(f"[red]{fault.kind}[/red] {fault.detail}")
     return 0 if found.whole else NO
+
+
+def _check_witness(path: Path, notes: Sequence[str], vkey: str) -> None:
+    try:
+        name, _, public_key = read_key(vkey, COSIGNATURE)
+    except NotProved as why:
+        leave(f"--witness: {why}", WRONG_USE)
+    if any(cosigned_at(one, public_key=public_key, name=name) is None for one in notes):
+        leave(f"{path} is not signed by {name}", NO)
 
 
 def _notes(path: Path) -> list[str]:

@@ -10,7 +10,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from api.commands.ledger_files import checkpoint_file, consistency_file, sizes_in
 from api.terminal import CONSOLE, NO, WRONG_USE, leave, told
-from ledger.note import COSIGNATURE, Checkpoint, is_name, read_checkpoint, verifier_key
+from ledger.note import (
+    COSIGNATURE,
+    Checkpoint,
+    cosigned_at,
+    is_name,
+    read_checkpoint,
+    verifier_key,
+)
 from ledger.receipt import NotProved, read_key
 from ledger.witness import Consistency, WitnessRefused, witnessed
 
@@ -46,12 +53,14 @@ def witness(*, source: Path, log_key: str, name: str, state: Path) -> None:
         if not sizes:
             leave(f"{source} holds no checkpoint-….txt", WRONG_USE)
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        signer = _own_key(state / "witness.key")
+        signer = _own_key(state)
+        own_key = verifier_key(name, signer.public_key(), COSIGNATURE)
         signed = _text(checkpoint_file(source, sizes[-1]))
-        last = _last(state, log_name, public_key)
+        last = _last(state, log_name, public_key, signer=signer, name=name)
         new = read_checkpoint(signed, public_key=public_key, name=log_name)
         if last is not None and new is not None and (new.size, new.root) == (last.size, last.root):
-            CONSOLE.print(f"nothing new: {last.size} transfers were signed before")
+            CONSOLE.print(f"nothing new: {last.size} transfers were signed before, by")
+            CONSOLE.print(own_key, soft_wrap=True)
             return
         try:
             done = witnessed(
@@ -67,14 +76,18 @@ def witness(*, source: Path, log_key: str, name: str, state: Path) -> None:
         except WitnessRefused as why:
             leave(f"NOT SIGNED: {why}; keep {checkpoint_file(source, sizes[-1])}", NO)
         # First what we must remember, then what others see.
-        checkpoint_file(state, sizes[-1]).write_text(signed, encoding="utf-8")
+        checkpoint_file(state, sizes[-1]).write_text(done, encoding="utf-8")
         checkpoint_file(source, sizes[-1]).write_text(done, encoding="utf-8")
-        CONSOLE.print(f"signed: {sizes[-1]} transfers, as {name}")
-        CONSOLE.print(verifier_key(name, signer.public_key(), COSIGNATURE), soft_wrap=True)
+        CONSOLE.print(f"signed: {sizes[-1]} transfers, by")
+        CONSOLE.print(own_key, soft_wrap=True)
 
 
-def _own_key(path: Path) -> Ed25519PrivateKey:
+def _own_key(state: Path) -> Ed25519PrivateKey:
+    """Return the witness's key; makes one only where nothing was signed yet."""
+    path = state / "witness.key"
     if not path.exists():
+        if sizes_in(state):
+            leave(f"{path} is gone, and {state} holds what it signed: bring it back", WRONG_USE)
         path.touch(mode=0o600)
         path.write_bytes(os.urandom(SEED_BYTES))
     seed = path.read_bytes()
@@ -83,29 +96,42 @@ def _own_key(path: Path) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(seed)
 
 
-def _last(state: Path, log_name: str, public_key: Ed25519PublicKey) -> Checkpoint | None:
+def _last(
+    state: Path,
+    log_name: str,
+    log_key: Ed25519PublicKey,
+    *,
+    signer: Ed25519PrivateKey,
+    name: str,
+) -> Checkpoint | None:
+    """Return what this witness signed last; another key or name has no business here."""
     sizes = sizes_in(state)
     if not sizes:
         return None
-    kept = _text(checkpoint_file(state, sizes[-1]))
-    last = read_checkpoint(kept, public_key=public_key, name=log_name)
+    path = checkpoint_file(state, sizes[-1])
+    kept = _text(path)
+    last = read_checkpoint(kept, public_key=log_key, name=log_name)
     if last is None:
-        leave(f"{checkpoint_file(state, sizes[-1])} is not signed by this log", WRONG_USE)
+        leave(f"{path} is another log's: one state folder for each log", WRONG_USE)
+    if cosigned_at(kept, public_key=signer.public_key(), name=name) is None:
+        leave(f"{path} was signed by another key, or under another name than {name}", WRONG_USE)
     return last
 
 
 def _proof(source: Path, last: Checkpoint | None, size: int) -> list[bytes]:
-    """Return the way from what was signed last; none where the folder has none."""
-    if last is None:
+    """Return the way from what was signed last."""
+    if last is None or last.size >= size:
         return []
     path = consistency_file(source, last.size, size)
-    if not path.exists():
-        return []
     try:
         way = msgspec.json.decode(_text(path), type=Consistency)
         return [bytes.fromhex(one) for one in way.proof]
-    except (msgspec.MsgspecError, ValueError):
-        return []
+    except (OSError, msgspec.MsgspecError, ValueError):
+        leave(
+            f"{path} is missing or can't be read: `cbi ledger export` writes it where the folder"
+            f" still holds checkpoint-{last.size}.txt; ask the log's operator",
+            WRONG_USE,
+        )
 
 
 def _text(path: Path) -> str:

@@ -237,3 +237,17 @@ def test_a_terminated_service_ends_well_and_stops_its_database(cbi: Command) -> 
             served.terminate()
             assert served.wait(timeout=30) == 0
         assert not is_running(Path(folder))
+
+
+def test_before_anything_is_sealed_the_ledger_gives_no_key_and_exports_nothing(cbi, tmp_path):
+    assert "nothing is sealed in this database" in cbi("ledger", "key", code=1).stderr
+    assert "nothing is sealed yet" in cbi("ledger", "export", tmp_path / "out", code=1).stderr
+    unknown = cbi("ledger", "receipt", "01a200ed-0000-7000-8000-000000000000", code=3)
+    assert "not-sealed" in unknown.stderr
+
+
+def test_a_file_that_can_not_be_written_is_told_in_a_sentence(cbi, tmp_path):
+    for words in (("ledger", "export", "/proc/none"), ("dedup", "train", "--out", "/none/x.json")):
+        done = cbi(*words, code=3 if words[0] == "ledger" else 2)
+        assert "Traceback" not in done.stderr
+        assert words[-1].rsplit("/", 1)[0] in done.stderr

@@ -186,3 +186,17 @@ def test_every_reason_and_every_warning_has_a_sentence() -> None:
     assert raised == set(command.REASONS)
     warned = set(re.findall(r'warned\["(\w+)"\] \+=', source))
     assert warned == set(command.WARNINGS)
+
+
+def test_columns_that_nothing_is_read_from_are_named_and_a_foreign_truth_is_refused(
+    evaluate: Evaluate, tmp_path: Path
+) -> None:
+    records, truth = tmp_path / "records.csv", tmp_path / "truth.csv"
+    rows = ("record_id,Nombre1,surname1,nationality", "1,Ana,Zulmar,VEN", "2,Ana,Zulmar,VEN")
+    records.write_text("\n".join(rows))
+    truth.write_text("record_id,person_id\n1,P1\n2,P1\n")
+    told = evaluate(records=records, truth=truth).stderr
+    assert "columns that were not used: Nombre1" in told
+    truth.write_text("record_id,person_id\nA,P1\nB,P1\n")
+    refused = evaluate(records=records, truth=truth, code=3).stderr
+    assert "labels none of these records" in " ".join(refused.split())

@@ -137,5 +137,11 @@ def test_a_witness_at_the_command_line_signs_refuses_and_keeps_its_key(tmp_path)
     assert "NOT SIGNED" in folder.witness(code=1)
     assert key.read_bytes() == seed
     assert not (folder.state / "checkpoint-40.txt").exists()
-    for wrong in ({"key": "nonsense"}, {"name": "with blank"}):
+    for wrong in ({"key": "nonsense"}, {"name": "with blank"}, {"name": "somebody.else"}):
         folder.witness(code=2, **wrong)
+    (folder.source / "checkpoint-40.txt").unlink()
+    folder.export(38)
+    assert "consistency-33-38.json is missing" in " ".join(folder.witness(code=2).split())
+    key.unlink()
+    assert "bring it back" in " ".join(folder.witness(code=2).split())
+    assert not key.exists()
