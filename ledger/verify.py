@@ -60,8 +60,7 @@ _BOUNDS = text("""
 _LEAVES = text(f"""
     SELECT {FIELDS}, l.leaf_no, l.salt, l.leaf_hash, l.transfer_id AS leaf_transfer_id
     FROM ledger.leaf l LEFT JOIN ledger.transfer t USING (transfer_id)
-    WHERE l.leaf_no >= :start AND l.leaf_no < :leaves
-    ORDER BY l.leaf_no LIMIT :page""")  # noqa: S608 -- our own names
+    WHERE l.leaf_no >= :start AND l.leaf_no < :end ORDER BY l.leaf_no""")  # noqa: S608 -- our own names
 
 _CHECKPOINTS = text("""
     SELECT size, root, note FROM ledger.checkpoint
@@ -225,23 +224,21 @@ async def _walk(
 ) -> None:
     """Recompute every leaf, and the root at each size that a checkpoint speaks of."""
     signed: dict[int, bytes] = {}
-    above = start = begin = 0
-    while start < bounds["leaves"]:
-        facts = {"start": start, "leaves": bounds["leaves"], "page": PAGE}
-        page = (await conn.execute(_LEAVES, facts)).all()
-        if not page:
-            break
+    above = expected = 0
+    for start in range(0, bounds["leaves"], PAGE):
+        # A range, not a limit: to find the first so many the planner would join all that follow.
+        end = min(start + PAGE, bounds["leaves"])
+        page = (await conn.execute(_LEAVES, {"start": start, "end": end})).all()
         # The checkpoints that lie within this page: no more than it has leaves.
-        until = min(page[-1].leaf_no + 1, bounds["signed"])
-        facts = {"above": above, "signed": until, "page": PAGE}
+        facts = {"above": above, "signed": min(end, bounds["signed"]), "page": PAGE}
         for point in (await conn.execute(_CHECKPOINTS, facts)).mappings():
             above = point["size"]
             signed[above] = point["root"]
             _check_note(finding, point, public_key=public_key, name=name)
-        start = _add_page(finding, page, start, (signed, kept))
+        expected = _add_page(finding, page, expected, (signed, kept))
         signed.clear()
-        await _check_marks(conn, finding, begin, start)
-        begin = start
+        await _check_marks(conn, finding, start, end)
+    start = expected
     beyond = await conn.scalars(_MARKS_BEYOND, {"leaves": start, "page": FAULTS_MAX})
     for detail in beyond:
         finding.fault("mark_beyond_leaves", detail)
