@@ -104,6 +104,14 @@ _CHECKS = {
         FULL JOIN (SELECT account_id, sum(debit_minor) AS debit, sum(credit_minor) AS credit
             FROM ledger.delta GROUP BY account_id) AS delta USING (account_id)
         WHERE (moved.debit, moved.credit) IS DISTINCT FROM (delta.debit, delta.credit)""",
+    "snapshot_differs": """
+        SELECT s.account_id AS detail
+        FROM (SELECT DISTINCT ON (account_id) * FROM ledger.snapshot
+              ORDER BY account_id, below DESC) AS s
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(debit_minor), 0) AS debit, coalesce(sum(credit_minor), 0) AS credit
+            FROM ledger.delta WHERE account_id = s.account_id AND xid < s.below) AS d
+        WHERE (s.debit_minor, s.credit_minor) IS DISTINCT FROM (d.debit, d.credit)""",
     "account_differs": """
         SELECT t.transfer_id AS detail FROM ledger.transfer t
         LEFT JOIN ledger.account d ON d.account_id = t.debit_account

@@ -307,7 +307,7 @@ async def test_a_handler_that_forgets_its_partner_sees_nothing_foreign(conn):
     no_run |= {"dedup.run", "dedup.run_step"}
     assert no_run < empty
     assert empty - no_run == {
-        f"ledger.{table}" for table in unused | {"leaf", "mark", "checkpoint"}
+        f"ledger.{table}" for table in unused | {"leaf", "mark", "checkpoint", "snapshot"}
     } | {"dedup.decision"}
     for name in ("theirs", "nobody's"):
         assert {table for table, found in seen[name].items() if found} == {"cbi.partner"}

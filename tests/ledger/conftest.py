@@ -29,7 +29,7 @@ class OwnDatabase(msgspec.Struct, frozen=True):
         """Do as a superuser what no trigger and no foreign key stops any more."""
         async with self.owner.begin() as conn:
             for table in (
-                *("account", "transfer", "leaf", "mark", "checkpoint", "delta"),
+                *("account", "transfer", "leaf", "mark", "checkpoint", "delta", "snapshot"),
                 *("outcome", "attempt", "giveback"),
             ):
                 await conn.execute(text(f"ALTER TABLE ledger.{table} DISABLE TRIGGER ALL"))

@@ -16,7 +16,7 @@ TABLES = text("""
 EXPECTED = {
     "account", "allocation", "attempt", "checkpoint", "delta", "giveback", "leaf", "mark",
     "outcome",
-    "rejected_line", "statement", "statement_line", "transfer",
+    "rejected_line", "snapshot", "statement", "statement_line", "transfer",
 }  # fmt: skip
 
 
