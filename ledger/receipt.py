@@ -172,7 +172,7 @@ def _said(proved: Proved) -> Iterator[str]:
     )
     for one in proved.transfers:
         money = f"{one.amount_minor:>12} minor units {one.currency}"
-        sides = f"from {str(one.credit_account)[:8]} to {str(one.debit_account)[:8]}"
+        sides = f"debit {str(one.debit_account)[:8]}, credit {str(one.credit_account)[:8]}"
         yield f"  {one.effective_on}  {one.kind:8} attempt {one.attempt_no}  {money}  {sides}"
 
 
