@@ -33,7 +33,7 @@ _MARKS = text("""
 _SEALED = text("""
     SELECT l.leaf_no, l.salt, t.transfer_id, t.entry_id, t.partner_id, t.kind, t.debit_account,
         t.credit_account, t.currency, t.amount_minor, t.payment_id, t.attempt_no, t.reverses,
-        t.effective_on, t.posted_at, t.actor_id, CAST(CAST(t.xid AS text) AS bigint) AS xid
+        t.effective_on, t.posted_at, t.actor_id, t.xid
     FROM ledger.transfer t JOIN ledger.leaf l USING (transfer_id)
     WHERE t.payment_id = :payment_id AND l.leaf_no < :size ORDER BY l.leaf_no LIMIT :limit""")
 

@@ -20,13 +20,10 @@ _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('ledger.seal', 0))")
 
 _LAST = text("SELECT size, root, peaks FROM ledger.checkpoint ORDER BY size DESC LIMIT 1")
 
-FIELDS = ", ".join(
-    f"CAST(CAST(t.{name} AS text) AS bigint) AS {name}" if name == "xid" else f"t.{name}"
-    for name in SealedTransfer.__struct_fields__
-)
+FIELDS = ", ".join(f"t.{name}" for name in SealedTransfer.__struct_fields__)
 
 _SEALED_LAST = text("""
-    SELECT CAST(t.xid AS text) AS xid, t.transfer_id
+    SELECT t.xid, t.transfer_id
     FROM ledger.leaf JOIN ledger.transfer t USING (transfer_id) WHERE leaf_no = :leaf_no""")
 
 # Below the horizon every transaction has ended: no row can appear any more before the ones that
@@ -34,8 +31,8 @@ _SEALED_LAST = text("""
 _NEXT = text(f"""
     SELECT {FIELDS}
     FROM ledger.transfer t
-    WHERE t.xid < pg_snapshot_xmin(pg_current_snapshot())
-        AND (t.xid, t.transfer_id) > (CAST(CAST(:xid AS text) AS xid8), CAST(:transfer_id AS uuid))
+    WHERE t.xid < ledger.ended_below()
+        AND (t.xid, t.transfer_id) > (CAST(:xid AS bigint), CAST(:transfer_id AS uuid))
     ORDER BY t.xid, t.transfer_id LIMIT :limit""")  # noqa: S608 -- our own names
 
 _LEAVES = text("""
@@ -58,11 +55,11 @@ _CHECKPOINT = text("""
 
 
 class _Before(NamedTuple):
-    xid: str
+    xid: int
     transfer_id: UUID
 
 
-_NOTHING = _Before("0", UUID(int=0))
+_NOTHING = _Before(0, UUID(int=0))
 
 
 async def seal(
