@@ -16,8 +16,11 @@ from ledger.merkle import (
     root_of,
     root_over,
 )
+from ledger.note import Checkpoint
 from ledger.receipt import Opening, Receipt
 from ledger.refusal import CheckpointUnknown, NotSealed
+from ledger.seal import FIELDS
+from ledger.witness import Consistency
 
 # Attempts are few, and each has a handful of transfers.
 TRANSFERS_MAX = 1_000
@@ -30,16 +33,26 @@ _MARKS = text("""
     SELECT root FROM ledger.mark
     WHERE level = :level AND place >= :start AND place < :end ORDER BY place""")
 
-_SEALED = text("""
-    SELECT l.leaf_no, l.salt, t.transfer_id, t.entry_id, t.partner_id, t.kind, t.debit_account,
-        t.credit_account, t.currency, t.amount_minor, t.payment_id, t.attempt_no, t.reverses,
-        t.effective_on, t.posted_at, t.actor_id, t.xid
-    FROM ledger.transfer t JOIN ledger.leaf l USING (transfer_id)
-    WHERE t.payment_id = :payment_id AND l.leaf_no < :size ORDER BY l.leaf_no LIMIT :limit""")
+# In two parts, each with an index of its own: all transfers of a payment have none.
+_SEALED = text(f"""
+    WITH of_payment AS (
+        SELECT {FIELDS} FROM ledger.transfer t
+        WHERE t.payment_id = :payment_id AND t.kind IN ('reserve', 'post', 'void')
+        UNION ALL SELECT {FIELDS} FROM ledger.transfer t
+        WHERE t.payment_id = :payment_id AND t.kind NOT IN ('reserve', 'post', 'void'))
+    SELECT t.*, l.leaf_no, l.salt
+    FROM of_payment t JOIN ledger.leaf l USING (transfer_id)
+    WHERE l.leaf_no < :size ORDER BY l.leaf_no LIMIT :limit""")  # noqa: S608 -- our own names
 
-_NEWEST = text("SELECT size, note FROM ledger.checkpoint ORDER BY size DESC LIMIT 1")
+_NEWEST = text("SELECT size, root, note FROM ledger.checkpoint ORDER BY size DESC LIMIT 1")
 
 _AT = text("SELECT note FROM ledger.checkpoint WHERE size = :size")
+
+
+async def newest_checkpoint(conn: AsyncConnection) -> Checkpoint | None:
+    """Return the newest signed checkpoint; None before anything is sealed."""
+    row = (await conn.execute(_NEWEST)).one_or_none()
+    return None if row is None else Checkpoint(size=row.size, root=row.root, note=row.note)
 
 
 async def receipt(conn: AsyncConnection, payment_id: UUID) -> Receipt:
@@ -47,7 +60,7 @@ async def receipt(conn: AsyncConnection, payment_id: UUID) -> Receipt:
 
     Raises NotSealed where it holds nothing of it: unknown, foreign, or waiting for the sealer.
     """
-    newest = (await conn.execute(_NEWEST)).one_or_none()
+    newest = await newest_checkpoint(conn)
     if newest is None:
         raise NotSealed(payment_id=payment_id)
     facts = {"payment_id": payment_id, "size": newest.size, "limit": TRANSFERS_MAX}
@@ -70,8 +83,8 @@ async def receipt(conn: AsyncConnection, payment_id: UUID) -> Receipt:
     return Receipt(payment_id=payment_id, openings=tuple(openings), checkpoint=newest.note)
 
 
-async def consistency(conn: AsyncConnection, old_size: int, new_size: int) -> list[bytes]:
-    """Return the hashes that show one checkpoint's log to be the beginning of another's.
+async def consistency(conn: AsyncConnection, old_size: int, new_size: int) -> Consistency:
+    """Show one checkpoint's log to be the beginning of another's.
 
     Raises CheckpointUnknown for a size at which nothing was signed.
     """
@@ -80,7 +93,9 @@ async def consistency(conn: AsyncConnection, old_size: int, new_size: int) -> li
             raise CheckpointUnknown(size=size)
     if old_size > new_size:
         raise CheckpointUnknown(size=old_size)
-    return [await subtree_root(conn, one) for one in consistency_path(old_size, new_size)]
+    path = consistency_path(old_size, new_size)
+    proof = tuple([(await subtree_root(conn, one)).hex() for one in path])
+    return Consistency(old_size=old_size, new_size=new_size, proof=proof)
 
 
 async def subtree_root(conn: AsyncConnection, leaves: Range) -> bytes:

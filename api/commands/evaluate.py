@@ -12,7 +12,7 @@ import rich_click as click
 from rich.markup import escape
 from rich.table import Table
 
-from api.commands.machine import cores, peak_rss_mb
+from api.commands.machine import cores, peak_rss_mb, workers
 from api.terminal import (
     CONSOLE,
     REFUSED,
@@ -73,9 +73,7 @@ output_file = click.Path(dir_okay=False, writable=True, path_type=Path)
 @click.option("--fit", is_flag=True, help="Learn a model from the records first, without truth.")
 @click.option("--save-model", type=output_file, help="Write the model that was used (JSON).")
 @click.option("--figure", "figure_file", type=output_file, help="Draw the result (SVG).")
-@click.option(
-    "--processes", type=click.IntRange(1, 256), help="How many to use. Default: one per core."
-)
+@workers
 @as_json
 def evaluate(
     *,
@@ -101,16 +99,16 @@ def evaluate(
             if not file.parent.is_dir():
                 leave(f"there is no folder {file.parent} to write {file.name} to", WRONG_USE)
         model = models.load() if wanted is None else _model(wanted)
-        workers = processes or cores()
-        columns, records, truth, reading = _read(records_file, truth_file, processes=workers)
+        many = processes or cores()
+        columns, records, truth, reading = _read(records_file, truth_file, processes=many)
         started = time.perf_counter()
         with STDERR.status(f"comparing {len(columns):,} records"):
-            pairs = local.compared(columns, processes=workers)
+            pairs = local.compared(columns, processes=many)
         if fit:
             with STDERR.status("learning a model"):
-                model = train.fit(columns, model, processes=workers, pairs=pairs)
+                model = train.fit(columns, model, processes=many, pairs=pairs)
         with STDERR.status(f"matching {len(columns):,} records"):
-            matched = local.match(columns, model, processes=workers, pairs=pairs)
+            matched = local.match(columns, model, processes=many, pairs=pairs)
         seconds = reading + time.perf_counter() - started
         report = measure(
             matched, truth.person, model, seconds=round(seconds, 3), peak_rss_mb=peak_rss_mb()
@@ -168,18 +166,18 @@ def _read(
 def _encoded(records: Records, processes: int) -> Columns:
     """Encode the rows, each process some blocks of them, and put them in order."""
     small = records.path.stat().st_size < SMALL_BYTES
-    workers = 1 if small or sys.platform != "linux" else processes
+    shares = 1 if small or sys.platform != "linux" else processes
 
     def share(worker: int) -> tuple[Columns, bytes, bytes, Counter[str]]:
         encoder, numbers, digests = Encoder(), array("i"), array("q")
-        for number, row in records.part(worker, workers):
+        for number, row in records.part(worker, shares):
             encoder.add(row.record)
             numbers.append(number)
             digests.append(digest(row.record_id))
         return encoder.columns(), numbers.tobytes(), digests.tobytes(), records.warned
 
     columns, numbers, digests, warned = zip(
-        *local.in_processes(share, range(workers), workers), strict=True
+        *local.in_processes(share, range(shares), shares), strict=True
     )
     order = np.argsort(np.frombuffer(b"".join(numbers), np.int32))
     records.warned = sum(warned, Counter())

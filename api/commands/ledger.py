@@ -7,7 +7,6 @@ from uuid import UUID
 
 import msgspec
 import rich_click as click
-from sqlalchemy import text
 
 from api.commands.ledger_files import checkpoint_file, consistency_file, sizes_in
 from api.commands.ledger_witness import witness
@@ -28,7 +27,6 @@ from ledger import prove
 from ledger import verify as verifying
 from ledger.note import COSIGNATURE, cosigned_at, read_checkpoint, verifier_key
 from ledger.receipt import NotProved, read_key
-from ledger.witness import Consistency
 
 
 @click.group()
@@ -45,7 +43,7 @@ folder = click.Path(file_okay=False, path_type=Path)
 async def key(run: Run) -> None:
     """Print the log's verifier key, by which others check checkpoints and receipts."""
     async with transaction(run.service.engine, SYSTEM, request_id="cli") as conn:
-        if await conn.scalar(text("SELECT count(*) FROM ledger.checkpoint LIMIT 1")) == 0:
+        if await prove.newest_checkpoint(conn) is None:
             leave(
                 "nothing is sealed in this database: is it the right one? (CBI_DATA_DIR,"
                 " CBI_DATABASE_URL)",
@@ -80,20 +78,13 @@ async def export(run: Run, *, target: Path) -> None:
     """
     held = await asyncio.to_thread(_sizes_held, target)
     async with transaction(run.service.engine, SYSTEM, request_id="cli") as conn:
-        newest = (
-            await conn.execute(
-                text("SELECT size, note FROM ledger.checkpoint ORDER BY size DESC LIMIT 1")
-            )
-        ).one_or_none()
+        newest = await prove.newest_checkpoint(conn)
         if newest is None:
             leave("nothing is sealed yet", NO)
-        files = {checkpoint_file(target, newest.size): str(newest.note).encode()}
+        files = {checkpoint_file(target, newest.size): newest.note.encode()}
         for old in held:
             if old < newest.size:
-                proof = await prove.consistency(conn, old, newest.size)
-                way = Consistency(
-                    old_size=old, new_size=newest.size, proof=tuple(one.hex() for one in proof)
-                )
+                way = await prove.consistency(conn, old, newest.size)
                 files[consistency_file(target, old, newest.size)] = msgspec.json.encode(way)
     await asyncio.to_thread(_write_missing, files)
     CONSOLE.print(f"{checkpoint_file(target, newest.size)}: {newest.size} transfers")
@@ -135,6 +126,8 @@ async def verify(
 
     Exit code 0 when it is whole, 1 when it is not.
     """
+    if witnesses and not checkpoints:
+        leave("--witness goes with --checkpoint: it signs those that are kept outside", WRONG_USE)
     public_key = run.service.signer.public_key()
     kept = []
     for path in checkpoints:

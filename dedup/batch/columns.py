@@ -33,7 +33,7 @@ _NO_WORDS = (-1,) * names.TOKENS_MAX
 
 
 @dataclass(frozen=True)
-class Ids:
+class PackedIds:
     """UUIDs one behind the other, ID_BYTES each: small, and quick to send to another process."""
 
     packed: bytes
@@ -50,10 +50,10 @@ class Ids:
         """Give them in their order."""
         return map(self.__getitem__, range(len(self)))
 
-    def take(self, at: NDArray[np.intp]) -> "Ids":
+    def take(self, at: NDArray[np.intp]) -> "PackedIds":
         """Return some of them, in this order."""
         table = np.frombuffer(self.packed, np.uint8).reshape(-1, ID_BYTES)
-        return Ids(table[at].tobytes())
+        return PackedIds(table[at].tobytes())
 
     def keys(self) -> list[bytes]:
         """Return the bytes of each."""
@@ -90,7 +90,7 @@ class Columns:
     bytes, empty where there are fewer; `document_type` is -1 there.
     """
 
-    person_ids: Ids
+    person_ids: PackedIds
     registration: Ints
     given: Ints
     surname: Ints
@@ -105,7 +105,7 @@ class Columns:
     place: Ints
     vocabulary: Vocabulary
     places: list[str]
-    registrations: Ids
+    registrations: PackedIds
 
     def __len__(self) -> int:
         """Return how many persons there are."""
@@ -195,7 +195,7 @@ class Encoder:
         phones = np.frombuffer(bytes(self._phones), dtype=f"S{PHONE_BYTES}")
         document_at, phone_at = np.array(self._document_at), np.array(self._phone_at)
         return Columns(
-            person_ids=Ids(bytes(self._person_ids)),
+            person_ids=PackedIds(bytes(self._person_ids)),
             registration=np.array(self._registration, dtype=np.int32),
             given=given,
             surname=surname,
@@ -210,7 +210,7 @@ class Encoder:
             place=np.array(self._place, dtype=np.int32),
             vocabulary=vocabulary(words),
             places=list(self._places),
-            registrations=Ids(b"".join([one.bytes for one in self._registrations])),
+            registrations=PackedIds(b"".join([one.bytes for one in self._registrations])),
         )
 
     def _add_name(self, side: _Side, parts: Sequence[str]) -> None:
@@ -274,7 +274,7 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
         )
 
     return Columns(
-        person_ids=Ids(b"".join([part.person_ids.packed for part in parts])),
+        person_ids=PackedIds(b"".join([part.person_ids.packed for part in parts])),
         registration=renumbered("registration", registration_ids),
         given=renumbered("given", word_ids),
         surname=renumbered("surname", word_ids),
@@ -289,7 +289,7 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
         place=renumbered("place", place_ids),
         vocabulary=vocabulary(words),
         places=places,
-        registrations=Ids(b"".join(registrations)),
+        registrations=PackedIds(b"".join(registrations)),
     )
 
 

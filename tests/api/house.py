@@ -116,13 +116,13 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def own_database(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
-    """A fresh copy of the migrated database; dropped in the end."""
+async def own_database(postgres: EmbeddedPostgres, template: str = "cbi") -> AsyncIterator[str]:
+    """A fresh copy of the migrated database, or another nobody is connected to; then dropped."""
     name = f"api_{uuid4().hex[:12]}"
     server = postgres.url("postgres").replace("/cbi?", "/postgres?")
     admin = create_async_engine(server, isolation_level="AUTOCOMMIT")
     async with admin.connect() as conn:
-        await conn.execute(text(f"CREATE DATABASE {name} TEMPLATE cbi"))
+        await conn.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     try:
         yield name
     finally:

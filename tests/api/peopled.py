@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api import db, rematch, settings
 from api.demo.population import population
@@ -120,19 +120,3 @@ async def open_place(postgres: EmbeddedPostgres, folder: Path, name: str) -> Asy
     yield Place(service, owner)
     await owner.dispose()
     await service.engine.dispose()
-
-
-@asynccontextmanager
-async def copied(postgres: EmbeddedPostgres, template: str) -> AsyncIterator[str]:
-    """A copy of a database that nobody is connected to; dropped in the end."""
-    name = f"copy_{uuid4().hex[:12]}"
-    server = postgres.url("postgres").replace("/cbi?", "/postgres?")
-    admin = create_async_engine(server, isolation_level="AUTOCOMMIT")
-    async with admin.connect() as conn:
-        await conn.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
-    try:
-        yield name
-    finally:
-        async with admin.connect() as conn:
-            await conn.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        await admin.dispose()

@@ -246,6 +246,11 @@ def test_before_anything_is_sealed_the_ledger_gives_no_key_and_exports_nothing(c
     assert "not-sealed" in unknown.stderr
 
 
+def test_a_witness_is_asked_for_with_a_checkpoint_only(cbi):
+    done = cbi("ledger", "verify", "--witness", "x+01234567+AbC=", code=2)
+    assert "--witness goes with --checkpoint" in done.stderr
+
+
 def test_a_file_that_can_not_be_written_is_told_in_a_sentence(cbi, tmp_path):
     for words in (("ledger", "export", "/proc/none"), ("dedup", "train", "--out", "/none/x.json")):
         done = cbi(*words, code=3 if words[0] == "ledger" else 2)

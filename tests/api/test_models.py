@@ -15,7 +15,8 @@ from api.reweigh import reviewed, reweigh
 from api.state import FOLLOW_SECONDS
 from dedup import cases, model, models
 from dedup.refusal import ModelUnreadable
-from tests.api.peopled import Place, copied, open_place
+from tests.api.house import own_database
+from tests.api.peopled import Place, open_place
 from tests.cbi import world
 from tests.cbi.world import ALFA, AT, BETA, again, staff
 from tests.conftest import PARTNER_A
@@ -25,7 +26,7 @@ ADJUDICATOR = staff(0, PARTNER_A, {"adjudicator"})
 
 @pytest.fixture
 async def place(postgres: EmbeddedPostgres, tmp_path: Path) -> AsyncIterator[Place]:
-    async with copied(postgres, "cbi") as name, open_place(postgres, tmp_path, name) as opened:
+    async with own_database(postgres) as name, open_place(postgres, tmp_path, name) as opened:
         await opened.partners()
         yield opened
 

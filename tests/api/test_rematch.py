@@ -18,7 +18,8 @@ from dedup import runs
 from dedup.model import load
 from dedup.refusal import RunUnderway
 from dedup.train import fit
-from tests.api.peopled import Place, copied, open_place
+from tests.api.house import own_database
+from tests.api.peopled import Place, open_place
 from tests.cbi import world
 from tests.cbi.world import ALFA, GAMA, STAFF_ROLES, staff
 from tests.conftest import PARTNER_A
@@ -32,7 +33,7 @@ async def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 async def registered(postgres: EmbeddedPostgres, folder: Path) -> AsyncIterator[str]:
     """A database of families that nobody was compared with."""
-    async with copied(postgres, "cbi") as name:
+    async with own_database(postgres) as name:
         async with open_place(postgres, folder, name) as opened:
             await opened.partners()
             await opened.people()
@@ -44,7 +45,7 @@ async def peopled(
     postgres: EmbeddedPostgres, folder: Path, registered: str
 ) -> AsyncIterator[Place]:
     async with (
-        copied(postgres, registered) as name,
+        own_database(postgres, registered) as name,
         open_place(postgres, folder, name) as opened,
     ):
         yield opened
@@ -53,7 +54,7 @@ async def peopled(
 @pytest.fixture
 async def place(postgres: EmbeddedPostgres, folder: Path) -> AsyncIterator[Place]:
     """Partners, and nobody registered yet."""
-    async with copied(postgres, "cbi") as name, open_place(postgres, folder, name) as opened:
+    async with own_database(postgres) as name, open_place(postgres, folder, name) as opened:
         await opened.partners()
         yield opened
 

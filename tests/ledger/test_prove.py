@@ -63,7 +63,9 @@ async def test_proofs_from_marks_are_those_of_the_whole_log(own):
             found = [await prove.subtree_root(conn, one) for one in path]
             assert found == inclusion_proof(leaves, leaf_no)
         for old in (90, 270, 630, 700):
-            proof = await prove.consistency(conn, old, 700)
+            way = await prove.consistency(conn, old, 700)
+            assert (way.old_size, way.new_size) == (old, 700)
+            proof = [bytes.fromhex(one) for one in way.proof]
             assert proof == consistency_proof(leaves, old)
             assert extends(root_of(leaves[:old]), old, root_of(leaves), 700, proof)
         for old, new in ((91, 700), (700, 90), (700, 800)):

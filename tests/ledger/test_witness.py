@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api import cli
+from api.commands.ledger import _check_witness
 from ledger.merkle import consistency_proof, root_of
 from ledger.note import (
     COSIGNATURE,
@@ -88,6 +89,18 @@ def test_a_witness_refuses_what_the_log_did_not_sign():
     forged = checkpoint(10, root_of(LEAVES[:10]), signer=WITNESS, name=NAME)
     with pytest.raises(WitnessRefused):
         tried(forged.note)
+
+
+def test_verifying_holds_a_checkpoint_to_its_witness(tmp_path):
+    key = verifier_key(WITNESS_NAME, WITNESS.public_key(), COSIGNATURE)
+    _check_witness(tmp_path, [tried(signed(10).note)], key)
+    for note, vkey, code in (
+        (signed(10).note, key, 1),
+        (tried(signed(10).note), verifier_key(NAME, LOG.public_key()), 2),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            _check_witness(tmp_path, [note], vkey)
+        assert ended.value.code == code
 
 
 class Folder:

@@ -11,7 +11,8 @@ import asyncpg
 from api import db
 from api.embedded import EmbeddedPostgres
 from dedup import runs
-from tests.api.peopled import Place, copied, open_place
+from tests.api.house import own_database
+from tests.api.peopled import Place, open_place
 
 HOUSEHOLDS = 90
 # So few pairs for each transaction that the run dies between many.
@@ -79,7 +80,7 @@ async def test_a_run_killed_while_opening_cases_goes_on_to_the_same_cases(
         await place.service.engine.dispose()
         await place.owner.dispose()
         async with (
-            copied(database, "cbi") as name,
+            own_database(database) as name,
             open_place(database, data_dir, name) as undisturbed,
         ):
             ended = await undisturbed.run()
