@@ -18,8 +18,7 @@ from api.page import AfterNumber, Key, Limit, Page, page
 from api.state import CHECKPOINT_NAME, Requested, Service
 from cbi import settle, statements, tables
 from cbi.settle import Settled
-from ledger import post as posting
-from ledger import prove, verify
+from ledger import prove, trial, verify
 from ledger.account import TrialRow
 from ledger.ingest import Ingested
 from ledger.note import verifier_key
@@ -148,7 +147,7 @@ async def reconcile(
 @get("/v1/ledger/trial-balance", tags=["ledger"])
 async def trial_balance(conn: NamedDependency[AsyncConnection]) -> list[TrialRow]:
     """Return every account's sums; debits equal credits."""
-    return await posting.trial_balance(conn)
+    return await trial.trial_balance(conn)
 
 
 @get("/v1/ledger/transfers", tags=["ledger"])

@@ -200,6 +200,18 @@ REFUSALS: dict[type[Exception], Wording] = {
     ledger.TransferRefused: Wording(
         409, "transfer-refused", "El libro rechaza el movimiento", "The ledger refuses the transfer"
     ),
+    ledger.PeriodJustClosed: Wording(
+        409,
+        "period-just-closed",
+        "El período se cerró en este momento; envíe lo mismo otra vez",
+        "The period was closed at this moment; send the same again",
+    ),
+    ledger.PeriodOutOfOrder: Wording(
+        409,
+        "period-out-of-order",
+        "El período no ha terminado, o ya se cerró",
+        "The period is not over, or is closed already",
+    ),
     ledger.AttemptRefused: Wording(
         409,
         "attempt-refused",

@@ -37,7 +37,7 @@ from ledger.account import Account
 from ledger.money import Money
 from ledger.post import open_accounts, post
 from ledger.seal import seal
-from ledger.transfer import Transfer, transfer_id
+from ledger.transfer import Transfer, move_id, transfer_id
 from ledger.verify import verify
 
 BATCH = 10_000
@@ -117,7 +117,7 @@ def reservations(count: int) -> Iterator[Transfer]:
     for number in range(count):
         payment = UUID(bytes=sha256(str(number).encode()).digest()[:16])
         yield Transfer(
-            transfer_id=transfer_id("reserve", payment, 1),
+            transfer_id=move_id(payment, 1, "reserve", AVAILABLE),
             entry_id=entry,
             kind="reserve",
             debit=AVAILABLE,
@@ -151,9 +151,7 @@ async def size(owner: AsyncEngine) -> int:
 async def copied(owner: AsyncEngine, count: int) -> int:
     """Rows a second by COPY into a bare table, committed in batches as well."""
     async with owner.begin() as conn:
-        await conn.execute(
-            text("CREATE TABLE bare AS SELECT * FROM ledger.transfer ORDER BY xid LIMIT 0")
-        )
+        await conn.execute(text("CREATE TABLE bare AS SELECT * FROM ledger.transfer LIMIT 0"))
         driver = (await conn.get_raw_connection()).driver_connection
         rows = await driver.fetch(f"SELECT * FROM ledger.transfer LIMIT {count}")
     records = [tuple(row) for row in rows]

@@ -1,153 +1,347 @@
 """The chart of accounts, and the transfers that each event of a programme becomes.
 
     account                       normal   floor   holds
-    programme:{id}:fund           credit   0       money given and not yet set aside for a round
-    programme:{id}:advance        debit            money lying with the paying bank
-    programme:{id}:expense        debit            assistance delivered
+    programme:{id}:grant:{code}   credit   0       given by a donor, not yet allotted
+    programme:{id}:fund           credit   0       allotted, not set aside for a round
     round:{id}:available          credit   0       set aside for the round, not promised
-    round:{id}:committed          credit   0       instructed, outcome unknown
+    round:{id}:committed          credit   0       promised to families, not yet instructed
+    round:{id}:payable            credit   0       instructed, outcome unknown
     round:{id}:delivered          credit   0       delivered
+    programme:{id}:spent          credit           used up by fees and exchanges
+    programme:{id}:suspense       credit           moved by the bank, explained by nobody yet
+    programme:{id}:advance        debit            money lying with the provider
+    programme:{id}:clearing       debit            reported as paid, not yet on a statement
+    programme:{id}:expense        debit            assistance delivered
+    programme:{id}:fees           debit            what the provider and the State kept
+    programme:{id}:exchange       debit            losses by exchange, less gains
+    programme:{id}:receivable     debit            owed by the provider: paid wrongly, or too much
 
-Fund, available, committed and delivered say whose money it is; advance and expense say where it
-is. So for every programme: advance + expense = fund + available + committed + delivered.
+The first eight say whose money it is, the others where it is. So for every programme and currency
+both sides are the same sum.
 """
 
 from collections.abc import Iterable
 from datetime import date
+from typing import Literal
 from uuid import UUID
 
 from ledger.account import Account
 from ledger.attempt import Attempt
+from ledger.exchange import Exchange
 from ledger.money import Money, total
-from ledger.transfer import Kind, Transfer, reversal, transfer_id
+from ledger.transfer import Kind, Move, Transfer, move_id, reversal, transfer_id
+
+Own = Literal["advance", "clearing", "expense", "fees", "exchange", "receivable"]
+Direction = Literal["debit", "credit"]  # as the bank's statement has it
 
 
 def fund(programme_id: UUID, currency: str) -> Account:
-    return Account(
-        code=f"programme:{programme_id}:fund", currency=currency, normal="credit", floor_minor=0
-    )
+    return _owed(f"programme:{programme_id}:fund", currency)
+
+
+def grant(programme_id: UUID, code: str, currency: str) -> Account:
+    return _owed(f"programme:{programme_id}:grant:{code}", currency)
+
+
+def spent(programme_id: UUID, currency: str) -> Account:
+    return _owed(f"programme:{programme_id}:spent", currency, floor_minor=None)
+
+
+def suspense(programme_id: UUID, currency: str) -> Account:
+    return _owed(f"programme:{programme_id}:suspense", currency, floor_minor=None)
+
+
+def own(programme_id: UUID, what: Own, currency: str) -> Account:
+    return Account(code=f"programme:{programme_id}:{what}", currency=currency, normal="debit")
 
 
 def advance(programme_id: UUID, currency: str) -> Account:
-    return Account(code=f"programme:{programme_id}:advance", currency=currency, normal="debit")
+    return own(programme_id, "advance", currency)
 
 
 def expense(programme_id: UUID, currency: str) -> Account:
-    return Account(code=f"programme:{programme_id}:expense", currency=currency, normal="debit")
+    return own(programme_id, "expense", currency)
 
 
 def available(round_id: UUID, currency: str) -> Account:
-    return Account(
-        code=f"round:{round_id}:available", currency=currency, normal="credit", floor_minor=0
-    )
+    return _owed(f"round:{round_id}:available", currency)
 
 
 def committed(round_id: UUID, currency: str) -> Account:
-    return Account(
-        code=f"round:{round_id}:committed", currency=currency, normal="credit", floor_minor=0
-    )
+    return _owed(f"round:{round_id}:committed", currency)
+
+
+def payable(round_id: UUID, currency: str) -> Account:
+    return _owed(f"round:{round_id}:payable", currency)
 
 
 def delivered(round_id: UUID, currency: str) -> Account:
-    return Account(
-        code=f"round:{round_id}:delivered", currency=currency, normal="credit", floor_minor=0
-    )
+    return _owed(f"round:{round_id}:delivered", currency)
 
 
 def of_programme(programme_id: UUID, currency: str) -> list[Account]:
-    return [account(programme_id, currency) for account in (fund, advance, expense)]
+    whose = [account(programme_id, currency) for account in (fund, spent, suspense)]
+    what: tuple[Own, ...] = (
+        "advance",
+        "clearing",
+        "expense",
+        "fees",
+        "exchange",
+        "receivable",
+    )
+    return [*whose, *(own(programme_id, one, currency) for one in what)]
 
 
 def of_round(round_id: UUID, currency: str) -> list[Account]:
-    return [account(round_id, currency) for account in (available, committed, delivered)]
+    return [account(round_id, currency) for account in (available, committed, payable, delivered)]
 
 
-def funded(programme_id: UUID, money: Money, *, deposit_id: UUID, on: date) -> Transfer:
-    """Money of a donor arrived on the paying account."""
-    wanted = transfer_id("fund", programme_id, deposit_id)
-    return Transfer(
-        transfer_id=wanted,
-        entry_id=wanted,
-        kind="fund",
-        debit=advance(programme_id, money.currency),
-        credit=fund(programme_id, money.currency),
-        money=money,
-        effective_on=on,
-    )
+def funded(
+    programme_id: UUID, money: Money, *, deposit_id: UUID, on: date, of_grant: str | None = None
+) -> Transfer:
+    """Money of a donor arrived on the paying account: allotted at once, or to a grant first."""
+    into = fund(programme_id, money.currency)
+    if of_grant is not None:
+        into = grant(programme_id, of_grant, money.currency)
+    sides = advance(programme_id, money.currency), into
+    return _alone("fund", ("fund", programme_id, deposit_id), sides, money, on=on)
+
+
+def allotted(
+    programme_id: UUID, of_grant: str, money: Money, *, allotment_id: UUID, on: date
+) -> Transfer:
+    """Money of a grant may be used for rounds."""
+    currency = money.currency
+    sides = grant(programme_id, of_grant, currency), fund(programme_id, currency)
+    return _alone("fund", ("allot", programme_id, allotment_id), sides, money, on=on)
+
+
+def set_aside(programme_id: UUID, round_id: UUID, money: Money, *, on: date) -> Transfer:
+    """A round is funded, once, with its total."""
+    sides = fund(programme_id, money.currency), available(round_id, money.currency)
+    entry = transfer_id("release", round_id)
+    return _alone("fund", ("fund", round_id), sides, money, on=on, entry=entry)
+
+
+def reserved(round_id: UUID, attempts: Iterable[Attempt], *, on: date) -> list[Transfer]:
+    """Payments are promised to families."""
+    entry = transfer_id("release", round_id)
+    return [
+        _move(
+            "reserve",
+            attempt,
+            (available(round_id, currency), committed(round_id, currency)),
+            entry=entry,
+            on=on,
+        )
+        for attempt in attempts
+        for currency in (attempt.money.currency,)
+    ]
+
+
+def instructed(round_id: UUID, money: Money, *, on: date) -> Transfer:
+    """A round is released with its total: what was promised is the provider's to pay."""
+    sides = committed(round_id, money.currency), payable(round_id, money.currency)
+    entry = transfer_id("release", round_id)
+    return _alone("adjust", ("instruct", round_id), sides, money, on=on, entry=entry)
 
 
 def released(
     programme_id: UUID, round_id: UUID, attempts: Iterable[Attempt], *, currency: str, on: date
 ) -> list[Transfer]:
-    """A round was released: funded once with its total, then each payment is reserved."""
+    """A round was released whole: funded, promised and instructed."""
     attempts = list(attempts)
-    entry = transfer_id("release", round_id)
-    set_aside = Transfer(
-        transfer_id=transfer_id("fund", round_id),
-        entry_id=entry,
-        kind="fund",
-        debit=fund(programme_id, currency),
-        credit=available(round_id, currency),
-        money=total([attempt.money for attempt in attempts], currency),
-        effective_on=on,
-    )
-    sides = available(round_id, currency), committed(round_id, currency)
-    reserved = [
-        _move("reserve", attempt, sides, name=("reserve", round_id), entry=entry, on=on)
-        for attempt in attempts
+    money = total([attempt.money for attempt in attempts], currency)
+    return [
+        set_aside(programme_id, round_id, money, on=on),
+        *reserved(round_id, attempts, on=on),
+        instructed(round_id, money, on=on),
     ]
-    return [set_aside, *reserved]
 
 
-def paid(programme_id: UUID, round_id: UUID, attempt: Attempt, *, on: date) -> list[Transfer]:
-    """The bank's statement shows the debit: the payment is delivered."""
+def paid(
+    programme_id: UUID, round_id: UUID, attempt: Attempt, *, on: date, part: Money | None = None
+) -> list[Transfer]:
+    """The bank's statement shows the debit: delivered, whole or in part; the rest is free again."""
     currency = attempt.money.currency
     entry = transfer_id("paid", attempt.payment_id, attempt.attempt_no)
-    promise = committed(round_id, currency), delivered(round_id, currency)
+    promise = payable(round_id, currency), delivered(round_id, currency)
     cash = expense(programme_id, currency), advance(programme_id, currency)
-    return [
-        _move("post", attempt, promise, name=("post", "round"), entry=entry, on=on),
-        _move("post", attempt, cash, name=("post", "cash"), entry=entry, on=on),
+    moves = [
+        _move("post", attempt, promise, entry=entry, on=on, part=part),
+        _move("post", attempt, cash, entry=entry, on=on, part=part),
     ]
+    if part is not None:
+        free = payable(round_id, currency), available(round_id, currency)
+        rest = attempt.money - part
+        moves.append(_move("void", attempt, free, entry=entry, on=on, part=rest))
+    return moves
 
 
 def rejected(round_id: UUID, attempt: Attempt, *, on: date) -> Transfer:
     """The bank refused the payment: the money is available to the round again."""
     currency = attempt.money.currency
     entry = transfer_id("rejected", attempt.payment_id, attempt.attempt_no)
-    sides = committed(round_id, currency), available(round_id, currency)
-    return _move("void", attempt, sides, name=("void",), entry=entry, on=on)
+    sides = payable(round_id, currency), available(round_id, currency)
+    return _move("void", attempt, sides, entry=entry, on=on)
 
 
-def returned(programme_id: UUID, round_id: UUID, attempt: Attempt, *, on: date) -> list[Transfer]:
+def returned(
+    programme_id: UUID, round_id: UUID, attempt: Attempt, *, on: date, part: Money | None = None
+) -> list[Transfer]:
     """A delivered payment came back: its exact reversal, and the money is available again."""
     currency = attempt.money.currency
     entry = transfer_id("returned", attempt.payment_id, attempt.attempt_no)
+    posted = paid(programme_id, round_id, attempt, on=on, part=part)
     reversals = [
         reversal(original, entry_id=entry, effective_on=on)
-        for original in paid(programme_id, round_id, attempt, on=on)
+        for original in posted
+        if original.kind == "post"
     ]
-    sides = committed(round_id, currency), available(round_id, currency)
-    return [*reversals, _move("adjust", attempt, sides, name=("freed",), entry=entry, on=on)]
+    freed = Transfer(
+        transfer_id=transfer_id("freed", attempt.attempt_no, payment_id=attempt.payment_id),
+        entry_id=entry,
+        kind="adjust",
+        debit=payable(round_id, currency),
+        credit=available(round_id, currency),
+        money=attempt.money if part is None else part,
+        effective_on=on,
+        payment_id=attempt.payment_id,
+        attempt_no=attempt.attempt_no,
+    )
+    return [*reversals, freed]
+
+
+def closed(
+    programme_id: UUID, round_id: UUID, money: Money, *, ever_available_minor: int, on: date
+) -> Transfer:
+    """A round is over: what is left of it is the programme's again.
+
+    Money may come back after that, and the round is closed again: all that was ever available to it
+    tells one time from another.
+    """
+    sides = available(round_id, money.currency), fund(programme_id, money.currency)
+    return _alone("close", ("close", round_id, ever_available_minor), sides, money, on=on)
+
+
+def charged(programme_id: UUID, money: Money, *, line_id: UUID, on: date) -> list[Transfer]:
+    """The provider, or the State, kept a fee, which the fund bears."""
+    name = ("fee", programme_id, line_id)
+    return _borne(programme_id, "fees", money, name=name, kind="fee", on=on)
+
+
+def exchanged(programme_id: UUID, exchange: Exchange, *, on: date) -> list[Transfer]:
+    """Money of one currency left fund and provider, and came back as the other."""
+    old, new = exchange.sold.currency, exchange.bought.currency
+    return exchange.legs(
+        sold=(fund(programme_id, old), advance(programme_id, old)),
+        bought=(advance(programme_id, new), fund(programme_id, new)),
+        effective_on=on,
+    )
+
+
+def exchange_result(
+    programme_id: UUID, expected: Money, actual: Money, *, entry_id: UUID, on: date
+) -> list[Transfer]:
+    """An exchange brought less than was booked for it (a loss), or more (a gain)."""
+    difference = actual - expected
+    if difference.amount_minor == 0:
+        return []
+    name = ("exchange result", programme_id, entry_id)
+    if difference.amount_minor < 0:
+        return _borne(programme_id, "exchange", expected - actual, name=name, kind="adjust", on=on)
+    return _borne(
+        programme_id, "exchange", difference, name=name, kind="adjust", on=on, is_gain=True
+    )
+
+
+def suspended(
+    programme_id: UUID, money: Money, direction: Direction, *, line_id: UUID, on: date
+) -> Transfer:
+    """The bank moved money, and nobody can say yet what for; explaining it reverses this."""
+    out = suspense(programme_id, money.currency), advance(programme_id, money.currency)
+    sides = out if direction == "debit" else out[::-1]
+    return _alone("adjust", ("suspense", programme_id, line_id), sides, money, on=on)
+
+
+def claimed(programme_id: UUID, money: Money, *, line_id: UUID, on: date) -> Transfer:
+    """The provider paid what we did not instruct: it owes us that; recovering it reverses this."""
+    currency = money.currency
+    sides = own(programme_id, "receivable", currency), advance(programme_id, currency)
+    return _alone("adjust", ("claim", programme_id, line_id), sides, money, on=on)
+
+
+def cleared(programme_id: UUID, money: Money, *, report_id: UUID, on: date) -> Transfer:
+    """The provider reports money as paid out; its statement, which is later, reverses this."""
+    currency = money.currency
+    sides = own(programme_id, "clearing", currency), advance(programme_id, currency)
+    return _alone("adjust", ("clearing", programme_id, report_id), sides, money, on=on)
+
+
+def _borne(
+    programme_id: UUID,
+    what: Own,
+    money: Money,
+    *,
+    name: tuple[object, ...],
+    kind: Kind,
+    on: date,
+    is_gain: bool = False,
+) -> list[Transfer]:
+    """Let the fund bear what was used up, on both sides of the books."""
+    currency = money.currency
+    cash = own(programme_id, what, currency), advance(programme_id, currency)
+    side = fund(programme_id, currency), spent(programme_id, currency)
+    entry = transfer_id(*name)
+    return [
+        _alone(kind, (*name, leg), sides[::-1] if is_gain else sides, money, on=on, entry=entry)
+        for leg, sides in (("cash", cash), ("fund", side))
+    ]
+
+
+def _owed(code: str, currency: str, *, floor_minor: int | None = 0) -> Account:
+    return Account(code=code, currency=currency, normal="credit", floor_minor=floor_minor)
+
+
+def _alone(
+    kind: Kind,
+    name: tuple[object, ...],
+    sides: tuple[Account, Account],
+    money: Money,
+    *,
+    on: date,
+    entry: UUID | None = None,
+) -> Transfer:
+    """Move money that is no single payment's; the same name is the same move."""
+    wanted = transfer_id(*name)
+    return Transfer(
+        transfer_id=wanted,
+        entry_id=wanted if entry is None else entry,
+        kind=kind,
+        debit=sides[0],
+        credit=sides[1],
+        money=money,
+        effective_on=on,
+    )
 
 
 def _move(
-    kind: Kind,
+    kind: Move,
     attempt: Attempt,
     sides: tuple[Account, Account],
     *,
-    name: tuple[object, ...],
     entry: UUID,
     on: date,
+    part: Money | None = None,
 ) -> Transfer:
-    """Move an attempt's amount from one account to another; the same move has the same id."""
+    """Move an attempt's amount, or a part, between two accounts; the same move has the same id."""
     return Transfer(
-        transfer_id=transfer_id(*name, attempt.payment_id, attempt.attempt_no),
+        transfer_id=move_id(attempt.payment_id, attempt.attempt_no, kind, sides[0]),
         entry_id=entry,
         kind=kind,
         debit=sides[0],
         credit=sides[1],
-        money=attempt.money,
+        money=attempt.money if part is None else part,
         effective_on=on,
         payment_id=attempt.payment_id,
         attempt_no=attempt.attempt_no,

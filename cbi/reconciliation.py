@@ -2,7 +2,8 @@
 
     entitled = delivered + undelivered (by reason) + pending
     ledger   = outcomes = bank debits less bank credits
-Each equation is a check with both sides; a side that differs is never hidden in the other.
+What a payment delivered in part is delivered, its rest undelivered. Each equation is a check with
+both sides; a side that differs is never hidden in the other.
 """
 
 import csv
@@ -19,7 +20,9 @@ from ledger.attempt import AttemptState
 from ledger.matching import Allocation, Break, Claim
 from ledger.money import EXPONENTS, Money
 
-State = Literal["pending", "delivered", "rejected", "returned", "not_instructed"]
+State = Literal[
+    "pending", "delivered", "partly_delivered", "rejected", "returned", "not_instructed"
+]
 COLUMNS = (
     "row",
     "name",
@@ -46,6 +49,7 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
     end_to_end_id: str
     attempt_no: int
     money: Money
+    delivered: Money
     state: State
     reason: str
     booked_on: date | None
@@ -95,7 +99,7 @@ class LedgerSide(msgspec.Struct, frozen=True, kw_only=True):
     """The round's control accounts, in minor units."""
 
     available_minor: int
-    committed_minor: int
+    pending_minor: int  # committed and payable
     delivered_minor: int
 
 
@@ -119,14 +123,7 @@ def reconcile_round(
     by_state: dict[str, Sums] = {
         state: _sums(rows, state) for state in sorted({row.state for row in rows})
     }
-    undelivered = [row for row in rows if row.state in ("rejected", "returned")]
-    reasons = sorted({f"{row.state}:{row.reason or 'unknown'}" for row in undelivered})
-    by_reason = {
-        reason: _total(
-            row for row in undelivered if reason == f"{row.state}:{row.reason or 'unknown'}"
-        )
-        for reason in reasons
-    }
+    by_reason = _undelivered(rows)
     of_round = {row.payment_id for row in rows}
     instructed = _total(row for row in rows if row.state != "not_instructed")
     checks = _checks(rows, instructed, by_reason, proofs, ledger)
@@ -143,6 +140,20 @@ def reconcile_round(
         unassigned=tuple(found for found in breaks if found.payment_id is None),
         payments=rows,
     )
+
+
+def _undelivered(rows: Sequence[PaymentRow]) -> dict[str, Sums]:
+    """Add up what did not reach anybody, by state and reason."""
+    missing: dict[str, list[int]] = {}
+    for row in rows:
+        if row.state in ("rejected", "returned", "partly_delivered"):
+            rest = row.money - row.delivered
+            reason = f"{row.state}:{row.reason or 'unknown'}"
+            missing.setdefault(reason, []).append(rest.amount_minor)
+    return {
+        reason: Sums(payments=len(amounts), amount_minor=sum(amounts))
+        for reason, amounts in sorted(missing.items())
+    }
 
 
 def to_csv(report: Report) -> str:
@@ -227,8 +238,10 @@ def payment_row(
     last = max(attempts, key=lambda each: each.attempt.attempt_no, default=None)
     state: State = "not_instructed"
     reason = ""
+    delivered = msgspec.structs.replace(entitlement.money, amount_minor=0)
     if last is not None:
         state, reason = _state(last)
+        delivered = delivered if last.returned else last.delivered
     of_last = [p for p in proofs if last is not None and p.attempt_no == last.attempt.attempt_no]
     booked = {proof.claim: proof.booked_on for proof in of_last}
     return PaymentRow(
@@ -236,6 +249,7 @@ def payment_row(
         end_to_end_id=last.attempt.end_to_end_id if last else "",
         attempt_no=last.attempt.attempt_no if last else 0,
         money=entitlement.money,
+        delivered=delivered,
         state=state,
         reason=reason,
         booked_on=booked.get(BANK_CREDIT) or booked.get(BANK_DEBIT),
@@ -247,6 +261,8 @@ def _state(attempt: AttemptState) -> tuple[State, str]:
     if attempt.returned:
         return "returned", attempt.return_reason
     match attempt.outcome:
+        case "post" if attempt.part is not None:
+            return "partly_delivered", attempt.reason
         case "post":
             return "delivered", ""
         case "void":
@@ -261,11 +277,11 @@ def _checks(
     proofs: Mapping[UUID, Sequence[Allocation]],
     ledger: LedgerSide,
 ) -> tuple[Check, ...]:
-    delivered = _sums(rows, "delivered").amount_minor
+    delivered = sum(row.delivered.amount_minor for row in rows)
     pending = _sums(rows, "pending").amount_minor
     undelivered = sum(sums.amount_minor for sums in by_reason.values())
     waiting = _sums(rows, "not_instructed").amount_minor
-    held = ledger.available_minor + ledger.committed_minor + ledger.delivered_minor
+    held = ledger.available_minor + ledger.pending_minor + ledger.delivered_minor
     bank = _proved(proofs, BANK_DEBIT) - _proved(proofs, BANK_CREDIT)
     provider = _proved(proofs, "notification") - _proved(proofs, "return_notification")
     entitled = _total(rows).amount_minor
@@ -277,7 +293,7 @@ def _checks(
         ),
         _check("instructed = held in the round's accounts", instructed.amount_minor, held),
         _check("ledger delivered = delivered", ledger.delivered_minor, delivered),
-        _check("ledger committed = pending", ledger.committed_minor, pending),
+        _check("ledger committed and payable = pending", ledger.pending_minor, pending),
         _check("bank debits less returns = delivered", bank, delivered),
         _check("provider's notices = bank statement", provider, bank, must_hold=False),
     )

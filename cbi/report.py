@@ -26,7 +26,9 @@ async def round_report(conn: AsyncConnection, *, round_id: UUID, as_of: date) ->
     payment_ids = [entitlement.entitlement_id for entitlement in entitlements]
     accounts = bookings.of_round(round_id, programme.currency)
     balances = await post.balances(conn, accounts)
-    available, committed, delivered = (balances[account.account_id] for account in accounts)
+    available, committed, payable, delivered = (
+        balances[account.account_id] for account in accounts
+    )
     return reconcile_round(
         round_id,
         currency=programme.currency,
@@ -34,7 +36,9 @@ async def round_report(conn: AsyncConnection, *, round_id: UUID, as_of: date) ->
         attempts=await standing.load_states(conn, payment_ids),
         proofs=await reconcile.evidence(conn, payment_ids),
         ledger=LedgerSide(
-            available_minor=available, committed_minor=committed, delivered_minor=delivered
+            available_minor=available,
+            pending_minor=committed + payable,
+            delivered_minor=delivered,
         ),
         breaks=await reconcile.breaks(conn, partner_id=payer, as_of=as_of),
     )

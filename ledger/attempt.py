@@ -20,7 +20,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt ended: "post" is delivered, "void" is not paid and never will be.
 
-    A time-out is no outcome. `line_id` is the statement line that says so, if one does.
+    A time-out is no outcome. `line_id` is the statement line that says so, if one does. `part` is
+    what was delivered where that is less than the attempt; the rest never will be by this payment.
     """
 
     payment_id: UUID
@@ -28,6 +29,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Literal["post", "void"]
     reason: str = ""
     line_id: UUID | None = None
+    part: Money | None = None
 
 
 class Giveback(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +46,13 @@ class AttemptState(msgspec.Struct, frozen=True, kw_only=True):
 
     attempt: Attempt
     outcome: Literal["post", "void"] | None
+    part: Money | None = None
     reason: str
     returned: bool
     return_reason: str
+
+    @property
+    def delivered(self) -> Money:
+        """What the payee got by this attempt, if it is not returned."""
+        got = self.attempt.money if self.part is None else self.part
+        return got if self.outcome == "post" else msgspec.structs.replace(got, amount_minor=0)

@@ -27,10 +27,11 @@ _OPEN = text("""
 
 _OUTCOMES = text("""
     INSERT INTO ledger.outcome
-        (payment_id, attempt_no, partner_id, outcome, reason, line_id, decided_at)
-    SELECT payment_id, attempt_no, :partner_id, outcome, reason, line_id, :at
+        (payment_id, attempt_no, partner_id, outcome, part_minor, reason, line_id, decided_at)
+    SELECT payment_id, attempt_no, :partner_id, outcome, part_minor, reason, line_id, :at
     FROM json_to_recordset(CAST(:rows AS json)) AS new
-        (payment_id uuid, attempt_no integer, outcome text, reason text, line_id uuid)
+        (payment_id uuid, attempt_no integer, outcome text, part_minor bigint, reason text,
+         line_id uuid)
     ORDER BY payment_id, attempt_no
     ON CONFLICT (payment_id, attempt_no) DO NOTHING""")
 
@@ -46,7 +47,7 @@ _GIVEBACKS = text("""
 # What stands there now, beside every attempt that was asked for.
 _NOW = text("""
     SELECT asked.payment_id, asked.attempt_no, a.end_to_end_id, a.amount_minor, a.currency,
-        o.outcome, before.outcome AS outcome_before,
+        o.outcome, o.part_minor, before.outcome AS outcome_before,
         CASE WHEN a.payment_id IS NULL THEN (SELECT true FROM ledger.attempt other
             WHERE other.end_to_end_id = asked.end_to_end_id) END AS taken
     FROM json_to_recordset(CAST(:rows AS json)) AS asked
@@ -90,9 +91,10 @@ async def record_outcomes(
     """Record how attempts ended, all or none, and return how many were new.
 
     The same outcome again is no news, whatever its evidence: the first stays. Raises
-    OutcomeConflict for the other one, AttemptRefused for an attempt that is not open here.
+    OutcomeConflict for another one, AttemptRefused for an attempt that is not open here or is not
+    larger than what was delivered of it (outcome_part_of_attempt).
     """
-    rows = [msgspec.structs.asdict(outcome) for outcome in outcomes]
+    rows = [_outcome_row(outcome) for outcome in outcomes]
     recorded = await _insert(
         conn,
         _OUTCOMES,
@@ -103,7 +105,7 @@ async def record_outcomes(
     )
     if recorded < len(rows):
         for row, now in await _beside(conn, rows):
-            if row["outcome"] != now["outcome"]:
+            if any(row[name] != now[name] for name in ("outcome", "part_minor")):
                 raise OutcomeConflict(payment_id=now["payment_id"], attempt_no=now["attempt_no"])
     return recorded
 
@@ -133,6 +135,12 @@ def _attempt_row(attempt: Attempt) -> dict[str, object]:
         "amount_minor": attempt.money.amount_minor,
         "currency": attempt.money.currency,
     }
+
+
+def _outcome_row(outcome: Outcome) -> dict[str, object]:
+    row = msgspec.structs.asdict(outcome)
+    part = row.pop("part")
+    return {**row, "part_minor": None if part is None else part.amount_minor}
 
 
 async def _insert(

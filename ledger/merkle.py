@@ -7,7 +7,6 @@ for the other.
 import struct
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID
@@ -15,7 +14,6 @@ from uuid import UUID
 import msgspec
 
 EMPTY_ROOT = sha256(b"").digest()
-LEAF_VERSION = b"cbi-transfer-v1"
 SALT_BYTES = 16
 MARK_LEVELS = 8
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,37 +35,53 @@ class SealedTransfer(msgspec.Struct, frozen=True, kw_only=True):
     attempt_no: int | None
     reverses: UUID | None
     effective_on: date
+    booked_on: date | None
     posted_at: datetime
     actor_id: UUID
     xid: int
 
 
-def leaf_bytes(transfer: SealedTransfer, salt: bytes) -> bytes:
-    """Encode a transfer for its leaf: version, salt, then each field with its length before it.
+class SealedDigest(msgspec.Struct, frozen=True, kw_only=True):
+    """A digest as the log seals it, of something that lies outside the transfers."""
+
+    digest_id: UUID
+    partner_id: UUID
+    subject: str
+    sha256: bytes
+    made_at: datetime
+    actor_id: UUID
+    xid: int
+
+
+Sealed = SealedTransfer | SealedDigest
+VERSIONS: dict[type, bytes] = {
+    SealedTransfer: b"cbi-transfer-v2",
+    SealedDigest: b"cbi-digest-v1",
+}
+
+
+def leaf_bytes(sealed: Sealed, salt: bytes) -> bytes:
+    """Encode what is sealed for its leaf: version, salt, then each field with its length before it.
 
     Without the salt nobody can test a guess of a transfer against its leaf hash.
     """
-    return leaf_of([getattr(transfer, name) for name in SealedTransfer.__struct_fields__], salt)
-
-
-def leaf_of(fields: Sequence[object], salt: bytes) -> bytes:
-    """Encode the fields of a SealedTransfer, in their order; as `leaf_bytes`, for many at once."""
     if len(salt) != SALT_BYTES:
         raise ValueError(f"a salt has {SALT_BYTES} bytes")
-    # The transfer's own id and the payment's are new each time, the others come again and again.
-    return b"".join(
-        (
-            *(_HEAD, salt, _field(fields[0]), *map(_known_field, fields[1:8]), _field(fields[8])),
-            *map(_known_field, fields[9:]),
-        )
-    )
+    return head_of(type(sealed)) + salt + body_of(sealed)
+
+
+def head_of(sealed: type) -> bytes:
+    """Return what a leaf begins with: its version, and the length of the salt that follows."""
+    return _with_length(VERSIONS[sealed]) + struct.pack(">I", SALT_BYTES)
+
+
+def body_of(sealed: Sealed) -> bytes:
+    """Encode the fields, in their order; `ledger/leaf.py` lets the database do the same."""
+    return b"".join(_field(getattr(sealed, name)) for name in sealed.__struct_fields__)
 
 
 def _with_length(part: bytes) -> bytes:
     return struct.pack(">I", len(part)) + part
-
-
-_HEAD = _with_length(LEAF_VERSION) + struct.pack(">I", SALT_BYTES)
 
 
 def _field(value: object) -> bytes:
@@ -81,6 +95,8 @@ def _field(value: object) -> bytes:
             part = b"i" + str(value).encode()
         case str():
             part = b"s" + value.encode()
+        case bytes():
+            part = b"b" + value
         case datetime():
             part = b"t" + str((value - EPOCH) // timedelta(microseconds=1)).encode()
         case date():
@@ -88,9 +104,6 @@ def _field(value: object) -> bytes:
         case _:
             raise TypeError(f"{type(value).__name__} has no place in a leaf")
     return _with_length(part)
-
-
-_known_field = lru_cache(maxsize=4_096)(_field)
 
 
 def leaf_hash(leaf: bytes) -> bytes:

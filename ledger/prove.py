@@ -19,11 +19,12 @@ from ledger.merkle import (
 from ledger.note import Checkpoint
 from ledger.receipt import Opening, Receipt
 from ledger.refusal import CheckpointUnknown, NotSealed
-from ledger.seal import FIELDS
+from ledger.transfer import ids_beside
 from ledger.witness import Consistency
 
 # Attempts are few, and each has a handful of transfers.
 TRANSFERS_MAX = 1_000
+_FIELDS = ", ".join(f"t.{name}" for name in SealedTransfer.__struct_fields__)
 
 _LEAF_HASHES = text("""
     SELECT leaf_hash FROM ledger.leaf
@@ -33,16 +34,12 @@ _MARKS = text("""
     SELECT root FROM ledger.mark
     WHERE level = :level AND place >= :start AND place < :end ORDER BY place""")
 
-# In two parts, each with an index of its own: all transfers of a payment have none.
+# The transfers of a payment stand together: their ids begin as its does.
 _SEALED = text(f"""
-    WITH of_payment AS (
-        SELECT {FIELDS} FROM ledger.transfer t
-        WHERE t.payment_id = :payment_id AND t.kind IN ('reserve', 'post', 'void')
-        UNION ALL SELECT {FIELDS} FROM ledger.transfer t
-        WHERE t.payment_id = :payment_id AND t.kind NOT IN ('reserve', 'post', 'void'))
-    SELECT t.*, l.leaf_no, l.salt
-    FROM of_payment t JOIN ledger.leaf l USING (transfer_id)
-    WHERE l.leaf_no < :size ORDER BY l.leaf_no LIMIT :limit""")  # noqa: S608 -- our own names
+    SELECT {_FIELDS}, l.leaf_no, l.salt
+    FROM ledger.transfer t JOIN ledger.leaf l ON l.sealed_id = t.transfer_id
+    WHERE t.transfer_id BETWEEN :first AND :last AND t.payment_id = :payment_id
+        AND l.leaf_no < :size ORDER BY l.leaf_no LIMIT :limit""")  # noqa: S608 -- our own names
 
 _NEWEST = text("SELECT size, root, note FROM ledger.checkpoint ORDER BY size DESC LIMIT 1")
 
@@ -63,7 +60,9 @@ async def receipt(conn: AsyncConnection, payment_id: UUID) -> Receipt:
     newest = await newest_checkpoint(conn)
     if newest is None:
         raise NotSealed(payment_id=payment_id)
-    facts = {"payment_id": payment_id, "size": newest.size, "limit": TRANSFERS_MAX}
+    first, last = ids_beside(payment_id)
+    among = {"payment_id": payment_id, "first": first, "last": last}
+    facts = {**among, "size": newest.size, "limit": TRANSFERS_MAX}
     rows = (await conn.execute(_SEALED, facts)).mappings().all()
     if not rows:
         raise NotSealed(payment_id=payment_id)

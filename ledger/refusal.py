@@ -1,6 +1,7 @@
 """What the ledger refuses: one class a refusal, carrying facts and no prose."""
 
 from dataclasses import dataclass
+from datetime import date
 from uuid import UUID
 
 
@@ -49,6 +50,18 @@ class TransferRefused(LedgerRefusal):
     """A constraint of the ledger forbids one of these transfers."""
 
     constraint: str
+
+
+@dataclass(kw_only=True, eq=False)
+class PeriodJustClosed(LedgerRefusal):
+    """The period was closed at this very moment; the same again is booked in the open one."""
+
+
+@dataclass(kw_only=True, eq=False)
+class PeriodOutOfOrder(LedgerRefusal):
+    """This period or a later one is closed already, or it is not over yet."""
+
+    until: date
 
 
 @dataclass(kw_only=True, eq=False)

@@ -1,4 +1,4 @@
-"""Seal committed transfers in the Merkle log and sign a checkpoint over it."""
+"""Seal committed transfers and digests in the Merkle log and sign a checkpoint over it."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -10,7 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import note
-from ledger.merkle import SALT_BYTES, Accumulator, SealedTransfer, leaf_hash, leaf_of
+from ledger.leaf import DIGEST_BODY, DIGEST_HEAD, TRANSFER_BODY, TRANSFER_HEAD
+from ledger.merkle import SALT_BYTES, Accumulator, leaf_hash
 from ledger.note import Checkpoint
 
 TRANSFERS_MAX = 10_000
@@ -20,26 +21,34 @@ _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('ledger.seal', 0))")
 
 _LAST = text("SELECT size, root, peaks FROM ledger.checkpoint ORDER BY size DESC LIMIT 1")
 
-FIELDS = ", ".join(f"t.{name}" for name in SealedTransfer.__struct_fields__)
-
 _SEALED_LAST = text("""
-    SELECT t.xid, t.transfer_id
-    FROM ledger.leaf JOIN ledger.transfer t USING (transfer_id) WHERE leaf_no = :leaf_no""")
+    SELECT s.xid, l.sealed_id FROM ledger.leaf AS l
+    CROSS JOIN LATERAL (
+        SELECT xid FROM ledger.transfer WHERE transfer_id = l.sealed_id
+        UNION ALL SELECT xid FROM ledger.digest WHERE digest_id = l.sealed_id) AS s
+    WHERE l.leaf_no = :leaf_no""")
 
 # Below the horizon every transaction has ended: no row can appear any more before the ones that
-# are taken here, so the order (xid, transfer_id) is final.
+# are taken here, so the order (xid, id) is final.
 _NEXT = text(f"""
-    SELECT {FIELDS}
-    FROM ledger.transfer t
-    WHERE t.xid < ledger.ended_below()
-        AND (t.xid, t.transfer_id) > (CAST(:xid AS bigint), CAST(:transfer_id AS uuid))
-    ORDER BY t.xid, t.transfer_id LIMIT :limit""")  # noqa: S608 -- our own names
+    (SELECT t.xid, t.transfer_id AS sealed_id, false AS is_digest, {TRANSFER_BODY} AS body
+     FROM ledger.transfer AS t
+     WHERE t.xid < ledger.ended_below() AND t.xid >= :xid
+        AND (t.xid, t.transfer_id) > (CAST(:xid AS bigint), CAST(:sealed_id AS uuid))
+     ORDER BY t.xid, t.transfer_id LIMIT :limit)
+    UNION ALL
+    (SELECT d.xid, d.digest_id, true, {DIGEST_BODY}
+     FROM ledger.digest AS d
+     WHERE d.xid < ledger.ended_below() AND d.xid >= :xid
+        AND (d.xid, d.digest_id) > (CAST(:xid AS bigint), CAST(:sealed_id AS uuid))
+     ORDER BY d.xid, d.digest_id LIMIT :limit)
+    ORDER BY xid, sealed_id LIMIT :limit""")  # noqa: S608 -- our own names
 
 _LEAVES = text("""
-    INSERT INTO ledger.leaf (leaf_no, transfer_id, salt, leaf_hash)
-    SELECT :size + position - 1, transfer_id, salt, leaf_hash
-    FROM unnest(CAST(:transfer_ids AS uuid[]), CAST(:salts AS bytea[]), CAST(:hashes AS bytea[]))
-        WITH ORDINALITY AS new(transfer_id, salt, leaf_hash, position)
+    INSERT INTO ledger.leaf (leaf_no, sealed_id, salt, leaf_hash)
+    SELECT :size + position - 1, sealed_id, salt, leaf_hash
+    FROM unnest(CAST(:sealed_ids AS uuid[]), CAST(:salts AS bytea[]), CAST(:hashes AS bytea[]))
+        WITH ORDINALITY AS new(sealed_id, salt, leaf_hash, position)
     ORDER BY position""")
 
 _MARKS = text("""
@@ -56,7 +65,7 @@ _CHECKPOINT = text("""
 
 class _Before(NamedTuple):
     xid: int
-    transfer_id: UUID
+    sealed_id: UUID
 
 
 _NOTHING = _Before(0, UUID(int=0))
@@ -84,20 +93,22 @@ async def seal(
     size = log.size
     # A log without its last transfer was tampered with, and is not continued.
     before = (await conn.execute(_SEALED_LAST, {"leaf_no": size - 1})).one() if size else _NOTHING
-    facts = {"xid": before.xid, "transfer_id": before.transfer_id}
+    facts = {"xid": before.xid, "sealed_id": before.sealed_id}
     found = await conn.execute(_NEXT, {**facts, "limit": min(limit, TRANSFERS_MAX)})
     rows = found.all()
     if not rows:
         return None
     drawn = random(SALT_BYTES * len(rows))
     salts = [drawn[at : at + SALT_BYTES] for at in range(0, len(drawn), SALT_BYTES)]
-    hashes = [leaf_hash(leaf_of(row, salt)) for row, salt in zip(rows, salts, strict=True)]
-    for leaf in hashes:
+    hashes = []
+    for (_, _, is_digest, body), salt in zip(rows, salts, strict=True):
+        leaf = leaf_hash((DIGEST_HEAD if is_digest else TRANSFER_HEAD) + salt + body)
+        hashes.append(leaf)
         log.add(leaf)
     signed = note.checkpoint(log.size, log.root(), signer=signer, name=name)
     leaves = {
         "size": size,
-        "transfer_ids": [row.transfer_id for row in rows],
+        "sealed_ids": [row.sealed_id for row in rows],
         "salts": salts,
         "hashes": hashes,
     }

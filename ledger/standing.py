@@ -11,7 +11,7 @@ from ledger.money import Money
 
 _STATES = text("""
     SELECT a.payment_id, a.attempt_no, a.end_to_end_id, a.amount_minor, a.currency,
-        o.outcome, coalesce(o.reason, '') AS reason,
+        o.outcome, o.part_minor, coalesce(o.reason, '') AS reason,
         g.payment_id IS NOT NULL AS returned, coalesce(g.reason, '') AS return_reason
     FROM ledger.attempt a
     LEFT JOIN ledger.outcome o USING (payment_id, attempt_no)
@@ -26,6 +26,9 @@ async def load_states(
     """Return the attempts of each payment in order; a payment never sent has an empty list."""
     states: dict[UUID, list[AttemptState]] = {payment_id: [] for payment_id in payment_ids}
     for row in await conn.execute(_STATES, {"payment_ids": list(states)}):
+        part = None
+        if row.part_minor is not None:
+            part = Money(amount_minor=row.part_minor, currency=row.currency)
         states[row.payment_id].append(
             AttemptState(
                 attempt=Attempt(
@@ -35,6 +38,7 @@ async def load_states(
                     money=Money(amount_minor=row.amount_minor, currency=row.currency),
                 ),
                 outcome=row.outcome,
+                part=part,
                 reason=row.reason,
                 returned=row.returned,
                 return_reason=row.return_reason,

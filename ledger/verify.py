@@ -1,7 +1,7 @@
 """Verify the whole ledger: every leaf, every checkpoint, every balance, every attempt."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -11,12 +11,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger import note
 from ledger.account import Account
-from ledger.merkle import Accumulator, Mark, SealedTransfer, leaf_hash, leaf_of
-from ledger.seal import FIELDS
+from ledger.checks import CHECKS
+from ledger.exchanges import exchanges
+from ledger.leaf import DIGEST_BODY, DIGEST_HEAD, TRANSFER_BODY, TRANSFER_HEAD
+from ledger.merkle import Accumulator, Mark, leaf_hash
+from ledger.period import trial_bytes
+from ledger.trial import trial_balance
 
 PAGE = 10_000
 FAULTS_MAX = 100
-FIELDS_SEALED = len(SealedTransfer.__struct_fields__)
+# A number, its salt and hash, what is sealed and in which transaction, and the body of whichever of
+# the two it is.
+_Leaf = Row[int, bytes, bytes, UUID, int | None, bytes | None, bytes | None]
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +50,7 @@ class _Finding:
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self.log = Accumulator()
-        self.before: tuple[int, bytes] | None = None
+        self.before: tuple[int, UUID] | None = None
 
     def fault(self, kind: str, detail: object) -> None:
         if len(self.faults) < FAULTS_MAX:
@@ -58,8 +64,10 @@ _BOUNDS = text("""
         (SELECT count(*) FROM ledger.transfer) AS transfers""")
 
 _LEAVES = text(f"""
-    SELECT {FIELDS}, l.leaf_no, l.salt, l.leaf_hash, l.transfer_id AS leaf_transfer_id
-    FROM ledger.leaf l LEFT JOIN ledger.transfer t USING (transfer_id)
+    SELECT l.leaf_no, l.salt, l.leaf_hash, l.sealed_id, coalesce(t.xid, d.xid) AS xid,
+        {TRANSFER_BODY} AS transfer_body, {DIGEST_BODY} AS digest_body
+    FROM ledger.leaf AS l LEFT JOIN ledger.transfer AS t ON t.transfer_id = l.sealed_id
+    LEFT JOIN ledger.digest AS d ON d.digest_id = l.sealed_id
     WHERE l.leaf_no >= :start AND l.leaf_no < :end ORDER BY l.leaf_no""")  # noqa: S608 -- our own names
 
 _CHECKPOINTS = text("""
@@ -80,97 +88,26 @@ _MARKS_BEYOND = text("""
 
 _UNSEALED = text("""
     WITH last AS (
-        SELECT t.xid, t.transfer_id FROM ledger.leaf JOIN ledger.transfer t USING (transfer_id)
-        WHERE leaf_no < :leaves ORDER BY leaf_no DESC LIMIT 1
-    )
-    SELECT t.transfer_id, coalesce((t.xid, t.transfer_id) < (last.xid, last.transfer_id), false)
-        AS slipped_in
-    FROM ledger.transfer t LEFT JOIN last ON true
-    WHERE NOT EXISTS (SELECT FROM ledger.leaf l WHERE l.transfer_id = t.transfer_id)
-    ORDER BY slipped_in DESC, t.transfer_id LIMIT :page""")
+        SELECT coalesce(t.xid, d.xid) AS xid, l.sealed_id FROM ledger.leaf AS l
+        LEFT JOIN ledger.transfer AS t ON t.transfer_id = l.sealed_id
+        LEFT JOIN ledger.digest AS d ON d.digest_id = l.sealed_id
+        WHERE l.leaf_no < :leaves ORDER BY l.leaf_no DESC LIMIT 1
+    ), made AS (
+        SELECT xid, transfer_id AS sealed_id FROM ledger.transfer
+        UNION ALL SELECT xid, digest_id FROM ledger.digest
+    ), waiting AS (
+        SELECT m.sealed_id, coalesce((m.xid, m.sealed_id) < (last.xid, last.sealed_id), false)
+            AS slipped_in
+        FROM made AS m LEFT JOIN last ON true
+        WHERE NOT EXISTS (SELECT FROM ledger.leaf AS l WHERE l.sealed_id = m.sealed_id))
+    SELECT sealed_id, slipped_in, count(*) OVER () AS waiting FROM waiting
+    ORDER BY slipped_in DESC, sealed_id LIMIT :page""")
+
+_PERIODS = text("SELECT partner_id, until, trial FROM ledger.period ORDER BY partner_id, until")
 
 _ACCOUNTS = text("""
     SELECT account_id, code, currency, normal FROM ledger.account
     WHERE account_id > :after ORDER BY account_id LIMIT :page""")
-
-_CHECKS = {
-    "balance_differs": """
-        SELECT coalesce(moved.account_id, delta.account_id) AS detail
-        FROM (SELECT account_id, sum(debit) AS debit, sum(credit) AS credit FROM (
-                SELECT debit_account AS account_id, amount_minor AS debit, 0 AS credit
-                FROM ledger.transfer
-                UNION ALL SELECT credit_account, 0, amount_minor FROM ledger.transfer) AS side
-            GROUP BY account_id) AS moved
-        FULL JOIN (SELECT account_id, sum(debit_minor) AS debit, sum(credit_minor) AS credit
-            FROM ledger.delta GROUP BY account_id) AS delta USING (account_id)
-        WHERE (moved.debit, moved.credit) IS DISTINCT FROM (delta.debit, delta.credit)""",
-    "snapshot_differs": """
-        SELECT s.account_id AS detail
-        FROM (SELECT DISTINCT ON (account_id) * FROM ledger.snapshot
-              ORDER BY account_id, below DESC) AS s
-        CROSS JOIN LATERAL (
-            SELECT coalesce(sum(debit_minor), 0) AS debit, coalesce(sum(credit_minor), 0) AS credit
-            FROM ledger.delta WHERE account_id = s.account_id AND xid < s.below) AS d
-        WHERE (s.debit_minor, s.credit_minor) IS DISTINCT FROM (d.debit, d.credit)""",
-    "account_differs": """
-        SELECT t.transfer_id AS detail FROM ledger.transfer t
-        LEFT JOIN ledger.account d ON d.account_id = t.debit_account
-        LEFT JOIN ledger.account c ON c.account_id = t.credit_account
-        WHERE t.amount_minor <= 0 OR t.debit_account = t.credit_account
-            OR (d.currency, d.partner_id) IS DISTINCT FROM (t.currency, t.partner_id)
-            OR (c.currency, c.partner_id) IS DISTINCT FROM (t.currency, t.partner_id)""",
-    "below_floor": """
-        SELECT a.account_id AS detail FROM ledger.account a JOIN ledger.delta d USING (account_id)
-        WHERE a.floor_minor IS NOT NULL GROUP BY a.account_id, a.normal, a.floor_minor
-        HAVING sum(d.debit_minor - d.credit_minor)
-            * CASE a.normal WHEN 'debit' THEN 1 ELSE -1 END < a.floor_minor""",
-    "outcome_twice": """
-        SELECT payment_id || '/' || attempt_no AS detail FROM ledger.outcome
-        GROUP BY payment_id, attempt_no HAVING count(*) > 1""",
-    "outcome_without_attempt": """
-        SELECT o.payment_id || '/' || o.attempt_no AS detail FROM ledger.outcome o
-        WHERE NOT EXISTS (SELECT FROM ledger.attempt a
-            WHERE (a.payment_id, a.attempt_no, a.partner_id)
-                = (o.payment_id, o.attempt_no, o.partner_id))""",
-    "attempt_without_void": """
-        SELECT a.payment_id || '/' || a.attempt_no AS detail FROM ledger.attempt a
-        WHERE a.attempt_no > 1 AND NOT EXISTS (SELECT FROM ledger.outcome o
-            WHERE o.payment_id = a.payment_id AND o.attempt_no = a.attempt_no - 1
-                AND o.outcome = 'void')""",
-    "attempt_after_delivery": """
-        SELECT a.payment_id || '/' || a.attempt_no AS detail FROM ledger.attempt a
-        JOIN ledger.outcome o ON o.payment_id = a.payment_id AND o.attempt_no < a.attempt_no
-        WHERE o.outcome = 'post'""",
-    "attempt_amount_differs": """
-        SELECT DISTINCT a.payment_id || '/' || a.attempt_no AS detail FROM ledger.attempt a
-        JOIN ledger.transfer t USING (payment_id, attempt_no)
-        WHERE t.kind = 'reserve'
-            AND (a.amount_minor, a.currency) IS DISTINCT FROM (t.amount_minor, t.currency)""",
-    "giveback_without_reversal": """
-        SELECT DISTINCT g.payment_id || '/' || g.attempt_no AS detail FROM ledger.giveback g
-        JOIN ledger.transfer t USING (payment_id, attempt_no)
-        WHERE t.kind = 'post'
-            AND NOT EXISTS (SELECT FROM ledger.transfer r WHERE r.reverses = t.transfer_id)""",
-    "reversal_without_giveback": """
-        SELECT r.transfer_id AS detail FROM ledger.transfer r
-        JOIN ledger.transfer o ON o.transfer_id = r.reverses
-        WHERE o.kind = 'post' AND o.payment_id IS NOT NULL
-            AND NOT EXISTS (SELECT FROM ledger.giveback g
-                WHERE (g.payment_id, g.attempt_no, g.partner_id)
-                    = (o.payment_id, o.attempt_no, o.partner_id))""",
-    "booked_without_outcome": """
-        SELECT t.transfer_id AS detail FROM ledger.transfer t
-        WHERE t.kind IN ('post', 'void') AND t.payment_id IS NOT NULL
-            AND NOT EXISTS (SELECT FROM ledger.outcome o
-                WHERE (o.payment_id, o.attempt_no, o.outcome)
-                    = (t.payment_id, t.attempt_no, t.kind))""",
-    "reversal_differs": """
-        SELECT r.transfer_id AS detail FROM ledger.transfer r
-        LEFT JOIN ledger.transfer o ON o.transfer_id = r.reverses
-        WHERE r.reverses IS NOT NULL
-            AND (r.debit_account, r.credit_account, r.currency, r.amount_minor)
-                IS DISTINCT FROM (o.credit_account, o.debit_account, o.currency, o.amount_minor)""",
-}
 
 
 async def verify(
@@ -193,7 +130,11 @@ async def verify(
             finding.fault("kept_checkpoint_ahead", size)
     unsealed = await _unsealed(conn, finding, bounds)
     await _accounts(conn, finding)
-    for kind, check in _CHECKS.items():
+    await _periods(conn, finding)
+    async for entry_id, exchange in exchanges(conn):
+        if exchange is None or exchange.entry_id != entry_id:
+            finding.fault("exchange_edited", entry_id)
+    for kind, check in CHECKS.items():
         found = await conn.execute(text(f"{check} ORDER BY detail LIMIT {FAULTS_MAX}"))
         for detail in found.scalars():
             finding.fault(kind, detail)
@@ -231,23 +172,30 @@ async def _walk(
     name: str,
 ) -> None:
     """Recompute every leaf, and the root at each size that a checkpoint speaks of."""
-    signed: dict[int, bytes] = {}
-    above = expected = 0
-    for start in range(0, bounds["leaves"], PAGE):
-        # A range, not a limit: to find the first so many the planner would join all that follow.
-        end = min(start + PAGE, bounds["leaves"])
-        page = (await conn.execute(_LEAVES, {"start": start, "end": end})).all()
-        # The checkpoints that lie within this page: no more than it has leaves.
-        facts = {"above": above, "signed": min(end, bounds["signed"]), "page": PAGE}
-        for point in (await conn.execute(_CHECKPOINTS, facts)).mappings():
-            above = point["size"]
-            signed[above] = point["root"]
-            _check_note(finding, point, public_key=public_key, name=name)
-        expected = _add_page(finding, page, expected, (signed, kept))
-        signed.clear()
-        await _check_marks(conn, finding, start, end)
-    start = expected
-    beyond = await conn.scalars(_MARKS_BEYOND, {"leaves": start, "page": FAULTS_MAX})
+    above = 0
+    fetching = _fetch(conn, 0, bounds["leaves"])
+    try:
+        for start in range(0, bounds["leaves"], PAGE):
+            end = min(start + PAGE, bounds["leaves"])
+            page = await fetching
+            # The checkpoints that lie within this page: no more than it has leaves.
+            facts = {"above": above, "signed": min(end, bounds["signed"]), "page": PAGE}
+            signed: dict[int, bytes] = {}
+            for point in (await conn.execute(_CHECKPOINTS, facts)).mappings():
+                above = point["size"]
+                signed[above] = point["root"]
+                _check_note(finding, point, public_key=public_key, name=name)
+            marks = {
+                Mark(*row) for row in await conn.execute(_MARKS, {"start": start, "until": end})
+            }
+            # The database encodes the next page while this one is hashed.
+            fetching = _fetch(conn, end, bounds["leaves"])
+            await asyncio.sleep(0)
+            _add_page(finding, page, start, (signed, kept))
+            _check_marks(finding, marks)
+    finally:
+        await asyncio.wait([fetching])
+    beyond = await conn.scalars(_MARKS_BEYOND, {"leaves": bounds["leaves"], "page": FAULTS_MAX})
     for detail in beyond:
         finding.fault("mark_beyond_leaves", detail)
     facts = {"above": above, "signed": bounds["signed"], "page": PAGE}
@@ -255,30 +203,53 @@ async def _walk(
         finding.fault("checkpoint_beyond_leaves", point["size"])
 
 
+def _fetch(conn: AsyncConnection, start: int, leaves: int) -> asyncio.Task[Sequence[_Leaf]]:
+    """Begin to fetch the leaves of a page; behind the last there are none."""
+
+    async def fetched() -> Sequence[_Leaf]:
+        # A range, not a limit: to find the first so many the planner would join all that follow.
+        facts = {"start": start, "end": min(start + PAGE, leaves)}
+        return (await conn.execute(_LEAVES, facts)).all() if start < leaves else []
+
+    return asyncio.create_task(fetched())
+
+
 def _add_page(
     finding: _Finding,
-    page: Sequence[Row[Any]],
-    start: int,
+    page: Sequence[_Leaf],
+    expected: int,
     roots: tuple[Mapping[int, bytes], Mapping[int, bytes]],
-) -> int:
-    """Add leaves from `start` on, and compare the root at every size that is spoken of."""
+) -> None:
+    """Add leaves from `expected` on, and compare the root at every size that is spoken of."""
     signed, kept = roots
-    for row in page:
-        if row.leaf_no != start:
-            finding.fault("leaf_gap", start)
-        _add_leaf(finding, row)
-        start = row.leaf_no + 1
-        if start in signed and signed[start] != finding.log.root():
-            finding.fault("root_differs", start)
-        if start in kept and kept[start] != finding.log.root():
-            finding.fault("kept_checkpoint_differs", start)
-    return start
+    log = finding.log
+    for leaf_no, salt, kept_hash, sealed_id, xid, transfer, digest in page:
+        if leaf_no != expected:
+            finding.fault("leaf_gap", expected)
+        expected = leaf_no + 1
+        if transfer is not None:
+            leaf = leaf_hash(TRANSFER_HEAD + salt + transfer)
+        elif digest is not None:
+            leaf = leaf_hash(DIGEST_HEAD + salt + digest)
+        else:
+            finding.fault("transfer_missing", f"leaf {leaf_no}: {sealed_id}")
+            leaf = kept_hash
+        if leaf != kept_hash:
+            finding.fault("leaf_differs", f"leaf {leaf_no}: {sealed_id}")
+        if xid is not None:
+            place = (xid, sealed_id)
+            if finding.before is not None and place <= finding.before:
+                finding.fault("leaf_out_of_order", f"leaf {leaf_no}: {sealed_id}")
+            finding.before = place
+        log.add(leaf)
+        if expected in signed and signed[expected] != log.root():
+            finding.fault("root_differs", expected)
+        if expected in kept and kept[expected] != log.root():
+            finding.fault("kept_checkpoint_differs", expected)
 
 
-async def _check_marks(conn: AsyncConnection, finding: _Finding, start: int, until: int) -> None:
+def _check_marks(finding: _Finding, kept: set[Mark]) -> None:
     """Compare the marks that were finished by these leaves with those that are kept."""
-    found = await conn.execute(_MARKS, {"start": start, "until": until})
-    kept = {Mark(*row) for row in found}
     recomputed = set(finding.log.marks)
     finding.log.marks.clear()
     for level, place in sorted({(one.level, one.place) for one in kept ^ recomputed}):
@@ -295,21 +266,6 @@ def _check_note(
         finding.fault("checkpoint_differs", row["size"])
 
 
-def _add_leaf(finding: _Finding, row: Row[Any]) -> None:
-    if row.transfer_id is None:
-        finding.fault("transfer_missing", f"leaf {row.leaf_no}: {row.leaf_transfer_id}")
-        finding.log.add(row.leaf_hash)
-        return
-    leaf = leaf_hash(leaf_of(row[:FIELDS_SEALED], row.salt))
-    if leaf != row.leaf_hash:
-        finding.fault("leaf_differs", f"leaf {row.leaf_no}: {row.transfer_id}")
-    place = (row.xid, row.transfer_id.bytes)
-    if finding.before is not None and place <= finding.before:
-        finding.fault("leaf_out_of_order", f"leaf {row.leaf_no}: {row.transfer_id}")
-    finding.before = place
-    finding.log.add(leaf)
-
-
 async def _accounts(conn: AsyncConnection, finding: _Finding) -> None:
     """Recompute every account's id; leaves name accounts by it, so a code is sealed only there."""
     after = UUID(int=0)
@@ -323,6 +279,14 @@ async def _accounts(conn: AsyncConnection, finding: _Finding) -> None:
         after = page[-1]["account_id"]
 
 
+async def _periods(conn: AsyncConnection, finding: _Finding) -> None:
+    """Sum up every closed period again, and compare with what was said of it when it was closed."""
+    for partner_id, until, trial in (await conn.execute(_PERIODS)).all():
+        rows = await trial_balance(conn, booked_until=until, partner_id=partner_id)
+        if trial_bytes(until, rows) != trial:
+            finding.fault("period_differs", f"{partner_id}/{until}")
+
+
 def _is_renamed(row: RowMapping) -> bool:
     try:
         account = Account(code=row["code"], currency=row["currency"], normal=row["normal"])
@@ -333,15 +297,10 @@ def _is_renamed(row: RowMapping) -> bool:
 
 
 async def _unsealed(conn: AsyncConnection, finding: _Finding, bounds: RowMapping) -> int:
-    """Return how many transfers wait for the sealer; report those that stand in sealed ground."""
+    """Return how many wait for the sealer; report those that stand in sealed ground."""
     facts = {"leaves": bounds["leaves"], "page": FAULTS_MAX}
-    for row in (await conn.execute(_UNSEALED, facts)).mappings():
-        if row["slipped_in"]:
-            finding.fault("transfer_unsealed", row["transfer_id"])
-    count = await conn.execute(
-        text(
-            "SELECT count(*) FROM ledger.transfer t"
-            " WHERE NOT EXISTS (SELECT FROM ledger.leaf l WHERE l.transfer_id = t.transfer_id)"
-        )
-    )
-    return int(count.scalar_one())
+    rows = (await conn.execute(_UNSEALED, facts)).all()
+    for row in rows:
+        if row.slipped_in:
+            finding.fault("transfer_unsealed", row.sealed_id)
+    return rows[0].waiting if rows else 0

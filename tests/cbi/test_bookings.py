@@ -1,6 +1,7 @@
 """Every event of a programme keeps its books in balance, and the money where it is said to be."""
 
 from datetime import date
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -10,9 +11,10 @@ from sqlalchemy import text
 
 from cbi import bookings
 from ledger.attempt import Attempt
+from ledger.exchange import Exchange
 from ledger.money import Money
-from ledger.post import trial_balance
-from ledger.transfer import Transfer
+from ledger.transfer import Transfer, reversal
+from ledger.trial import trial_balance
 from tests.cbi.bank import line, settled, statement, taken_in
 from tests.cbi.world import (
     approved,
@@ -50,22 +52,30 @@ def ended(what: str, one: Attempt) -> list[Transfer]:
     return []
 
 
-def balances(transfers) -> dict[str, int]:
+WHOSE = ("fund", "grant", "available", "committed", "payable", "delivered", "spent", "suspense")
+WHERE = ("advance", "clearing", "expense", "fees", "exchange", "receivable")
+
+
+def balances(transfers, currency="PEN") -> dict[str, int]:
     """Each account's balance in its normal direction, by its last word."""
-    found = dict.fromkeys(("fund", "advance", "expense", "available", "committed", "delivered"), 0)
+    found = dict.fromkeys((*WHOSE, *WHERE), 0)
     for transfer in transfers:
+        if transfer.money.currency != currency:
+            continue
         for account, side in ((transfer.debit, "debit"), (transfer.credit, "credit")):
             sign = 1 if account.normal == side else -1
-            found[account.code.split(":")[-1]] += sign * transfer.money.amount_minor
+            found[name_of(account.code)] += sign * transfer.money.amount_minor
     return found
 
 
+def name_of(code: str) -> str:
+    return code.split(":")[2]
+
+
 def assert_identity(found: dict[str, int]) -> None:
-    where = found["advance"] + found["expense"]
-    whose = found["fund"] + found["available"] + found["committed"] + found["delivered"]
-    assert where == whose
+    assert sum(found[name] for name in WHERE) == sum(found[name] for name in WHOSE)
     assert found["expense"] == found["delivered"]
-    floored = ("fund", "available", "committed", "delivered")
+    floored = ("fund", "grant", "available", "committed", "payable", "delivered")
     assert min(found[name] for name in floored) >= 0
 
 
@@ -84,16 +94,90 @@ def test_where_the_money_is_equals_whose_it_is_after_every_event(payments, spare
         booked += ended(what, one)
         assert_identity(balances(booked))
     sums = {what: sum(m for m, each in payments if each == what) for what in ENDS}
-    assert balances(booked) == {
+    expected = {
         "fund": spare + 1,
         "available": sums["rejected"] + sums["returned"],
-        "committed": sums["pending"],
+        "payable": sums["pending"],
         "delivered": sums["delivered"],
         "expense": sums["delivered"],
         "advance": total + spare + 1 - sums["delivered"],
     }
+    assert balances(booked) == dict.fromkeys((*WHOSE, *WHERE), 0) | expected
     ids = [transfer.transfer_id for transfer in booked]
     assert len(set(ids)) == len(ids)
+
+
+EVENTS = st.sampled_from(
+    ["grant", "allot", "fee", "loss", "gain", "suspense", "claim", "clearing", "sell", "part"]
+)
+
+
+def event(what: str, minor: int, place: int) -> list[Transfer]:
+    """One event of a programme that has enough of everything."""
+    key, one, on = UUID(int=500 + place), attempt(900 + place, minor + 1), {"on": DAY}
+    match what:
+        case "grant":
+            return [bookings.funded(PROGRAMME, pen(minor), deposit_id=key, of_grant="G1", **on)]
+        case "allot":
+            given = event("grant", minor, place)
+            return [*given, bookings.allotted(PROGRAMME, "G1", pen(minor), allotment_id=key, **on)]
+        case "fee":
+            return bookings.charged(PROGRAMME, pen(minor), line_id=key, **on)
+        case "loss" | "gain":
+            pair = pen(2 * minor), pen(minor)
+            expected, actual = pair if what == "loss" else pair[::-1]
+            return bookings.exchange_result(PROGRAMME, expected, actual, entry_id=key, **on)
+        case "suspense":
+            side = "debit" if place % 2 else "credit"
+            return [bookings.suspended(PROGRAMME, pen(minor), side, line_id=key, **on)]
+        case "claim":
+            return [bookings.claimed(PROGRAMME, pen(minor), line_id=key, **on)]
+        case "clearing":
+            return [bookings.cleared(PROGRAMME, pen(minor), report_id=key, **on)]
+        case "sell":
+            return bookings.exchanged(PROGRAMME, sold(minor), on=DAY)
+    released = bookings.released(PROGRAMME, key, [one], currency="PEN", on=DAY)
+    return [*released, *bookings.paid(PROGRAMME, key, one, on=DAY, part=pen(1))]
+
+
+def sold(minor: int) -> Exchange:
+    usd = Money(amount_minor=minor, currency="USD")
+    return Exchange(
+        partner_id=UUID(int=9),
+        name="TC-1",
+        sold=pen(minor * 4),
+        bought=usd,
+        rate=Decimal("0.25"),
+        rate_source="SBS",
+        rate_on=DAY,
+    )
+
+
+@given(st.lists(st.tuples(EVENTS, st.integers(1, 10**6)), max_size=15))
+def test_both_sides_of_the_books_are_one_sum_whatever_happens(events):
+    booked = [bookings.funded(PROGRAMME, pen(10**9), deposit_id=ROUND, on=DAY)]
+    for place, (what, minor) in enumerate(events):
+        booked += event(what, minor, place)
+        assert_identity(balances(booked))
+        assert_identity(balances(booked, "USD"))
+    taken_back = [
+        reversal(one, entry_id=ROUND, effective_on=DAY)
+        for one in booked
+        if one.debit.code.endswith(":receivable") or ":suspense" in one.credit.code
+    ]
+    assert_identity(balances(booked + taken_back))
+
+
+def test_a_round_that_is_over_gives_back_what_is_left_and_later_what_came_back():
+    one = attempt(1, 500)
+    booked = [bookings.funded(PROGRAMME, pen(500), deposit_id=ROUND, on=DAY)]
+    booked += bookings.released(PROGRAMME, ROUND, [one], currency="PEN", on=DAY)
+    booked.append(bookings.rejected(ROUND, one, on=DAY))
+    close = bookings.closed(PROGRAMME, ROUND, pen(500), ever_available_minor=1000, on=DAY)
+    found = balances([*booked, close])
+    assert (found["available"], found["fund"], found["payable"]) == (0, 500, 0)
+    later = bookings.closed(PROGRAMME, ROUND, pen(500), ever_available_minor=1500, on=DAY)
+    assert close.transfer_id != later.transfer_id
 
 
 @pytest.mark.parametrize("what", ENDS)
@@ -117,15 +201,14 @@ def test_every_account_of_a_programme_and_a_round_is_its_own():
         *bookings.of_round(ROUND, "PEN"),
         *bookings.of_round(ROUND, "USD"),
     ]
-    assert len({account.account_id for account in accounts}) == 9
+    assert len({account.account_id for account in accounts}) == 9 + 2 * 4
 
 
 async def books(conn) -> dict[str, int]:
     rows = await trial_balance(conn)
     assert sum(row.debit_minor for row in rows) == sum(row.credit_minor for row in rows)
-    found = {row.code.split(":")[-1]: row.balance_minor for row in rows}
-    if "available" not in found:
-        found |= dict.fromkeys(("available", "committed", "delivered"), 0)
+    found = dict.fromkeys((*WHOSE, *WHERE), 0)
+    found |= {name_of(row.code): row.balance_minor for row in rows}
     assert_identity(found)
     return found
 
@@ -140,7 +223,7 @@ async def test_the_trial_balance_holds_after_every_event_of_a_round(conn):
     await approved(conn, round_id)
     await books(conn)
     await released(conn, round_id)
-    assert (await books(conn))["committed"] == 45_000
+    assert (await books(conn))["payable"] == 45_000
     rows = await conn.execute(
         text("SELECT end_to_end_id, amount_minor FROM ledger.attempt ORDER BY payment_id")
     )
@@ -158,5 +241,5 @@ async def test_the_trial_balance_holds_after_every_event_of_a_round(conn):
         await taken_in(conn, event)
         await settled(conn)
         found = await books(conn)
-    assert (found["available"], found["committed"]) == (lost_minor + back_minor, 0)
+    assert (found["available"], found["payable"]) == (lost_minor + back_minor, 0)
     assert (found["delivered"], found["fund"]) == (kept_minor, 55_000)

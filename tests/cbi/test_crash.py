@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from api import db
 from cbi.payout import read_file
-from ledger.post import trial_balance
+from ledger.trial import trial_balance
 from tests.cbi.bank import line, settled, statement, taken_in
 from tests.cbi.conftest import Crash
 from tests.cbi.world import (

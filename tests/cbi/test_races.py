@@ -65,8 +65,8 @@ async def test_of_two_releases_at_once_one_pays(own):
     ) == ["Signed", "StepDone"]
     rows = await own.rows()
     assert (rows["ledger.attempt"], rows["cbi.payment_file"]) == (3, 1)
-    # The donor's deposit, the round's funding, three reservations.
-    assert rows["ledger.transfer"] == 5
+    # The donor's deposit, the round's funding, three reservations, and the instruction.
+    assert rows["ledger.transfer"] == 6
 
 
 @pytest.mark.parametrize("first", ["cancelled", "released"])

@@ -93,7 +93,7 @@ def example(*, delivered_minor=10_000):
             ],
         },
         ledger=LedgerSide(
-            available_minor=30_000, committed_minor=20_000, delivered_minor=delivered_minor
+            available_minor=30_000, pending_minor=20_000, delivered_minor=delivered_minor
         ),
         breaks=[
             Break(kind="paid_not_instructed", end_to_end_id="X", actual_minor=5, currency="USD"),
@@ -130,7 +130,7 @@ def test_a_difference_is_shown_in_the_equation_it_breaks():
         "entitled = delivered + undelivered + pending": 0,
         "instructed = held in the round's accounts": 1,
         "ledger delivered = delivered": -1,
-        "ledger committed = pending": 0,
+        "ledger committed and payable = pending": 0,
         "bank debits less returns = delivered": 0,
         "provider's notices = bank statement": 0,
     }
@@ -145,7 +145,7 @@ payment,not_instructed,00000000-0000-0000-0000-000000000004,,0,PEN,400.00,,,,,
 check,entitled = delivered + undelivered + pending,,,,PEN,600.00,600.00,0.00,,,
 check,instructed = held in the round's accounts,,,,PEN,600.00,600.00,0.00,,,
 check,ledger delivered = delivered,,,,PEN,100.00,100.00,0.00,,,
-check,ledger committed = pending,,,,PEN,200.00,200.00,0.00,,,
+check,ledger committed and payable = pending,,,,PEN,200.00,200.00,0.00,,,
 check,bank debits less returns = delivered,,,,PEN,100.00,100.00,0.00,,,
 check,provider's notices = bank statement,,,,PEN,100.00,100.00,0.00,,,
 break,amount_differs,00000000-0000-0000-0000-000000000002,E2-2,2,PEN,200.00,199.99,,,,

@@ -184,9 +184,12 @@ async def test_a_door_has_a_fixed_search_path_and_opens_for_the_service_only(con
     }
     # One stays behind the others: it would tell a family's other registrations.
     behind = ("cbi.households_of", "cbi_door", path, False, False)
+    # Nobody calls the one that books: it is a trigger.
+    plans = "enable_hashjoin=off,enable_mergejoin=off,enable_seqscan=off,enable_bitmapscan=off}"
+    book = ("ledger.book", "cbi_book", planned.replace("}", f",{plans}"), False, False)
     assert doors == {
         (name, "cbi_door", planned if name in kept else path, False, True) for name in names
-    } | {behind}
+    } | {behind, book}
 
 
 async def test_the_doors_read_only_the_columns_they_hand_out(conn):
@@ -307,7 +310,9 @@ async def test_a_handler_that_forgets_its_partner_sees_nothing_foreign(conn):
     no_run |= {"dedup.run", "dedup.run_step"}
     assert no_run < empty
     assert empty - no_run == {
-        f"ledger.{table}" for table in unused | {"leaf", "mark", "checkpoint", "snapshot"}
+        f"ledger.{table}"
+        for table in unused
+        | {"leaf", "mark", "checkpoint", "snapshot", "digest", "period", "exchange"}
     } | {"dedup.decision"}
     for name in ("theirs", "nobody's"):
         assert {table for table, found in seen[name].items() if found} == {"cbi.partner"}
@@ -328,7 +333,7 @@ async def test_nobody_writes_rows_for_another_partner(conn):
     by_role |= {"cbi.answer", "dedup.decision"}
     # Added to through a door.
     closed = {table for table, rule in rules if rule == "false"}
-    assert closed == {"dedup.key_entry"}
+    assert closed == {"dedup.key_entry", "ledger.delta", "ledger.snapshot"}
     # Models are everybody's, runs and what they read are nobody's in particular.
     by_role |= {"dedup.model", "dedup.model_activation", "dedup.run", "dedup.run_step"}
     by_role |= {"cbi.bulk_access"}

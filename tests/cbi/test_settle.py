@@ -114,7 +114,8 @@ async def test_each_payment_ends_as_the_bank_says(conn):
         "advance": START - kept,
         "expense": kept,
         "available": -(back + lost),
-        "committed": -silent,
+        "committed": 0,
+        "payable": -silent,
         "delivered": -kept,
     }
     report = await reported(conn, round_id)

@@ -8,7 +8,7 @@ from ledger.attempt import Attempt, Outcome
 from ledger.attempts import open_attempts, record_outcomes
 from ledger.money import Money
 from ledger.post import open_accounts, post
-from ledger.transfer import Transfer, transfer_id
+from ledger.transfer import Transfer, move_id, transfer_id
 from tests.conftest import PARTNER_A
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -48,7 +48,7 @@ def step(kind, payment_id: UUID, amount_minor: int, attempt_no: int = 1) -> Tran
     """One step of a payment: "reserve", "post" or "void"."""
     debit, credit = SIDES[kind]
     return Transfer(
-        transfer_id=transfer_id(kind, payment_id, attempt_no),
+        transfer_id=move_id(payment_id, attempt_no, kind, debit),
         entry_id=uuid5(payment_id, f"{kind}{attempt_no}"),
         kind=kind,
         debit=debit,
@@ -83,6 +83,10 @@ async def tried(conn, *attempts: Attempt) -> int:
     return await open_attempts(conn, attempts, partner_id=PARTNER_A, at=AT)
 
 
-async def ended(conn, payment_id: UUID, outcome, attempt_no: int = 1) -> int:
-    fact = Outcome(payment_id=payment_id, attempt_no=attempt_no, outcome=outcome, reason="AC04")
+async def ended(
+    conn, payment_id: UUID, outcome, attempt_no: int = 1, part: Money | None = None
+) -> int:
+    fact = Outcome(
+        payment_id=payment_id, attempt_no=attempt_no, outcome=outcome, reason="AC04", part=part
+    )
     return await record_outcomes(conn, [fact], partner_id=PARTNER_A, at=AT)

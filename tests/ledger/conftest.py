@@ -30,7 +30,7 @@ class OwnDatabase(msgspec.Struct, frozen=True):
         async with self.owner.begin() as conn:
             for table in (
                 *("account", "transfer", "leaf", "mark", "checkpoint", "delta", "snapshot"),
-                *("outcome", "attempt", "giveback"),
+                *("outcome", "attempt", "giveback", "digest", "period", "exchange"),
             ):
                 await conn.execute(text(f"ALTER TABLE ledger.{table} DISABLE TRIGGER ALL"))
             for statement in statements:

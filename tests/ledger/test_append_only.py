@@ -14,9 +14,9 @@ TABLES = text("""
     SELECT table_name FROM information_schema.tables
     WHERE table_schema = 'ledger' AND table_type = 'BASE TABLE' ORDER BY table_name""")
 EXPECTED = {
-    "account", "allocation", "attempt", "checkpoint", "delta", "giveback", "leaf", "mark",
-    "outcome",
-    "rejected_line", "snapshot", "statement", "statement_line", "transfer",
+    "account", "allocation", "attempt", "checkpoint", "delta", "digest", "exchange", "giveback",
+    "leaf", "mark", "outcome", "period", "rejected_line", "snapshot",
+    "statement", "statement_line", "transfer",
 }  # fmt: skip
 
 
@@ -111,7 +111,13 @@ async def test_the_service_cant_choose_when_its_transfers_were_written(conn):
 
 async def test_only_a_sealer_writes_to_the_log(conn):
     statement = (
-        "INSERT INTO ledger.leaf (leaf_no, transfer_id, salt, leaf_hash)"
+        "INSERT INTO ledger.leaf (leaf_no, sealed_id, salt, leaf_hash)"
         " VALUES (0, gen_random_uuid(), sha256('')::bytea, sha256(''))"
     )
     assert "row-level security" in await refused(conn, statement)
+
+
+@pytest.mark.parametrize("table", ["delta", "snapshot"])
+async def test_nothing_but_a_batch_of_transfers_moves_an_account(conn, table):
+    statement = f"INSERT INTO ledger.{table} (account_id, partner_id) VALUES (NULL, '{PARTNER_A}')"
+    assert "permission denied" in await refused(conn, statement)

@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from ledger.post import balances, trial_balance
+from ledger.post import balances
 from ledger.refusal import LedgerRefusal
 from ledger.transfer import reversal
+from ledger.trial import trial_balance
 from tests.ledger.books import (
     BANK,
     BOOKS,

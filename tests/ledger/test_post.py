@@ -1,24 +1,26 @@
 import asyncio
 import time
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import msgspec
 import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
 
 from api import db
 from ledger.account import Account
 from ledger.money import Money
-from ledger.post import balances, open_accounts, post, trial_balance
+from ledger.post import balances, open_accounts, post
 from ledger.refusal import (
     AccountConflict,
     AccountNotOpen,
+    AttemptRefused,
     InsufficientFunds,
+    OutcomeConflict,
     TransferConflict,
     TransferRefused,
 )
+from ledger.standing import load_states
 from ledger.transfer import Transfer, reversal, transfer_id
+from ledger.trial import trial_balance
 from tests.conftest import PARTNER_A, PARTNER_B, actor
 from tests.ledger.books import (
     ACTOR,
@@ -82,7 +84,8 @@ async def test_the_same_id_with_another_content_is_refused(conn):
 async def test_nothing_of_a_batch_is_posted_when_one_is_refused(conn):
     await opened(conn, grant=100)
     with pytest.raises(InsufficientFunds):
-        await posted(conn, fund(10, "more"), step("reserve", uuid4(), 111))
+        async with conn.begin_nested():
+            await posted(conn, fund(10, "more"), step("reserve", uuid4(), 111))
     assert await balance(conn, BANK) == 100
 
 
@@ -90,7 +93,8 @@ async def test_an_account_does_not_fall_below_its_floor(conn):
     await opened(conn, grant=100)
     assert await posted(conn, step("reserve", uuid4(), 60)) == 1
     with pytest.raises(InsufficientFunds) as refused:
-        await posted(conn, step("reserve", uuid4(), 41))
+        async with conn.begin_nested():
+            await posted(conn, step("reserve", uuid4(), 41))
     facts = msgspec.to_builtins(refused.value)
     assert facts == {
         "account_code": "test/bank",
@@ -109,7 +113,8 @@ async def test_a_repeat_needs_no_funds(conn):
 
 async def test_an_account_that_was_not_opened_is_refused(conn):
     with pytest.raises(AccountNotOpen) as refused:
-        await posted(conn, fund(100))
+        async with conn.begin_nested():
+            await posted(conn, fund(100))
     assert refused.value.currency == "PEN"
 
 
@@ -127,7 +132,8 @@ async def test_another_organisation_can_neither_open_nor_use_nor_see_an_account(
     with pytest.raises(AccountConflict):
         await open_accounts(conn, BOOKS, partner_id=PARTNER_B)
     with pytest.raises(AccountNotOpen):
-        await post(conn, [fund(1)], partner_id=PARTNER_B, at=AT, actor_id=ACTOR)
+        async with conn.begin_nested():
+            await post(conn, [fund(1)], partner_id=PARTNER_B, at=AT, actor_id=ACTOR)
     assert await trial_balance(conn) == []
     assert await balance(conn, BANK) == 0
 
@@ -164,7 +170,7 @@ async def test_a_reversal_takes_back_exactly_and_once(conn):
     with pytest.raises(TransferRefused) as refused:
         async with conn.begin_nested():
             await posted(conn, twice)
-    assert refused.value.constraint == "transfer_reversed_once"
+    assert refused.value.constraint == "transfer_reversed_within"
 
 
 async def test_a_reversal_of_a_reversal_is_the_original(conn):
@@ -179,16 +185,75 @@ async def test_a_reversal_of_a_reversal_is_the_original(conn):
     assert await balance(conn, BANK) == 100
 
 
-async def test_a_reversal_that_is_no_mirror_is_refused(conn):
+async def test_reversals_of_parts_take_back_the_whole_and_no_more(conn):
     await opened(conn)
     grant = fund(100)
-    await posted(conn, grant)
-    undo = reversal(grant, entry_id=uuid4(), effective_on=DAY)
-    less = msgspec.structs.replace(undo, money=pen(99))
-    with pytest.raises(TransferRefused) as refused:
-        async with conn.begin_nested():
-            await posted(conn, less)
-    assert refused.value.constraint == "transfer_reverse_mirrors"
+    await posted(conn, grant, fund(100, "another"))
+
+    def part(amount_minor: int, name: str) -> Transfer:
+        entry_id = uuid5(grant.transfer_id, name)
+        money = pen(amount_minor)
+        return reversal(grant, entry_id=entry_id, effective_on=DAY, part=money, name=name)
+
+    assert await posted(conn, part(60, "first")) == 1
+    assert await posted(conn, part(60, "first")) == 0
+    for too_much in ([part(41, "second")], [part(20, "second"), part(21, "third")]):
+        with pytest.raises(TransferRefused) as refused:
+            async with conn.begin_nested():
+                await posted(conn, *too_much)
+        assert refused.value.constraint == "transfer_reversed_within"
+    assert await posted(conn, part(20, "second"), part(20, "third")) == 2
+    assert await balance(conn, BANK) == 100
+
+
+async def test_two_reversals_at_once_take_back_no_more_than_there_was(own):
+    grant = fund(100)
+    async with own.begin() as conn:
+        await opened(conn, grant=100)
+        await posted(conn, grant)
+
+    async def take_back(name: str) -> str:
+        undo = reversal(grant, entry_id=uuid4(), effective_on=DAY, part=pen(60), name=name)
+        try:
+            async with own.begin() as conn:
+                await posted(conn, undo)
+                await asyncio.sleep(0.05)
+        except TransferRefused as refused:
+            return refused.constraint
+        return "posted"
+
+    said = await asyncio.gather(*map(take_back, "abc"))
+    assert sorted(said) == ["posted", *["transfer_reversed_within"] * 2]
+
+
+async def test_a_payment_delivered_in_part_is_posted_in_part_and_the_rest_voided(conn):
+    await opened(conn, grant=100)
+    payment = uuid4()
+    await tried(conn, attempt(payment, 100))
+    await posted(conn, step("reserve", payment, 100))
+    await ended(conn, payment, "post", part=pen(70))
+    await posted(conn, step("post", payment, 70), step("void", payment, 30))
+    assert await balance(conn, DELIVERED) == 70
+    assert await balance(conn, RESERVED) == 0
+    assert await balance(conn, BANK) == 30
+    with pytest.raises(OutcomeConflict):
+        await ended(conn, payment, "post")
+    assert await ended(conn, payment, "post", part=pen(70)) == 0
+    (state,) = (await load_states(conn, [payment]))[payment]
+    assert (state.delivered, state.part) == (pen(70), pen(70))
+    # It is delivered: there is no other attempt for the rest.
+    with pytest.raises(AttemptRefused) as refused:
+        await tried(conn, attempt(payment, 30, 2))
+    assert refused.value.constraint == "attempt_after_void"
+
+
+@pytest.mark.parametrize("part", [100, 101])
+async def test_a_part_is_less_than_the_whole(conn, part):
+    payment = uuid4()
+    await tried(conn, attempt(payment, 100))
+    with pytest.raises(AttemptRefused) as refused:
+        await ended(conn, payment, "post", part=pen(part))
+    assert refused.value.constraint == "outcome_part_of_attempt"
 
 
 async def test_a_payment_is_booked_as_delivered_only_beside_that_outcome(conn):
@@ -196,14 +261,12 @@ async def test_a_payment_is_booked_as_delivered_only_beside_that_outcome(conn):
     payment = uuid4()
     await tried(conn, attempt(payment, 100))
     await posted(conn, step("reserve", payment, 100))
-    alone = await conn.begin_nested()
-    await posted(conn, step("post", payment, 100))
-    with pytest.raises(IntegrityError, match="transfer_of_outcome"):
-        await conn.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
-    await alone.rollback()
+    with pytest.raises(TransferRefused) as refused:
+        async with conn.begin_nested():
+            await posted(conn, step("post", payment, 100))
+    assert refused.value.constraint == "transfer_of_outcome"
     await ended(conn, payment, "void")
     assert await posted(conn, step("void", payment, 100)) == 1
-    await conn.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
     assert await balance(conn, BANK) == 100
 
 
@@ -211,10 +274,15 @@ async def test_one_step_of_an_attempt_is_booked_once_under_any_id(conn):
     await opened(conn, grant=100)
     taken = step("reserve", uuid4(), 40)
     await posted(conn, taken)
+    beside = transfer_id("other", payment_id=taken.payment_id)
     with pytest.raises(TransferRefused) as refused:
         async with conn.begin_nested():
-            await posted(conn, msgspec.structs.replace(taken, transfer_id=uuid4()))
+            await posted(conn, msgspec.structs.replace(taken, transfer_id=beside))
     assert refused.value.constraint == "transfer_attempt_once"
+    with pytest.raises(TransferRefused) as refused:
+        async with conn.begin_nested():
+            await posted(conn, msgspec.structs.replace(taken, transfer_id=uuid4(), kind="adjust"))
+    assert refused.value.constraint == "transfer_beside_its_payment"
 
 
 def test_a_transfer_that_makes_no_sense_is_not_made():

@@ -5,21 +5,22 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
 
-from api import db
-from ledger import post as posting
 from ledger.post import balances
 from ledger.refusal import InsufficientFunds
-from ledger.violation import constraint_of
-from tests.conftest import PARTNER_A, actor
 from tests.ledger.books import BANK, DONOR, RESERVED, fund, opened, posted, step
 from tests.ledger.test_seal import faults, sealed, verified
 
 
 @pytest.fixture(autouse=True)
-def few(monkeypatch):
-    monkeypatch.setattr(posting, "DELTAS_MAX", 5)
+async def few(own):
+    async with own.owner.begin() as conn:
+        await conn.execute(
+            text(
+                "CREATE OR REPLACE FUNCTION ledger.deltas_max() RETURNS integer LANGUAGE sql"
+                " IMMUTABLE RETURN 5"
+            )
+        )
 
 
 async def drawn(own, count: int) -> None:
@@ -89,34 +90,6 @@ async def test_a_transaction_that_is_still_open_is_in_no_snapshot(own):
     async with own.begin() as conn:
         assert (await balances(conn, [BANK]))[BANK.account_id] == 83
     assert (await verified(own)).whole
-
-
-@pytest.mark.parametrize(
-    ("below", "debit", "constraint"),
-    [
-        ("ledger.ended_below()", 10**6, "snapshot_of_deltas"),
-        ("9000000000", 100, "snapshot_ended"),
-    ],
-)
-async def test_no_snapshot_says_what_its_deltas_do_not(own, below, debit, constraint):
-    async with own.begin() as conn:
-        await opened(conn, grant=100)
-    statement = (
-        "INSERT INTO ledger.snapshot (account_id, below, partner_id, debit_minor, credit_minor)"
-        f" VALUES (:bank, {below}, :partner, :debit, 0)"
-    )
-    facts = {"bank": BANK.account_id, "partner": PARTNER_A, "debit": debit}
-    for engine, before in (
-        (own.app, "SELECT 1"),
-        (own.owner, "SET session_replication_role = replica"),
-    ):
-        async with engine.connect() as conn, conn.begin() as outer:
-            await db.set_facts(conn, actor())
-            await conn.execute(text(before))
-            with pytest.raises(IntegrityError) as error:
-                await conn.execute(text(statement), facts)
-            assert constraint_of(error.value) == constraint
-            await outer.rollback()
 
 
 async def test_a_snapshot_that_was_changed_is_seen(own):
