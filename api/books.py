@@ -18,8 +18,7 @@ from api.page import AfterNumber, Key, Limit, Page, page
 from api.state import CHECKPOINT_NAME, Requested, Service
 from cbi import settle, statements, tables
 from cbi.settle import Settled
-from ledger import prove, trial, verify
-from ledger.account import TrialRow
+from ledger import prove, verify
 from ledger.ingest import Ingested
 from ledger.note import verifier_key
 from ledger.receipt import Receipt
@@ -144,12 +143,6 @@ async def reconcile(
     )
 
 
-@get("/v1/ledger/trial-balance", tags=["ledger"])
-async def trial_balance(conn: NamedDependency[AsyncConnection]) -> list[TrialRow]:
-    """Return every account's sums; debits equal credits."""
-    return await trial.trial_balance(conn)
-
-
 @get("/v1/ledger/transfers", tags=["ledger"])
 async def list_transfers(
     conn: NamedDependency[AsyncConnection], after: FromQuery[UUID | None] = None, limit: Limit = 50
@@ -239,7 +232,6 @@ HANDLERS = (
     take_in,
     list_statements,
     reconcile,
-    trial_balance,
     list_transfers,
     list_checkpoints,
     log_key,

@@ -108,6 +108,12 @@ async def _log_again(
             await log_opening(conn, opening)
 
 
+async def log_openings(conn: AsyncConnection) -> None:
+    """Write again what was opened, after a savepoint took it back with all the rest."""
+    for opening in conn.info.get("openings", []):
+        await log_opening(conn, opening)
+
+
 async def set_facts(conn: AsyncConnection, actor: Actor | None, *, request_id: str = "") -> None:
     """Tell the transaction who acts; without an actor it sees nothing that is guarded."""
     facts: Sequence[tuple[str, str]] = (

@@ -2,13 +2,16 @@
 
 The answer is stored in the transaction that did the work, and a lock on the key is held until
 that transaction ends. So there is an answer exactly when there is the work, and a process that
-dies in the middle leaves neither.
+dies in the middle leaves neither. A refusal is an answer as well: who was told no and turned
+elsewhere must not find the work done because the same request arrived once more. What is wrong with
+a request itself may be mended under its key, and what passes by itself is no answer.
 """
 
 import contextlib
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from hashlib import sha256
+from http import HTTPStatus
 from typing import Any, ParamSpec, TypeVar, cast
 
 import msgspec
@@ -17,26 +20,15 @@ from litestar.enums import MediaType
 from sqlalchemy import Row, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api import clock
-from api.db import Actor
+from api import clock, problems
+from api.db import Actor, log_openings
+from api.refusal import KeyMalformed, KeyReused, KeyRunning
 from cbi import tables
 
 P = ParamSpec("P")
 T = TypeVar("T")
 KEY_CHARACTERS_MAX = 200
 HEADER = "Idempotency-Key"
-
-
-class KeyMalformed(Exception):
-    """The Idempotency-Key is empty, too long or not plain text."""
-
-
-class KeyRunning(Exception):
-    """A request with this key is still running."""
-
-
-class KeyReused(Exception):
-    """The key was used for another request."""
 
 
 def once(handler: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
@@ -60,8 +52,18 @@ def once(handler: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
             if stored.request_digest != digest:
                 raise KeyReused
             return cast(T, _response(stored.body, stored.status, replayed=True))
-        result = await handler(*args, **kwargs)
-        body, status = msgspec.json.encode(result), _status(request)
+        try:
+            async with conn.begin_nested():
+                result = await handler(*args, **kwargs)
+        except Exception as refused:
+            reply = problems.lasting(request, refused)
+            if reply is None:
+                raise
+            # What was opened of identities before the refusal stays in the access log.
+            await log_openings(conn)
+            body, status = msgspec.json.encode(reply.content), int(reply.status_code or 0)
+        else:
+            body, status = msgspec.json.encode(result), _status(request)
         await conn.execute(
             insert(tables.answer).values(
                 actor_id=actor.actor_id,
@@ -114,4 +116,5 @@ def _status(request: Request[Any, Any, Any]) -> int:
 
 def _response(body: bytes, status: int, *, replayed: bool) -> Response[bytes]:
     headers = {"Idempotency-Replayed": "true"} if replayed else {}
-    return Response(body, status_code=status, media_type=MediaType.JSON, headers=headers)
+    kind = MediaType.JSON if status < HTTPStatus.BAD_REQUEST else problems.MEDIA_TYPE
+    return Response(body, status_code=status, media_type=kind, headers=headers)

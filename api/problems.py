@@ -17,18 +17,22 @@ from litestar.exceptions import HTTPException, ValidationException
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from api import once
+from api import refusal
 from api.logs import LOG
 from api.wording import CONSTRAINTS, NOT_FOUND, REFUSALS, Wording
 from cbi import refusal as cbi
 from cbi.intake.source import REASONS
 from cbi.refusal import CbiRefusal
 from dedup.refusal import DedupRefusal
-from ledger.refusal import LedgerRefusal
+from ledger.refusal import LedgerRefusal, PeriodJustClosed
 
 TYPE_PREFIX = "urn:cbi:problem:"
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
+# Refused as things stand. What is wrong with a request itself may be mended under the same key.
+LASTING = (403, 404, 409)
+# Passes within a moment: the same request again.
+SOON = (refusal.KeyRunning, PeriodJustClosed)
 
 HTTP: dict[int, Wording] = {
     400: Wording(400, "bad-request", "La solicitud está mal formada", "The request is malformed"),
@@ -67,11 +71,25 @@ Requested = Request[Any, Any, Any]
 def on_refusal(request: Requested, refused: Exception) -> Reply:
     """Answer a refusal with its facts."""
     wording = REFUSALS[type(refused)]
-    headers = {"Retry-After": str(RETRY_SECONDS)} if isinstance(refused, once.KeyRunning) else {}
+    headers = (
+        {"Retry-After": str(RETRY_SECONDS)}
+        if wording.status == UNAVAILABLE.status or isinstance(refused, refusal.KeyRunning)
+        else {}
+    )
     facts = facts_of(refused)
     if isinstance(refused, cbi.FileUnreadable):
         facts["es"], facts["en"] = REASONS[refused.reason]
     return _reply(request, wording, facts=facts, headers=headers)
+
+
+def lasting(request: Requested, error: Exception) -> Reply | None:
+    """Answer what a rule refuses as things stand; None for anything else."""
+    reply = None
+    if type(error) in REFUSALS and not isinstance(error, SOON):
+        reply = on_refusal(request, error)
+    elif isinstance(error, IntegrityError) and _constraint(error) in CONSTRAINTS:
+        reply = on_integrity(request, error)
+    return reply if reply is not None and reply.status_code in LASTING else None
 
 
 def on_http(request: Requested, error: HTTPException) -> Reply:
@@ -100,9 +118,13 @@ def on_http(request: Requested, error: HTTPException) -> Reply:
 
 def on_integrity(request: Requested, error: IntegrityError) -> Reply:
     """Answer a constraint by its name; one that has no words is a fault of ours."""
-    cause = getattr(error.orig, "__cause__", None)
-    wording = CONSTRAINTS.get(getattr(cause, "constraint_name", None) or "")
+    wording = CONSTRAINTS.get(_constraint(error))
     return _reply(request, wording) if wording else on_fault(request, error)
+
+
+def _constraint(error: IntegrityError) -> str:
+    cause = getattr(error.orig, "__cause__", None)
+    return getattr(cause, "constraint_name", None) or ""
 
 
 def on_database(request: Requested, error: DBAPIError) -> Reply:
@@ -163,7 +185,7 @@ def _reply(
 
 HANDLERS: dict[int | type[Exception], Any] = {
     **dict.fromkeys((CbiRefusal, DedupRefusal, LedgerRefusal), on_refusal),
-    **dict.fromkeys((once.KeyMalformed, once.KeyRunning, once.KeyReused), on_refusal),
+    **dict.fromkeys((refusal.KeyMalformed, refusal.KeyRunning, refusal.KeyReused), on_refusal),
     HTTPException: on_http,
     IntegrityError: on_integrity,
     DBAPIError: on_database,

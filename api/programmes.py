@@ -1,4 +1,4 @@
-"""Programmes over HTTP: open one, set its values, fund it, enrol households."""
+"""Programmes over HTTP: open one, set its values, enrol households."""
 
 from datetime import date, datetime
 from typing import Annotated, Literal
@@ -51,21 +51,6 @@ class NewValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     effective_from: date
     by_size: Annotated[list[Decimal], msgspec.Meta(min_length=1, max_length=30)]
-
-
-class NewFunds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A deposit of a donor; the same `deposit_id` is the same deposit."""
-
-    deposit_id: UUID
-    amount: Decimal
-    on: date
-
-
-class Funded(msgspec.Struct, frozen=True, kw_only=True):
-    """The transfer that booked the deposit."""
-
-    transfer_id: UUID
-    money: Money
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,32 +127,6 @@ async def set_values(
         actor_id=actor.actor_id,
         at=clock.now(),
     )
-
-
-@post("/v1/programmes/{programme_id:uuid}/funds", tags=["programmes"])
-@once
-async def fund(
-    request: Requested,
-    conn: NamedDependency[AsyncConnection],
-    actor: NamedDependency[Actor],
-    programme_id: FromPath[UUID],
-    data: JSONBody[NewFunds],
-    idempotency_key: Key = None,
-) -> Funded:
-    """Book a donor's deposit."""
-    programme = await enrol.load_programme(conn, programme_id)
-    amount = amount_of(data.amount, programme.currency, field="amount")
-    transfer_id = await enrol.fund(
-        conn,
-        programme_id=programme_id,
-        money=amount,
-        deposit_id=data.deposit_id,
-        on=data.on,
-        partner_id=actor.partner_id,
-        actor_id=actor.actor_id,
-        at=clock.now(),
-    )
-    return Funded(transfer_id=transfer_id, money=amount)
 
 
 @post("/v1/programmes/{programme_id:uuid}/enrolments", tags=["programmes"])
@@ -248,7 +207,6 @@ HANDLERS = (
     open_programme,
     list_programmes,
     set_values,
-    fund,
     enrol_household,
     list_enrolments,
     close_enrolment,

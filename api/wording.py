@@ -2,7 +2,7 @@
 
 import msgspec
 
-from api import once
+from api import refusal
 from cbi import refusal as cbi
 from dedup import refusal as dedup
 from ledger import refusal as ledger
@@ -248,19 +248,19 @@ REFUSALS: dict[type[Exception], Wording] = {
         "No se puede leer el archivo del banco",
         "The bank's file can't be read",
     ),
-    once.KeyMalformed: Wording(
+    refusal.KeyMalformed: Wording(
         400,
         "idempotency-key-malformed",
         "Idempotency-Key debe tener de 1 a 200 caracteres ASCII",
         "Idempotency-Key must have 1 to 200 ASCII characters",
     ),
-    once.KeyRunning: Wording(
+    refusal.KeyRunning: Wording(
         409,
         "idempotency-key-running",
         "La solicitud con esta clave sigue en curso",
         "The request with this key is still running",
     ),
-    once.KeyReused: Wording(
+    refusal.KeyReused: Wording(
         422,
         "idempotency-key-reused",
         "Esta clave se usó para otra solicitud",

@@ -27,7 +27,6 @@ from cbi.refusal import (
 from cbi.vault import Vault
 from dedup import judge
 from ledger import post
-from ledger.money import Money
 from ledger.violation import constraint_of
 
 # What a household must have agreed to before money can be promised to it.
@@ -160,24 +159,6 @@ async def load_values(conn: AsyncConnection, programme: Programme) -> list[Value
         )
         for (version, effective_from), amounts in versions.items()
     ]
-
-
-async def fund(
-    conn: AsyncConnection,
-    *,
-    programme_id: UUID,
-    money: Money,
-    deposit_id: UUID,
-    on: date,
-    partner_id: UUID,
-    actor_id: UUID,
-    at: datetime,
-) -> UUID:
-    """Book a donor's deposit on the paying account; the same deposit twice is one transfer."""
-    programme = await load_programme(conn, programme_id)
-    transfer = bookings.funded(programme.programme_id, money, deposit_id=deposit_id, on=on)
-    await post.post(conn, [transfer], partner_id=partner_id, at=at, actor_id=actor_id)
-    return transfer.transfer_id
 
 
 async def enrol(

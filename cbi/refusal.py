@@ -42,7 +42,7 @@ class NotFound(CbiRefusal):
     """There is no such thing, or it is not the caller's to see."""
 
     what: str
-    wanted: UUID
+    wanted: UUID | date
 
 
 @dataclass(kw_only=True, eq=False)

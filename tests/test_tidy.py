@@ -41,6 +41,7 @@ VERBS = {
         "check",
         "disburse",
         "enrol",
+        "fund",
         "identities",
         "partners",
         "payees",

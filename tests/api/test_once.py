@@ -79,6 +79,33 @@ async def funds(house: House) -> Prepared:
     return Prepared(f"/v1/programmes/{opened['programme_id']}/funds", "A/finance", body)
 
 
+async def an_allotment(house: House) -> Prepared:
+    asked = await funds(house)
+    await house.made(asked.path, asked.who, {**asked.body, "grant": "G-1"})
+    body = {"allotment_id": str(uuid4()), "grant": "G-1", "amount": "3.00", "on": "2026-01-02"}
+    return Prepared(asked.path.replace("funds", "allotments"), asked.who, body)
+
+
+async def an_exchange(house: House) -> Prepared:
+    asked = await funds(house)
+    await house.made(asked.path, asked.who, {**asked.body, "currency": "USD"})
+    sale = {"reference": "TC-1", "sold": "10.00", "sold_currency": "USD", "bought": "37.45"}
+    sale |= {"bought_currency": "PEN", "rate": "3.745", "rate_source": "SBS venta"}
+    sale |= {"rate_on": "2026-01-02", "on": "2026-01-02", "received": "37.00"}
+    return Prepared(asked.path.replace("funds", "exchanges"), asked.who, sale)
+
+
+async def a_fee(house: House) -> Prepared:
+    asked = await funds(house)
+    await house.made(asked.path, asked.who, asked.body)
+    body = {"fee_id": str(uuid4()), "amount": "1.00", "on": "2026-01-02"}
+    return Prepared(asked.path.replace("funds", "fees"), asked.who, body)
+
+
+async def a_period(house: House) -> Prepared:
+    return Prepared("/v1/ledger/periods", "A/finance", {"until": "2025-12-31"})
+
+
 async def an_enrolment(house: House) -> Prepared:
     opened = await house.made("/v1/programmes", "A/programme", programme())
     receipt = await house.made("/v1/households", "A/registrar", registration())
@@ -136,6 +163,9 @@ PREPARE: dict[str, Callable[[House], Awaitable[Prepared]]] = {
     "/v1/programmes": a_programme,
     "/v1/programmes/{programme_id}/values": values,
     "/v1/programmes/{programme_id}/funds": funds,
+    "/v1/programmes/{programme_id}/allotments": an_allotment,
+    "/v1/programmes/{programme_id}/exchanges": an_exchange,
+    "/v1/programmes/{programme_id}/fees": a_fee,
     "/v1/programmes/{programme_id}/enrolments": an_enrolment,
     "/v1/enrolments/{enrolment_id}/closing": a_closing,
     "/v1/rounds": a_round,
@@ -143,6 +173,7 @@ PREPARE: dict[str, Callable[[House], Awaitable[Prepared]]] = {
     "/v1/rounds/{round_id}/cancellations": a_cancellation,
     "/v1/statements": a_statement,
     "/v1/reconciliations": a_reconciliation,
+    "/v1/ledger/periods": a_period,
 }
 
 
@@ -259,17 +290,50 @@ async def test_a_request_that_is_still_running_is_told_so(house: House):
     assert "Idempotency-Replayed" not in done.headers
 
 
-async def test_a_refused_request_stores_nothing_and_may_be_sent_again(house: House):
+async def test_a_refusal_is_an_answer_and_another_try_has_another_key(house: House):
     opened = await open_round(house)
     await house.made(f"{opened.path}/calculate", "A/first")
     key, path = str(uuid4()), f"{opened.path}/review"
     before = await rows(house)
     refused = await house.post(path, "A/second", key=key)
     assert refused.status_code == 409
+    assert refused.headers["content-type"] == "application/problem+json"
     assert refused.json()["type"] == "urn:cbi:problem:step-out-of-order"
-    assert await rows(house) == before
+    after = await rows(house)
+    assert {name for name in after if after[name] != before[name]} == {"cbi.answer"}
     await house.made(f"{opened.path}/prepare", "A/first")
-    assert (await house.post(path, "A/second", key=key)).status_code == 201
+    again = await house.post(path, "A/second", key=key)
+    assert (again.status_code, again.json()) == (409, refused.json())
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.headers["content-type"] == "application/problem+json"
+    assert (await house.post(path, "A/second", key=str(uuid4()))).status_code == 201
+
+
+async def test_money_that_was_refused_is_not_moved_by_the_same_request_later(house: House):
+    opened = await house.made("/v1/programmes", "A/programme", programme())
+    path, key = f"/v1/programmes/{opened['programme_id']}", str(uuid4())
+    fee = {"fee_id": str(uuid4()), "amount": "5.00", "on": "2026-01-01"}
+    refused = await house.post(f"{path}/fees", "A/finance", fee, key=key)
+    assert refused.json()["type"] == "urn:cbi:problem:insufficient-funds"
+    body = {"deposit_id": str(uuid4()), "amount": "10.00", "on": "2026-01-01"}
+    await house.made(f"{path}/funds", "A/finance", body)
+    again = await house.post(f"{path}/fees", "A/finance", fee, key=key)
+    assert again.json() == refused.json()
+    booked = (
+        "SELECT count(*) FROM ledger.transfer JOIN ledger.account ON account_id = debit_account"
+        " WHERE kind = 'fee' AND code LIKE :mine"
+    )
+    mine = f"programme:{opened['programme_id']}:%"
+    assert await house.sql(booked, mine=mine) == 0
+    assert (await house.post(f"{path}/fees", "A/finance", fee)).status_code == 201
+    assert await house.sql(booked, mine=mine) == 2
+
+
+async def test_a_request_that_was_wrong_in_itself_may_be_mended_under_its_key(house: House):
+    key, body = str(uuid4()), registration()
+    wrong = {**body, "ubigeo": "999999"}
+    assert (await house.post("/v1/households", "A/registrar", wrong, key=key)).status_code == 422
+    assert (await house.post("/v1/households", "A/registrar", body, key=key)).status_code == 201
 
 
 async def test_a_registration_is_the_same_by_its_reference_without_any_key(house: House):

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api import once, problems
+from api import problems, refusal
 from cbi.refusal import CbiRefusal
 from dedup.refusal import DedupRefusal
 from ledger.refusal import LedgerRefusal
@@ -31,9 +31,9 @@ SLUGS = [
     "insufficient-funds", "invalid-registration", "model-not-found", "model-unreadable",
     "months-overlap", "no-instrument", "no-transfer-value", "not-found", "not-released",
     "not-sealed", "nothing-to-pay", "open-case", "outcome-conflict", "outside-area",
-    "payees-blocked", "reference-taken", "run-underway", "same-person", "statement-repeated",
-    "statement-unreadable", "step-done", "step-out-of-order", "too-many-payees",
-    "transfer-conflict", "transfer-refused",
+    "payees-blocked", "period-just-closed", "period-out-of-order", "reference-taken",
+    "run-underway", "same-person", "statement-repeated", "statement-unreadable", "step-done",
+    "step-out-of-order", "too-many-payees", "transfer-conflict", "transfer-refused",
 ]  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def subclasses(base: type) -> set[type]:
 def test_every_refusal_has_words():
     wanted = set().union(*map(subclasses, (CbiRefusal, DedupRefusal, LedgerRefusal)))
     assert wanted <= set(problems.REFUSALS)
-    of_once = {once.KeyMalformed, once.KeyRunning, once.KeyReused}
+    of_once = {refusal.KeyMalformed, refusal.KeyRunning, refusal.KeyReused}
     assert set(problems.REFUSALS) == wanted | of_once
     assert set(problems.HANDLERS) >= of_once | {CbiRefusal, DedupRefusal, LedgerRefusal}
 

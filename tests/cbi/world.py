@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock, db
-from cbi import cancel, disburse, enrol, household
+from cbi import cancel, disburse, enrol, fund, household
 from cbi.account import cci
 from cbi.adjudicate import adjudicate
 from cbi.disburse import Calculated, Signed
@@ -182,16 +182,18 @@ async def funded(
     conn: AsyncConnection, programme: Programme, amount_minor: int, who: db.Actor = ALFA
 ) -> UUID:
     await db.set_facts(conn, who)
-    return await enrol.fund(
+    booked = await fund.deposit(
         conn,
         programme_id=programme.programme_id,
         money=Money(amount_minor=amount_minor, currency="PEN"),
         deposit_id=clock.new_id(),
+        of_grant=None,
         on=TODAY,
         partner_id=who.partner_id,
         actor_id=who.actor_id,
         at=AT,
     )
+    return booked.transfer_id
 
 
 async def enrolled(
