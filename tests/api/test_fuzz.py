@@ -53,6 +53,38 @@ class Bodies(msgspec.Struct, frozen=True):
     valid: dict[str, tuple[str, object]]
 
 
+DAY = "2026-01-01"
+SOLD = {"sold": "1.00", "sold_currency": "PEN", "bought": "0.25", "bought_currency": "USD"}
+MONEY = {
+    "/v1/programmes/{programme_id}/funds": {
+        "deposit_id": str(UUID(int=3)),
+        "amount": "1.00",
+        "on": DAY,
+    },
+    "/v1/programmes/{programme_id}/allotments": {
+        "allotment_id": str(UUID(int=7)),
+        "grant": "G-1",
+        "amount": "1.00",
+        "on": DAY,
+    },
+    "/v1/programmes/{programme_id}/exchanges": {
+        "reference": "TC-1",
+        **SOLD,
+        "rate": "0.25",
+        "rate_source": "SBS",
+        "rate_on": DAY,
+        "on": DAY,
+        "received": "0.25",
+    },
+    "/v1/programmes/{programme_id}/fees": {
+        "fee_id": str(UUID(int=8)),
+        "amount": "1.00",
+        "on": DAY,
+    },
+    "/v1/ledger/periods": {"until": "2025-12-31"},
+}
+
+
 @pytest.fixture(scope="module")
 async def bodies(house: House, paid) -> Bodies:
     await house.issue("A", "fuzzer", "registrar", "programme", "finance", "adjudicator")
@@ -71,35 +103,7 @@ async def bodies(house: House, paid) -> Bodies:
         "/v1/case-groups/{case_id}/judgements": {"verdict": "different", "reason": "x", "size": 1},
         "/v1/programmes": programme(),
         values_path: {"effective_from": "2026-01-01", "by_size": ["1.00"]},
-        "/v1/programmes/{programme_id}/funds": {
-            "deposit_id": str(UUID(int=3)),
-            "amount": "1.00",
-            "on": "2026-01-01",
-        },
-        "/v1/programmes/{programme_id}/allotments": {
-            "allotment_id": str(UUID(int=7)),
-            "grant": "G-1",
-            "amount": "1.00",
-            "on": "2026-01-01",
-        },
-        "/v1/programmes/{programme_id}/exchanges": {
-            "reference": "TC-1",
-            "sold": "1.00",
-            "sold_currency": "PEN",
-            "bought": "0.25",
-            "bought_currency": "USD",
-            "rate": "0.25",
-            "rate_source": "SBS",
-            "rate_on": "2026-01-01",
-            "on": "2026-01-01",
-            "received": "0.25",
-        },
-        "/v1/programmes/{programme_id}/fees": {
-            "fee_id": str(UUID(int=8)),
-            "amount": "1.00",
-            "on": "2026-01-01",
-        },
-        "/v1/ledger/periods": {"until": "2025-12-31"},
+        **MONEY,
         "/v1/programmes/{programme_id}/enrolments": {"household_id": paid.household_ids[0]},
         "/v1/enrolments/{enrolment_id}/closing": {},
         "/v1/rounds": new_round(paid.programme_id),

@@ -37,8 +37,9 @@ class OwnDatabase(msgspec.Struct, frozen=True):
                 await conn.execute(text(statement), facts)
 
 
-@pytest.fixture
-async def own(postgres: EmbeddedPostgres) -> AsyncIterator[OwnDatabase]:
+@asynccontextmanager
+async def own_database(postgres: EmbeddedPostgres) -> AsyncIterator[OwnDatabase]:
+    """A fresh copy of the migrated database, for those who commit; then dropped."""
     name = f"ledger_{uuid4().hex[:12]}"
     server = postgres.url("postgres").replace("/cbi?", "/postgres?")
     admin = create_async_engine(server, isolation_level="AUTOCOMMIT")
@@ -54,3 +55,9 @@ async def own(postgres: EmbeddedPostgres) -> AsyncIterator[OwnDatabase]:
     async with admin.connect() as conn:
         await conn.execute(text(f"DROP DATABASE {name}"))
     await admin.dispose()
+
+
+@pytest.fixture
+async def own(postgres: EmbeddedPostgres) -> AsyncIterator[OwnDatabase]:
+    async with own_database(postgres) as database:
+        yield database
