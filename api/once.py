@@ -2,7 +2,7 @@
 
 The answer is stored in the transaction that did the work, and a lock on the key is held until
 that transaction ends. So there is an answer exactly when there is the work, and a process that
-dies in the middle leaves neither.
+dies in the middle leaves neither. Progress is no answer: the same request goes on with the work.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api import clock
 from api.db import Actor
 from cbi import tables
+from cbi.disbursement import Progress
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,6 +62,8 @@ def once(handler: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
                 raise KeyReused
             return cast(T, _response(stored.body, stored.status, replayed=True))
         result = await handler(*args, **kwargs)
+        if isinstance(result, Progress):
+            return result
         body, status = msgspec.json.encode(result), _status(request)
         await conn.execute(
             insert(tables.answer).values(

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from ledger.account import Account
 from ledger.attempt import Attempt
-from ledger.money import Money, total
+from ledger.money import Money
 from ledger.transfer import Kind, Transfer, reversal, transfer_id
 
 
@@ -76,27 +76,42 @@ def funded(programme_id: UUID, money: Money, *, deposit_id: UUID, on: date) -> T
     )
 
 
-def released(
-    programme_id: UUID, round_id: UUID, attempts: Iterable[Attempt], *, currency: str, on: date
-) -> list[Transfer]:
-    """A round was released: funded once with its total, then each payment is reserved."""
-    attempts = list(attempts)
-    entry = transfer_id("release", round_id)
-    set_aside = Transfer(
+def set_aside(programme_id: UUID, round_id: UUID, money: Money, *, on: date) -> Transfer:
+    """A round was funded: once, with its control total."""
+    return Transfer(
         transfer_id=transfer_id("fund", round_id),
-        entry_id=entry,
+        entry_id=transfer_id("release", round_id),
         kind="fund",
-        debit=fund(programme_id, currency),
-        credit=available(round_id, currency),
-        money=total([attempt.money for attempt in attempts], currency),
+        debit=fund(programme_id, money.currency),
+        credit=available(round_id, money.currency),
+        money=money,
         effective_on=on,
     )
+
+
+def reserved(
+    round_id: UUID, attempts: Iterable[Attempt], *, currency: str, on: date
+) -> list[Transfer]:
+    """Payments of a funded round were instructed: each is reserved."""
+    entry = transfer_id("release", round_id)
     sides = available(round_id, currency), committed(round_id, currency)
-    reserved = [
+    return [
         _move("reserve", attempt, sides, name=("reserve", round_id), entry=entry, on=on)
         for attempt in attempts
     ]
-    return [set_aside, *reserved]
+
+
+def not_needed(programme_id: UUID, round_id: UUID, money: Money, *, on: date) -> Transfer:
+    """Families were taken off a funded round: at its release their money is the fund's again."""
+    return Transfer(
+        transfer_id=transfer_id("not needed", round_id),
+        entry_id=transfer_id("release", round_id),
+        kind="adjust",
+        debit=available(round_id, money.currency),
+        credit=fund(programme_id, money.currency),
+        money=money,
+        effective_on=on,
+    )
 
 
 def paid(programme_id: UUID, round_id: UUID, attempt: Attempt, *, on: date) -> list[Transfer]:

@@ -26,12 +26,22 @@ from cbi.refusal import (
 )
 from cbi.vault import Vault
 from dedup import judge
+from dedup.driver import fetch
 from ledger import post
 from ledger.money import Money
 from ledger.violation import constraint_of
 
 # What a household must have agreed to before money can be promised to it.
 CONSENTS_NEEDED = ("registration", "fsp")
+# The newest answer of each kind is the one in force; of most households nothing is told.
+_CONSENTS_MISSING = """
+    SELECT w.household_id, k.kind
+    FROM unnest($1 ::uuid[]) AS w(household_id)
+    CROSS JOIN unnest($2 ::text[]) WITH ORDINALITY AS k(kind, place)
+    WHERE (SELECT c.granted AND c.withdrawn_on IS NULL FROM cbi.consent AS c
+           WHERE c.household_id = w.household_id AND c.kind = k.kind
+           ORDER BY c.recorded_at DESC LIMIT 1) IS NOT TRUE
+    ORDER BY w.household_id, k.place"""
 
 
 class Programme(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,21 +284,11 @@ async def consents_missing(
     conn: AsyncConnection, household_ids: list[UUID]
 ) -> dict[UUID, list[str]]:
     """Return, per household, the kinds of consent that are needed to pay it and not in force."""
-    rows = await conn.execute(
-        text(
-            "SELECT household_id, kind FROM cbi.consent_in_force"
-            " WHERE granted AND household_id = ANY (:wanted ::uuid[])"
-        ),
-        {"wanted": household_ids},
-    )
-    given: dict[UUID, set[str]] = {household_id: set() for household_id in household_ids}
-    for row in rows:
-        given[row.household_id].add(row.kind)
-    return {
-        household_id: missing
-        for household_id, kinds in given.items()
-        if (missing := [kind for kind in CONSENTS_NEEDED if kind not in kinds])
-    }
+    rows = await fetch(conn, _CONSENTS_MISSING, household_ids, CONSENTS_NEEDED)
+    missing: dict[UUID, list[str]] = {}
+    for household_id, kind in rows:
+        missing.setdefault(household_id, []).append(kind)
+    return missing
 
 
 async def _family_enrolled(conn: AsyncConnection, household_id: UUID, group: str) -> bool:

@@ -37,6 +37,7 @@ NOUNS = [
 VERBS = {
     "cbi": [
         "adjudicate",
+        "calculate",
         "cancel",
         "check",
         "disburse",
@@ -47,6 +48,7 @@ VERBS = {
         "payer",
         "payout",
         "register",
+        "release",
         "rematch",
         "report",
         "settle",

@@ -72,25 +72,31 @@ def assert_identity(found: dict[str, int]) -> None:
 @given(
     st.lists(st.tuples(st.integers(1, 10**9), st.sampled_from(ENDS)), min_size=1, max_size=20),
     st.integers(0, 10**9),
+    st.integers(0, 10**9),
 )
-def test_where_the_money_is_equals_whose_it_is_after_every_event(payments, spare):
+def test_where_the_money_is_equals_whose_it_is_after_every_event(payments, spare, off):
     attempts = [attempt(place, minor) for place, (minor, _) in enumerate(payments)]
     total = sum(minor for minor, _ in payments)
-    booked = [bookings.funded(PROGRAMME, pen(total + spare + 1), deposit_id=ROUND, on=DAY)]
+    booked = [bookings.funded(PROGRAMME, pen(total + off + spare + 1), deposit_id=ROUND, on=DAY)]
     assert_identity(balances(booked))
-    booked += bookings.released(PROGRAMME, ROUND, attempts, currency="PEN", on=DAY)
+    booked.append(bookings.set_aside(PROGRAMME, ROUND, pen(total + off), on=DAY))
+    assert_identity(balances(booked))
+    booked += bookings.reserved(ROUND, attempts, currency="PEN", on=DAY)
+    assert_identity(balances(booked))
+    if off:
+        booked.append(bookings.not_needed(PROGRAMME, ROUND, pen(off), on=DAY))
     assert_identity(balances(booked))
     for one, (_, what) in zip(attempts, payments, strict=True):
         booked += ended(what, one)
         assert_identity(balances(booked))
     sums = {what: sum(m for m, each in payments if each == what) for what in ENDS}
     assert balances(booked) == {
-        "fund": spare + 1,
+        "fund": spare + off + 1,
         "available": sums["rejected"] + sums["returned"],
         "committed": sums["pending"],
         "delivered": sums["delivered"],
         "expense": sums["delivered"],
-        "advance": total + spare + 1 - sums["delivered"],
+        "advance": total + off + spare + 1 - sums["delivered"],
     }
     ids = [transfer.transfer_id for transfer in booked]
     assert len(set(ids)) == len(ids)

@@ -20,6 +20,7 @@ from tests.cbi.world import (
     registered,
     released,
     staff,
+    withdraw,
 )
 from tests.conftest import PARTNER_A, PARTNER_B
 
@@ -245,8 +246,9 @@ async def busy(conn) -> None:
     await scored_and_asked(conn, theirs.flags[0].case_id)
     await judged(conn, theirs.flags[0].case_id, "different", PARTNER_A)
     programme = await programme_of(conn)
-    await enrolled_families(conn, programme, 2)
+    *_, left_out = await enrolled_families(conn, programme, 3)
     round_id = (await opened(conn, programme)).round_id
+    await withdraw(conn, left_out)
     await approved(conn, round_id)
     await released(conn, round_id)
     await db.set_facts(conn, db.SYSTEM)
