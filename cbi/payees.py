@@ -28,7 +28,9 @@ _ENROLLED = """
 _MOVED = """
     SELECT w.household_id, b.beneficiary_id
     FROM unnest($1 ::uuid[], $2 ::uuid[]) AS w(household_id, believed)
-    JOIN cbi.beneficiaries_of($1 ::uuid[]) AS b USING (household_id)
+    CROSS JOIN LATERAL (
+        SELECT m.beneficiary_id FROM cbi.membership AS m WHERE m.household_id = w.household_id
+        ORDER BY m.membership_no DESC LIMIT 1) AS b
     WHERE b.beneficiary_id <> w.believed"""
 
 _ASSISTED = """
