@@ -104,6 +104,7 @@ async def calculate(
     at: datetime,
     chunk_max: int = CHUNK_MAX,
     payments_max: int = PAYMENTS_MAX,
+    left_out_max: int = LEFT_OUT_MAX,
 ) -> Calculated | Progress:
     """Compute the entitlements of the next page of enrolments; with the last page, sign the list.
 
@@ -153,7 +154,7 @@ async def calculate(
     signed = await add_step(
         conn, round_id, Step.CALCULATED, listed, partner_id=partner_id, actor_id=actor_id, at=at
     )
-    return await _answer(conn, round_id, signed)
+    return await _answer(conn, round_id, signed, left_out_max)
 
 
 async def load_left_out(
@@ -280,14 +281,16 @@ async def _insert(conn: AsyncConnection, round_id: UUID, facts: dict[str, object
         raise
 
 
-async def _answer(conn: AsyncConnection, round_id: UUID, signed: Signed) -> Calculated:
-    left_out = await load_left_out(conn, round_id, limit=LEFT_OUT_MAX + 1)
+async def _answer(
+    conn: AsyncConnection, round_id: UUID, signed: Signed, left_out_max: int
+) -> Calculated:
+    left_out = await load_left_out(conn, round_id, limit=left_out_max + 1)
     by_reason: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
-    if len(left_out) > LEFT_OUT_MAX:
+    if len(left_out) > left_out_max:
         counted = await conn.execute(_BY_REASON, {"round_id": round_id})
         by_reason = {row.reason: row.households for row in counted}
     return Calculated(
         signed=signed,
-        left_out={str(one.household_id): one.reasons for one in left_out[:LEFT_OUT_MAX]},
+        left_out={str(one.household_id): one.reasons for one in left_out[:left_out_max]},
         left_out_by_reason=by_reason,
     )

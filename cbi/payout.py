@@ -149,7 +149,8 @@ async def read_file(
     parts = await conn.scalar(select(func.count()).where(file.c.round_id == round_id))
     if not parts:
         raise NotReleased(round_id=round_id)
-    if not 1 <= (part_no or parts) <= parts or (part_no is None and parts > 1):
+    wanted = 1 if part_no is None and parts == 1 else part_no
+    if wanted is None or not 1 <= wanted <= parts:
         raise WhichPart(round_id=round_id, parts=parts)
     row = (
         await conn.execute(
@@ -159,7 +160,7 @@ async def read_file(
                 tables.chunk,
                 (chunk.round_id == file.c.round_id) & (chunk.chunk_no == file.c.part_no),
             )
-            .where(file.c.round_id == round_id, file.c.part_no == (part_no or 1))
+            .where(file.c.round_id == round_id, file.c.part_no == wanted)
         )
     ).one()
     entitlement = tables.entitlement.c
