@@ -165,7 +165,9 @@ def _add_household(rows: dict[str, list[tuple[object, ...]]], number: int, vault
     rows["cbi.membership"].append((*ours, household_id, AT))
     for place in range(size):
         person_id = UUID(int=household_id.int + 1 + place)
-        person = _person(rng, head=place == 0)
+        # Of most families the first person has the account, of some the second.
+        collects = place == (1 if number % 8 == 7 else 0)
+        person = _person(rng, head=place == 0, collects=collects)
         rows["cbi.person"].append(
             (person_id, *ours, place, seal(key, person, kind="person", owner=person_id))
         )
@@ -175,14 +177,14 @@ def _add_household(rows: dict[str, list[tuple[object, ...]]], number: int, vault
     )
 
 
-def _person(rng: Random, *, head: bool) -> Person:
+def _person(rng: Random, *, head: bool, collects: bool) -> Person:
     return Person(
         given_names=f"{rng.choice(GIVEN)} {rng.choice(GIVEN)}",
         surnames=f"{rng.choice(SURNAMES)} {rng.choice(SURNAMES)}",
         birth_date=date(1960 + rng.randrange(60), 1 + rng.randrange(12), 1 + rng.randrange(28)),
         sex=rng.choice("FM"),
         relationship="head" if head else "child",
-        roles=("head", "primary_collector") if head else (),
+        roles=(*(("head",) if head else ()), *(("primary_collector",) if collects else ())),
         nationality="VEN",
         documents=(
             Document(type="ve-cedula", number=f"V{rng.randrange(10**7, 3 * 10**7)}", country="VEN"),

@@ -33,10 +33,16 @@ from ledger.violation import constraint_of
 
 # What a household must have agreed to before money can be promised to it.
 CONSENTS_NEEDED = ("registration", "fsp")
-# The newest answer of each kind is the one in force; of most households nothing is told.
+# The newest answer of each kind is the one in force. Whoever never answered anything but yes to
+# each is seen at one glance, and nothing is told of them.
 _CONSENTS_MISSING = """
     SELECT w.household_id, k.kind
-    FROM unnest($1 ::uuid[]) AS w(household_id)
+    FROM (SELECT one.household_id FROM unnest($1 ::uuid[]) AS one(household_id)
+          WHERE (SELECT bool_and(c.granted AND c.withdrawn_on IS NULL)
+                    AND count(DISTINCT c.kind) = cardinality($2 ::text[])
+                 FROM cbi.consent AS c
+                 WHERE c.household_id = one.household_id AND c.kind = ANY ($2 ::text[]))
+              IS NOT TRUE) AS w
     CROSS JOIN unnest($2 ::text[]) WITH ORDINALITY AS k(kind, place)
     WHERE (SELECT c.granted AND c.withdrawn_on IS NULL FROM cbi.consent AS c
            WHERE c.household_id = w.household_id AND c.kind = k.kind

@@ -174,7 +174,7 @@ async def load_sealed_payees(
 ) -> dict[UUID, SealedPayee]:
     """Load households to be opened by `open_payee`; erased or foreign ones are missing."""
     await note_access(conn, household_ids, purpose=purpose)
-    rows = await fetch(conn, _SEALED_PAYEES, list(household_ids))
+    rows = await fetch(conn, _SEALED_PAYEES, sorted(household_ids))
     return {
         row[0]: SealedPayee(
             row[0], row[1], WrappedKey(kek_id=row[2], wrapped=row[3]), tuple(row[4]), tuple(row[5])

@@ -140,12 +140,13 @@ async def blocked_of(
 async def _look(
     conn: AsyncConnection, opened: Round, programme: Programme, believed: dict[UUID, UUID]
 ) -> _Found:
-    wanted = list(believed)
-    moved = dict(await fetch(conn, _MOVED, wanted, list(believed.values())))
+    # In the order of the indexes, neighbours are on one page of them.
+    wanted = sorted(believed)
+    moved = dict(await fetch(conn, _MOVED, wanted, [believed[one] for one in wanted]))
     assisted = await fetch(
         conn,
         _ASSISTED,
-        list(set((believed | moved).values())),
+        sorted(set((believed | moved).values())),
         programme.assistance_group,
         opened.first_month,
         opened.end_month,

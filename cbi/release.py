@@ -6,6 +6,7 @@ is handed out before the last of them.
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -38,6 +39,7 @@ from ledger import post
 from ledger.attempt import Attempt
 from ledger.attempts import open_attempts
 from ledger.money import Money
+from ledger.transfer import Transfer
 from ledger.violation import constraint_of
 
 
@@ -226,10 +228,15 @@ async def _reserve_next(
     page = await load_entitlements(conn, round_id, after=before.upto_payment, limit=chunk_max)
     if not page:
         return False
-    blocked = await blocked_of(conn, job.opened, job.programme, page)
-    if blocked:
-        raise PayeesBlocked(round_id=round_id, blocked=blocked)
-    attempts = [_first_attempt(each) for each in page]
+    # What is to be booked is worked out while the database looks who can be paid.
+    instructing = asyncio.ensure_future(asyncio.to_thread(_instruct, job, page))
+    try:
+        blocked = await blocked_of(conn, job.opened, job.programme, page)
+        if blocked:
+            raise PayeesBlocked(round_id=round_id, blocked=blocked)
+        attempts, transfers = await instructing
+    finally:
+        instructing.cancel()
     is_whole = before.chunks == 0 and funded.payments <= chunk_max
     order = payout.Order(
         opened=job.opened,
@@ -243,9 +250,6 @@ async def _reserve_next(
     writing = asyncio.ensure_future(asyncio.to_thread(payout.compose, sealed))
     try:
         await open_attempts(conn, attempts, partner_id=who.partner_id, at=who.at)
-        transfers = bookings.reserved(
-            round_id, attempts, currency=job.programme.currency, on=job.opened.pays_on
-        )
         await post.post(conn, transfers, **msgspec.structs.asdict(who))
         content = await writing
     finally:
@@ -285,13 +289,21 @@ async def _sign(conn: AsyncConnection, job: _Job, funded: PaymentList) -> Signed
     return await add_step(conn, round_id, Step.RELEASED, listed, **msgspec.structs.asdict(who))
 
 
-def _first_attempt(entitlement: Entitlement) -> Attempt:
-    return Attempt(
-        payment_id=entitlement.entitlement_id,
-        attempt_no=1,
-        end_to_end_id=end_to_end_id(entitlement.entitlement_id, 1),
-        money=entitlement.money,
+def _instruct(job: _Job, page: Sequence[Entitlement]) -> tuple[list[Attempt], list[Transfer]]:
+    """Make the first attempt of each payment, and its reservation."""
+    attempts = [
+        Attempt(
+            payment_id=each.entitlement_id,
+            attempt_no=1,
+            end_to_end_id=end_to_end_id(each.entitlement_id, 1),
+            money=each.money,
+        )
+        for each in page
+    ]
+    transfers = bookings.reserved(
+        job.opened.round_id, attempts, currency=job.programme.currency, on=job.opened.pays_on
     )
+    return attempts, transfers
 
 
 def _progress(funded: PaymentList, reserved: Reserved, chunk_max: int) -> Progress:
