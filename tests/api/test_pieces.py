@@ -103,6 +103,8 @@ async def test_a_family_taken_off_between_two_calls_is_not_paid(patient: House):
         "urn:cbi:problem:entitlement-settled",
     )
     await patient.made(off, "A/first", {"entitlement_id": last, "because": "se mudó"})
+    halfway = (await patient.get(f"{opened.path}/report", "A/finance")).json()
+    assert (halfway["ties"], halfway["instructed"]["payments"]) == (True, 2)
     _, answer = await to_the_end(patient, f"{opened.path}/release", "A/fourth")
     assert answer.json()["payments"] == PAYMENTS - 1
     report = (await patient.get(f"{opened.path}/report", "A/finance")).json()
