@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from litestar import Response
-from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.status_codes import HTTP_202_ACCEPTED
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,7 +22,6 @@ UNDER_WAY = {
         description="The step is under way and what is done stays: send the same request again",
     )
 }
-AGAIN = ResponseHeader(name="Retry-After", value="0", documentation_only=True)
 
 
 async def in_pieces(
@@ -53,6 +51,4 @@ async def in_pieces(
         if not isinstance(done, Progress):
             return done
         if time.monotonic() >= until:
-            return Response(
-                done, status_code=HTTP_202_ACCEPTED, headers={AGAIN.name: str(AGAIN.value)}
-            )
+            return Response(done, status_code=HTTP_202_ACCEPTED, headers={"Retry-After": "0"})
