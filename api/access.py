@@ -50,6 +50,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/v1/rounds"): MONEY_SEEN,
     ("GET", "/v1/rounds/{round_id}"): MONEY_SEEN,
     ("POST", "/v1/rounds/{round_id}/calculate"): MONEY,
+    ("GET", "/v1/rounds/{round_id}/left-out"): MONEY_SEEN,
     ("POST", "/v1/rounds/{round_id}/prepare"): MONEY,
     ("POST", "/v1/rounds/{round_id}/review"): MONEY,
     ("POST", "/v1/rounds/{round_id}/approve"): MONEY,

@@ -2,9 +2,10 @@
 
 The answer is stored in the transaction that did the work, and a lock on the key is held until
 that transaction ends. So there is an answer exactly when there is the work, and a process that
-dies in the middle leaves neither. A refusal is an answer as well: who was told no and turned
-elsewhere must not find the work done because the same request arrived once more. What is wrong with
-a request itself may be mended under its key, and what passes by itself is no answer.
+dies in the middle leaves neither. Progress is no answer: the same request goes on with the work. A
+refusal is an answer: who was told no and turned elsewhere must not find the work done because the
+same request arrived once more. What is wrong with a request itself may be mended under its key, and
+what passes by itself is no answer.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ from api import clock, problems
 from api.db import Actor, log_openings
 from api.refusal import KeyMalformed, KeyReused, KeyRunning
 from cbi import tables
+from cbi.disbursement import Progress
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,6 +65,8 @@ def once(handler: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
             await log_openings(conn)
             body, status = msgspec.json.encode(reply.content), int(reply.status_code or 0)
         else:
+            if isinstance(result, Progress):
+                return result
             body, status = msgspec.json.encode(result), _status(request)
         await conn.execute(
             insert(tables.answer).values(

@@ -1,13 +1,13 @@
 """Rounds over HTTP: open, calculate, the four signatures, the file, the report."""
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 from uuid import UUID
 
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,15 +15,24 @@ from api import clock
 from api.db import Actor
 from api.once import once
 from api.page import Key, Limit, Page, page
+from api.pieces import UNDER_WAY, in_pieces
 from api.state import Requested, Service
 from api.text import LINE, NOT_NUL
+from cbi import calculate as calculation
 from cbi import cancel, disburse, payout, reconciliation, report, tables
-from cbi.disburse import Calculated, Signed, as_round
-from cbi.disbursement import Round, Step
+from cbi import release as releasing
+from cbi.calculate import Calculated, LeftOut
+from cbi.disburse import Signed, as_round
+from cbi.disbursement import PARTS_MAX, Progress, Round, Step
 from cbi.enrol import load_programme
 from cbi.entitlement import months_between
 from cbi.reconciliation import PaymentRow, Report
 from cbi.refusal import BadValue
+from cbi.release import Reserving
+
+Part = Annotated[
+    int | None, QueryParameter(ge=1, le=PARTS_MAX, description="which part of a file of several")
+]
 
 
 class NewRound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,10 +53,14 @@ class Cancellation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class RoundView(msgspec.Struct, frozen=True, kw_only=True):
-    """A round and its control report: who did which step, when, on which list."""
+    """A round and its control report: who did which step, when, on which list.
+
+    `reserving` is there from the funding on: the control total, and what of it is reserved.
+    """
 
     round: Round
     steps: list[Signed]
+    reserving: Reserving | None
 
 
 @post("/v1/rounds", tags=["rounds"])
@@ -93,27 +106,49 @@ async def read_round(conn: NamedDependency[AsyncConnection], round_id: FromPath[
     opened = await disburse.load_round(conn, round_id)
     programme = await load_programme(conn, opened.programme_id)
     return RoundView(
-        round=opened, steps=await disburse.load_steps(conn, round_id, programme.currency)
+        round=opened,
+        steps=await disburse.load_steps(conn, round_id, programme.currency),
+        reserving=await releasing.load_reserving(conn, round_id, programme.currency),
     )
 
 
-@post("/v1/rounds/{round_id:uuid}/calculate", tags=["rounds"])
-@once
+@post("/v1/rounds/{round_id:uuid}/calculate", tags=["rounds"], responses=UNDER_WAY)
 async def calculate(
     request: Requested,
-    conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
     round_id: FromPath[UUID],
     idempotency_key: Key = None,
 ) -> Calculated:
-    """Compute who gets what; says who was left out, and why."""
-    return await disburse.calculate(
-        conn,
-        round_id=round_id,
-        partner_id=actor.partner_id,
-        actor_id=actor.actor_id,
-        at=clock.now(),
-    )
+    """Compute who gets what; says who was left out, and why.
+
+    A large round takes several calls: 202 says how far it is, and the same call goes on.
+    """
+
+    async def piece(conn: AsyncConnection) -> Calculated | Progress:
+        return await calculation.calculate(
+            conn,
+            round_id=round_id,
+            partner_id=actor.partner_id,
+            actor_id=actor.actor_id,
+            at=clock.now(),
+            chunk_max=service.settings.chunk_payments,
+        )
+
+    return cast(Calculated, await in_pieces(request, service, piece))
+
+
+@get("/v1/rounds/{round_id:uuid}/left-out", tags=["rounds"])
+async def list_left_out(
+    conn: NamedDependency[AsyncConnection],
+    round_id: FromPath[UUID],
+    after: FromQuery[UUID | None] = None,
+    limit: Limit = 50,
+) -> Page[LeftOut]:
+    """List the enrolled households that a round leaves out, with every reason, by enrolment."""
+    await disburse.load_round(conn, round_id)
+    rows = await calculation.load_left_out(conn, round_id, after=after, limit=limit + 1)
+    return page(rows, limit=limit, cursor="enrolment_id")
 
 
 @post("/v1/rounds/{round_id:uuid}/prepare", tags=["rounds"])
@@ -155,25 +190,32 @@ async def approve(
     return await _sign(conn, actor, round_id, Step.APPROVED)
 
 
-@post("/v1/rounds/{round_id:uuid}/release", tags=["rounds"])
-@once
+@post("/v1/rounds/{round_id:uuid}/release", tags=["rounds"], responses=UNDER_WAY)
 async def release(
     request: Requested,
-    conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
     service: NamedDependency[Service],
     round_id: FromPath[UUID],
     idempotency_key: Key = None,
 ) -> Signed:
-    """Release as a fourth person: funds are committed and the payment file is written."""
-    return await disburse.release(
-        conn,
-        round_id=round_id,
-        partner_id=actor.partner_id,
-        actor_id=actor.actor_id,
-        at=clock.now(),
-        vault=service.vault,
-    )
+    """Release as a fourth person: funds are committed and the payment file is written.
+
+    A large round is funded, reserved part by part, and released with the last call: 202 says how
+    far it is, and the same call goes on. Until then nobody is handed a file.
+    """
+
+    async def piece(conn: AsyncConnection) -> Signed | Progress:
+        return await releasing.release(
+            conn,
+            round_id=round_id,
+            partner_id=actor.partner_id,
+            actor_id=actor.actor_id,
+            at=clock.now(),
+            vault=service.vault,
+            chunk_max=service.settings.chunk_payments,
+        )
+
+    return cast(Signed, await in_pieces(request, service, piece))
 
 
 @post("/v1/rounds/{round_id:uuid}/cancellations", tags=["rounds"])
@@ -186,7 +228,7 @@ async def cancel_one(
     data: JSONBody[Cancellation],
     idempotency_key: Key = None,
 ) -> Cancellation:
-    """Take one family off a round that is not released."""
+    """Take one family off a round, until it is released or the family's part of it reserved."""
     await cancel.cancel(
         conn,
         round_id=round_id,
@@ -216,16 +258,21 @@ async def read_payment_file(
     conn: NamedDependency[AsyncConnection],
     service: NamedDependency[Service],
     round_id: FromPath[UUID],
+    part: Part = None,
 ) -> Response[bytes]:
-    """Hand out the exact bytes that were released (pain.001.001.09)."""
+    """Hand out the exact bytes that were released (pain.001.001.09).
+
+    A large round has several parts, each a complete file with its own sums.
+    """
     await disburse.load_round(conn, round_id)
-    file = await payout.read_file(conn, round_id, vault=service.vault)
+    file = await payout.read_file(conn, round_id, vault=service.vault, part_no=part)
     return Response(
         file.content,
         media_type="application/xml",
         headers={
             "Content-Disposition": f'attachment; filename="{file.message_id}.xml"',
             "X-Content-SHA256": file.sha256,
+            "X-File-Parts": str(file.parts),
         },
     )
 
@@ -265,6 +312,7 @@ HANDLERS = (
     list_rounds,
     read_round,
     calculate,
+    list_left_out,
     prepare,
     review,
     approve,

@@ -33,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pool_size: int
     body_bytes_max: int
     check_persons_per_day: int
+    chunk_payments: int
+    work_seconds: int
     log_level: str
     sealing_key: bytes
     matching_key: bytes
@@ -63,6 +65,8 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("CBI_POOL_SIZE", "10", "database connections of one process, 5 to 100"),
     ("CBI_BODY_BYTES_MAX", "10485760", "largest request body in bytes"),
     ("CBI_CHECK_PERSONS_PER_DAY", "2000", "persons that one organisation may check a day"),
+    ("CBI_CHUNK_PAYMENTS", "10000", "payments of one part of a payment file, 1 to 10000"),
+    ("CBI_WORK_SECONDS", "20", "a large round's step answers 202 after so long, 0 to 300"),
     ("CBI_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR"),
     ("CBI_SEALING_KEY", "", "32 bytes in base64: wraps the data keys of households"),
     ("CBI_MATCHING_KEY", "", "32 bytes in base64: makes the matching keys"),
@@ -93,6 +97,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         pool_size=_number(values, "CBI_POOL_SIZE", POOL_SIZE_MIN, 100),
         body_bytes_max=_number(values, "CBI_BODY_BYTES_MAX", 1024, 1024**3),
         check_persons_per_day=_number(values, "CBI_CHECK_PERSONS_PER_DAY", 0, 10**9),
+        chunk_payments=_number(values, "CBI_CHUNK_PAYMENTS", 1, 10_000),
+        work_seconds=_number(values, "CBI_WORK_SECONDS", 0, 300),
         log_level=_level(values["CBI_LOG_LEVEL"]),
         **keys,
     )

@@ -127,6 +127,12 @@ REFUSALS: dict[type[Exception], Wording] = {
     cbi.NotReleased: Wording(
         409, "not-released", "La ronda aún no fue liberada", "The round is not released yet"
     ),
+    cbi.WhichPart: Wording(
+        422,
+        "which-part",
+        "El archivo de pago tiene varias partes: indique cuál (part)",
+        "The payment file has several parts: say which (part)",
+    ),
     dedup.ModelNotFound: Wording(
         404, "model-not-found", "No hay un modelo con este identificador", "No model has this id"
     ),

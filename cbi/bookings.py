@@ -28,7 +28,7 @@ from uuid import UUID
 from ledger.account import Account
 from ledger.attempt import Attempt
 from ledger.exchange import Exchange
-from ledger.money import Money, total
+from ledger.money import Money
 from ledger.transfer import Kind, Move, Transfer, move_id, reversal, transfer_id
 
 Own = Literal["advance", "clearing", "expense", "fees", "exchange", "receivable"]
@@ -123,20 +123,13 @@ def set_aside(programme_id: UUID, round_id: UUID, money: Money, *, on: date) -> 
     return _alone("fund", ("fund", round_id), sides, money, on=on, entry=entry)
 
 
-def reserved(round_id: UUID, attempts: Iterable[Attempt], *, on: date) -> list[Transfer]:
-    """Payments are promised to families."""
+def reserved(
+    round_id: UUID, attempts: Iterable[Attempt], *, currency: str, on: date
+) -> list[Transfer]:
+    """Payments of a funded round are promised to families."""
     entry = transfer_id("release", round_id)
-    return [
-        _move(
-            "reserve",
-            attempt,
-            (available(round_id, currency), committed(round_id, currency)),
-            entry=entry,
-            on=on,
-        )
-        for attempt in attempts
-        for currency in (attempt.money.currency,)
-    ]
+    sides = available(round_id, currency), committed(round_id, currency)
+    return [_move("reserve", attempt, sides, entry=entry, on=on) for attempt in attempts]
 
 
 def instructed(round_id: UUID, money: Money, *, on: date) -> Transfer:
@@ -146,17 +139,11 @@ def instructed(round_id: UUID, money: Money, *, on: date) -> Transfer:
     return _alone("adjust", ("instruct", round_id), sides, money, on=on, entry=entry)
 
 
-def released(
-    programme_id: UUID, round_id: UUID, attempts: Iterable[Attempt], *, currency: str, on: date
-) -> list[Transfer]:
-    """A round was released whole: funded, promised and instructed."""
-    attempts = list(attempts)
-    money = total([attempt.money for attempt in attempts], currency)
-    return [
-        set_aside(programme_id, round_id, money, on=on),
-        *reserved(round_id, attempts, on=on),
-        instructed(round_id, money, on=on),
-    ]
+def not_needed(programme_id: UUID, round_id: UUID, money: Money, *, on: date) -> Transfer:
+    """Families were taken off a funded round: at its release their money is the fund's again."""
+    sides = available(round_id, money.currency), fund(programme_id, money.currency)
+    entry = transfer_id("release", round_id)
+    return _alone("adjust", ("not needed", round_id), sides, money, on=on, entry=entry)
 
 
 def paid(

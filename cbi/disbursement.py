@@ -2,9 +2,14 @@
 
 from datetime import date
 from enum import IntEnum
+from typing import Literal
 from uuid import UUID
 
 import msgspec
+
+DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+ROUND_DIGITS = 25  # 36 ** 25 > 2 ** 128
+PARTS_MAX = 999_999
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +37,20 @@ class Step(IntEnum):
         return self.name.lower()
 
 
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """A large round's step that is under way: call again, and it goes on where it stopped.
+
+    A chunk is a page of enrolments to calculate, or of payments to reserve; what is in stays.
+    """
+
+    step: str
+    chunks_done: int
+    chunks: int
+    done: int  # enrolments looked at, or payments reserved
+    of: int
+    next: Literal["call again"] = "call again"
+
+
 def end_to_end_id(payment_id: UUID, attempt_no: int) -> str:
     """Name a payment's attempt towards the bank: opaque, at most 35 characters.
 
@@ -42,6 +61,18 @@ def end_to_end_id(payment_id: UUID, attempt_no: int) -> str:
     return f"{payment_id.hex}{attempt_no:02d}"
 
 
-def message_id(round_id: UUID) -> str:
-    """Name a round's payment file: the same release always has the same name."""
-    return f"CBI{round_id.hex.upper()}"
+def message_id(round_id: UUID, part_no: int | None = None) -> str:
+    """Name a round's payment file, or one of its parts: the same release has the same names.
+
+    At most 35 characters, as ISO 20022 has it.
+    """
+    if part_no is None:
+        return f"CBI{round_id.hex.upper()}"
+    if not 1 <= part_no <= PARTS_MAX:
+        raise ValueError(f"a file has 1 to {PARTS_MAX} parts")
+    # 36 digits instead of 16, so that there is room for the number of the part.
+    rest, digits = round_id.int, ""
+    for _ in range(ROUND_DIGITS):
+        rest, digit = divmod(rest, len(DIGITS))
+        digits = DIGITS[digit] + digits
+    return f"CBI{digits}-{part_no}"

@@ -26,11 +26,27 @@ from cbi.refusal import (
 )
 from cbi.vault import Vault
 from dedup import judge
+from dedup.driver import fetch
 from ledger import post
 from ledger.violation import constraint_of
 
 # What a household must have agreed to before money can be promised to it.
 CONSENTS_NEEDED = ("registration", "fsp")
+# The newest answer of each kind is the one in force. Whoever never answered anything but yes to
+# each is seen at one glance, and nothing is told of them.
+_CONSENTS_MISSING = """
+    SELECT w.household_id, k.kind
+    FROM (SELECT one.household_id FROM unnest($1 ::uuid[]) AS one(household_id)
+          WHERE (SELECT bool_and(c.granted AND c.withdrawn_on IS NULL)
+                    AND count(DISTINCT c.kind) = cardinality($2 ::text[])
+                 FROM cbi.consent AS c
+                 WHERE c.household_id = one.household_id AND c.kind = ANY ($2 ::text[]))
+              IS NOT TRUE) AS w
+    CROSS JOIN unnest($2 ::text[]) WITH ORDINALITY AS k(kind, place)
+    WHERE (SELECT c.granted AND c.withdrawn_on IS NULL FROM cbi.consent AS c
+           WHERE c.household_id = w.household_id AND c.kind = k.kind
+           ORDER BY c.recorded_at DESC LIMIT 1) IS NOT TRUE
+    ORDER BY w.household_id, k.place"""
 
 
 class Programme(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,21 +271,11 @@ async def consents_missing(
     conn: AsyncConnection, household_ids: list[UUID]
 ) -> dict[UUID, list[str]]:
     """Return, per household, the kinds of consent that are needed to pay it and not in force."""
-    rows = await conn.execute(
-        text(
-            "SELECT household_id, kind FROM cbi.consent_in_force"
-            " WHERE granted AND household_id = ANY (:wanted ::uuid[])"
-        ),
-        {"wanted": household_ids},
-    )
-    given: dict[UUID, set[str]] = {household_id: set() for household_id in household_ids}
-    for row in rows:
-        given[row.household_id].add(row.kind)
-    return {
-        household_id: missing
-        for household_id, kinds in given.items()
-        if (missing := [kind for kind in CONSENTS_NEEDED if kind not in kinds])
-    }
+    rows = await fetch(conn, _CONSENTS_MISSING, household_ids, CONSENTS_NEEDED)
+    missing: dict[UUID, list[str]] = {}
+    for household_id, kind in rows:
+        missing.setdefault(household_id, []).append(kind)
+    return missing
 
 
 async def _family_enrolled(conn: AsyncConnection, household_id: UUID, group: str) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import household, tables
-from cbi.account import Instrument, compact
+from cbi.account import Instrument, Role, compact
 from cbi.household import Assistance, Intention, Person
 from cbi.payment_files import pain001
 from cbi.vault import Vault, WrappedKey, open_as
@@ -42,6 +42,16 @@ _SEALED_PERSONS = _read_and_log("cbi.sealed_persons")
 _SEALED_HOUSEHOLDS = _read_and_log("cbi.sealed_households")
 
 
+_SEALED_PAYEES = """
+    SELECT h.household_id, h.sealed, k.kek_id, k.wrapped, p.person_ids, p.persons
+    FROM unnest($1 ::uuid[]) AS w(household_id)
+    JOIN cbi.household AS h USING (household_id) JOIN cbi.data_key AS k USING (household_id)
+    CROSS JOIN LATERAL (
+        SELECT array_agg(m.person_id ORDER BY m.ordinal) AS person_ids,
+            array_agg(m.sealed ORDER BY m.ordinal) AS persons
+        FROM cbi.person AS m WHERE m.household_id = w.household_id) AS p"""
+
+
 class SealedHousehold(msgspec.Struct, frozen=True, kw_only=True):
     """What is sealed of a household besides its persons."""
 
@@ -59,6 +69,34 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     ubigeo: str
     household: SealedHousehold
     persons: tuple[Person, ...]
+
+
+class Payable(msgspec.Struct, frozen=True):
+    """Where money for a household is sent, and in whose name."""
+
+    account: str
+    bank: str
+    holder: str
+
+
+class SealedPayee(msgspec.Struct, frozen=True):
+    """A household as it is stored, to be opened for its payment only."""
+
+    household_id: UUID
+    sealed: bytes
+    wrapped: WrappedKey
+    person_ids: tuple[UUID, ...]
+    persons: tuple[bytes, ...]  # the head first
+
+
+class _Account(msgspec.Struct, frozen=True):
+    instrument: Instrument | None
+
+
+class _Named(msgspec.Struct, frozen=True):
+    given_names: str
+    surnames: str
+    roles: tuple[Role, ...] = ()
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +167,37 @@ async def open_households(
         )
         for household_id, row in homes.items()
     }
+
+
+async def load_sealed_payees(
+    conn: AsyncConnection, household_ids: Sequence[UUID], *, purpose: str
+) -> dict[UUID, SealedPayee]:
+    """Load households to be opened by `open_payee`; erased or foreign ones are missing."""
+    await note_access(conn, household_ids, purpose=purpose)
+    rows = await fetch(conn, _SEALED_PAYEES, sorted(household_ids))
+    return {
+        row[0]: SealedPayee(
+            row[0], row[1], WrappedKey(kek_id=row[2], wrapped=row[3]), tuple(row[4]), tuple(row[5])
+        )
+        for row in rows
+    }
+
+
+def open_payee(payee: SealedPayee, vault: Vault) -> Payable | None:
+    """Open what a payment needs and no more; None when no transfer can reach the household."""
+    key = vault.unwrap(payee.wrapped, payee.household_id)
+    home = open_as(key, payee.sealed, _Account, kind="household", owner=payee.household_id)
+    instrument = home.instrument
+    if instrument is None or instrument.kind != "bank_account":
+        return None
+    account, bank = compact(instrument.account), bank_of(instrument)
+    if not pain001.reaches(account, bank):
+        return None
+    for person_id, sealed in zip(payee.person_ids, payee.persons, strict=True):
+        person = open_as(key, sealed, _Named, kind="person", owner=person_id)
+        if instrument.holder in person.roles:
+            return Payable(account, bank, f"{person.given_names} {person.surnames}")
+    return None
 
 
 class Candidates:

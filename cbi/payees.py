@@ -1,11 +1,14 @@
-"""Who can be paid now, and what keeps the others from it."""
+"""Who can be paid now, and what keeps the others from it.
+
+Asked for a page at a time, and the database answers with the exceptions only: of a million
+families that can be paid, nothing is told.
+"""
 
 from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import bindparam, select, text
-from sqlalchemy.dialects.postgresql import DATERANGE, Range
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import tables
@@ -13,93 +16,174 @@ from cbi.disbursement import Round, Step
 from cbi.enrol import Programme, consents_missing, families
 from cbi.entitlement import Entitlement, Payee, Why
 from dedup import judge
+from dedup.driver import fetch
 
-ASSISTED = text(
-    "SELECT beneficiary_id FROM cbi.assisted(:families ::uuid[], :group, :months, :round ::uuid)"
-).bindparams(bindparam("months", type_=DATERANGE))
+_ENROLLED = """
+    SELECT e.enrolment_id, e.household_id, e.beneficiary_id, h.size
+    FROM cbi.enrolment AS e JOIN cbi.household AS h USING (household_id)
+    WHERE e.programme_id = $1 AND e.closed_at IS NULL AND e.enrolment_id > $2
+    ORDER BY e.enrolment_id LIMIT $3"""
+
+# The family of today, not of the day of enrolment: judgements may have joined or parted it since.
+_MOVED = """
+    SELECT w.household_id, b.beneficiary_id
+    FROM unnest($1 ::uuid[], $2 ::uuid[]) AS w(household_id, believed)
+    CROSS JOIN LATERAL (
+        SELECT m.beneficiary_id FROM cbi.membership AS m WHERE m.household_id = w.household_id
+        ORDER BY m.membership_no DESC LIMIT 1) AS b
+    WHERE b.beneficiary_id <> w.believed"""
+
+_ASSISTED = """
+    SELECT a.beneficiary_id
+    FROM cbi.assisted($1 ::uuid[], $2, daterange($3 ::date, $4 ::date), $5 ::uuid) AS a"""
+
+_ERASED = """
+    SELECT w.household_id FROM unnest($1 ::uuid[]) AS w(household_id)
+    WHERE (SELECT true FROM cbi.data_key AS k WHERE k.household_id = w.household_id) IS NOT TRUE"""
+
+# Families that the round pays by a page before this one.
+_IN_ROUND = """
+    SELECT e.beneficiary_id FROM cbi.entitlement AS e
+    WHERE e.round_id = $1 AND e.kind = 'instalment' AND e.beneficiary_id = ANY ($2 ::uuid[])"""
+
+# Payments of the round to anybody who ever belonged to these families.
+_PAYMENTS_TO = """
+    SELECT e.entitlement_id, e.household_id
+    FROM (SELECT DISTINCT m.household_id FROM cbi.membership AS m
+          WHERE m.beneficiary_id = ANY ($2 ::uuid[])) AS h
+    JOIN cbi.entitlement AS e USING (household_id)
+    WHERE e.round_id = $1 AND e.cancelled_at IS NULL
+    ORDER BY e.entitlement_id"""
 
 
-async def load_payees(conn: AsyncConnection, opened: Round, programme: Programme) -> list[Payee]:
-    """Load every open enrolment of the programme with what blocks it, ordered by enrolment."""
-    enrolment, home = tables.enrolment.c, tables.household.c
-    rows = await conn.execute(
-        select(
-            enrolment.enrolment_id,
-            enrolment.household_id,
-            enrolment.beneficiary_id,
-            home.size.label("household_size"),
+class _Found(msgspec.Struct, frozen=True):
+    """What is out of the ordinary among some households."""
+
+    moved: dict[UUID, UUID]  # household → its family, where that is not the one believed
+    assisted: set[UUID]  # families
+    reasons: dict[UUID, list[Why]]  # besides being assisted
+
+
+async def look_up_by_id(conn: AsyncConnection) -> None:
+    """Let the rest of the transaction find rows by their indexes.
+
+    Tables grow by a million rows between two looks of the planner, and what it believed before is
+    kept with the statement: it would walk a whole table for each page.
+    """
+    await conn.execute(
+        text(
+            "SELECT set_config(name, 'off', true) FROM unnest(ARRAY['enable_seqscan',"
+            " 'enable_hashjoin', 'enable_mergejoin', 'jit']) AS setting(name)"
         )
-        .join_from(tables.enrolment, tables.household, home.household_id == enrolment.household_id)
-        .where(enrolment.programme_id == programme.programme_id, enrolment.closed_at.is_(None))
-        .order_by(enrolment.enrolment_id)
     )
-    payees = [msgspec.convert(row._mapping, Payee) for row in rows]  # noqa: SLF001 -- public by its docs
-    return await _as_of_now(conn, opened, programme, payees)
 
 
-async def payees_of(
+async def load_payees(
+    conn: AsyncConnection, opened: Round, programme: Programme, *, after: UUID, limit: int
+) -> list[Payee]:
+    """Load the next open enrolments of the programme with what blocks each, ordered by enrolment.
+
+    Nobody is a payee whose family the round pays already.
+    """
+    rows = await fetch(conn, _ENROLLED, programme.programme_id, after, limit)
+    believed = {row[1]: row[2] for row in rows}
+    found = await _look(conn, opened, programme, believed)
+    beneficiary_of = believed | found.moved
+    # Of two households of one family the first is paid: they may have been joined since.
+    taken = {
+        row[0]
+        for row in await fetch(conn, _IN_ROUND, opened.round_id, list(beneficiary_of.values()))
+    }
+    payees = []
+    for enrolment_id, household_id, _, size in rows:
+        beneficiary_id = beneficiary_of[household_id]
+        reasons = found.reasons.get(household_id, [])
+        if beneficiary_id in found.assisted or beneficiary_id in taken:
+            reasons = ["paid_in_these_months", *reasons]
+        if not reasons:
+            taken.add(beneficiary_id)
+        payees.append(
+            Payee(
+                enrolment_id=enrolment_id,
+                household_id=household_id,
+                beneficiary_id=beneficiary_id,
+                household_size=size,
+                blocked=tuple(reasons),
+            )
+        )
+    return payees
+
+
+async def blocked_of(
     conn: AsyncConnection,
     opened: Round,
     programme: Programme,
     entitlements: Sequence[Entitlement],
-) -> list[Payee]:
-    """Return the payees of a calculated round, with what blocks them as of now."""
-    payees = [
-        Payee(
-            enrolment_id=each.enrolment_id,
-            household_id=each.household_id,
-            beneficiary_id=each.beneficiary_id,
-            household_size=each.household_size,
-        )
-        for each in entitlements
-    ]
-    return await _as_of_now(conn, opened, programme, payees)
+) -> dict[UUID, tuple[Why, ...]]:
+    """Return who of a calculated round can't be paid as of now, with every reason.
+
+    Where two households on the list were found to be one family, the later payment is named, be it
+    among these or not.
+    """
+    believed = {each.household_id: each.beneficiary_id for each in entitlements}
+    found = await _look(conn, opened, programme, believed)
+    blocked = dict(found.reasons)
+    again = await _paid_again(conn, opened, sorted(set(found.moved.values())))
+    if found.assisted:
+        beneficiary_of = believed | found.moved
+        again |= {one for one in believed if beneficiary_of[one] in found.assisted}
+    for household_id in again:
+        blocked[household_id] = ["paid_in_these_months", *blocked.get(household_id, [])]
+    return {household_id: tuple(reasons) for household_id, reasons in blocked.items()}
 
 
-async def _as_of_now(
-    conn: AsyncConnection, opened: Round, programme: Programme, payees: list[Payee]
-) -> list[Payee]:
-    wanted = [payee.household_id for payee in payees]
-    # The family of today, not of the day of enrolment: judgements may have joined it since.
-    family = await families(conn, wanted)
-    assisted = set(
-        await conn.scalars(
-            ASSISTED,
-            {
-                "families": sorted(set(family.values())),
-                "group": programme.assistance_group,
-                "months": Range(opened.first_month, opened.end_month),
-                "round": opened.round_id,
-            },
-        )
+async def _look(
+    conn: AsyncConnection, opened: Round, programme: Programme, believed: dict[UUID, UUID]
+) -> _Found:
+    # In the order of the indexes, neighbours are on one page of them.
+    wanted = sorted(believed)
+    moved = dict(await fetch(conn, _MOVED, wanted, [believed[one] for one in wanted]))
+    assisted = await fetch(
+        conn,
+        _ASSISTED,
+        sorted(set((believed | moved).values())),
+        programme.assistance_group,
+        opened.first_month,
+        opened.end_month,
+        opened.round_id,
     )
-    open_cases = await judge.open_case_ids(conn, wanted)
-    paid_before = await _paid_before(conn, opened, wanted)
-    missing = await consents_missing(conn, wanted)
-    key = tables.data_key.c
-    alive = set(await conn.scalars(select(key.household_id).where(key.household_id.in_(wanted))))
-    taken: set[UUID] = set()
-    checked = []
-    for payee in payees:
-        beneficiary_id = family[payee.household_id]
-        reasons: list[Why] = []
-        # Two households of one round that were joined since: the first of them stays.
-        if beneficiary_id in assisted or beneficiary_id in taken:
-            reasons.append("paid_in_these_months")
-        # Whoever gets assistance goes on getting it until people have decided: a case that
-        # somebody's registration opens must not take it away.
-        if open_cases.get(payee.household_id) and payee.household_id not in paid_before:
-            reasons.append("open_case")
-        if missing.get(payee.household_id):
-            reasons.append("consent")
-        if payee.household_id not in alive:
-            reasons.append("erased")
-        if not reasons:
-            taken.add(beneficiary_id)
-        checked.append(
-            msgspec.structs.replace(payee, beneficiary_id=beneficiary_id, blocked=tuple(reasons))
+    reasons: dict[UUID, list[Why]] = {}
+    # Whoever gets assistance goes on getting it until people have decided: a case that somebody's
+    # registration opens must not take it away.
+    with_case = list(await judge.open_case_ids(conn, wanted))
+    paid_before = await _paid_before(conn, opened, with_case) if with_case else set()
+    for household_id in with_case:
+        if household_id not in paid_before:
+            reasons.setdefault(household_id, []).append("open_case")
+    for household_id in await consents_missing(conn, wanted):
+        reasons.setdefault(household_id, []).append("consent")
+    for (household_id,) in await fetch(conn, _ERASED, wanted):
+        reasons.setdefault(household_id, []).append("erased")
+    return _Found(moved=moved, assisted={row[0] for row in assisted}, reasons=reasons)
+
+
+async def _paid_again(
+    conn: AsyncConnection, opened: Round, changed_families: list[UUID]
+) -> set[UUID]:
+    """Return the households of these families that an earlier payment of the round pays already."""
+    if not changed_families:
+        return set()
+    rows = await fetch(conn, _PAYMENTS_TO, opened.round_id, changed_families)
+    household_ids = [row[1] for row in rows]
+    today = await families(conn, household_ids)
+    first: set[UUID] = set()
+    again: set[UUID] = set()
+    for household_id in household_ids:
+        beneficiary_id = today[household_id]
+        (again if beneficiary_id in first else first).add(
+            household_id if beneficiary_id in first else beneficiary_id
         )
-    return checked
+    return again
 
 
 async def _paid_before(

@@ -38,6 +38,9 @@ COLUMNS = (
     "evidence",
 )
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+INSTRUCTED = ("pending", "delivered", "partly_delivered", "rejected", "returned")
+# So many rows a report holds; of a larger round only sums, checks and breaks.
+ROWS_MAX = 20_000
 BANK_DEBIT: Claim = "statement"
 BANK_CREDIT: Claim = "return"
 
@@ -76,10 +79,14 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int
 
 
+NONE = Sums(payments=0, amount_minor=0)
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """A round's reconciliation. `ties` says that what must hold holds; breaks may be open still.
 
-    `unassigned` are breaks of the organisation that belong to no payment of any round.
+    `unassigned` are breaks of the organisation that belong to no payment of any round. Payments
+    beyond some ten thousand are left out, which is told; they are listed page by page elsewhere.
     """
 
     round_id: UUID
@@ -93,14 +100,79 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     breaks: tuple[Break, ...]
     unassigned: tuple[Break, ...]
     payments: tuple[PaymentRow, ...]
+    payments_left_out: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class LedgerSide(msgspec.Struct, frozen=True, kw_only=True):
-    """The round's control accounts, in minor units."""
+    """The round's control accounts in minor units, without what chunks to come will reserve."""
 
     available_minor: int
     pending_minor: int  # committed and payable
     delivered_minor: int
+
+
+class Tally:
+    """Adds up a round's payments a page at a time; of a large round no more is kept than sums."""
+
+    def __init__(self, breaks: Sequence[Break], *, rows_max: int = ROWS_MAX) -> None:
+        self._breaks = breaks
+        self._rows_max = rows_max
+        self._of_round: list[Break] = []
+        self._by_payment: dict[UUID, list[Break]] = {}
+        for found in breaks:
+            if found.payment_id is not None:
+                self._by_payment.setdefault(found.payment_id, []).append(found)
+        self.rows: list[PaymentRow] = []
+        self.by_state: dict[State, Sums] = {}
+        self.by_reason: dict[str, Sums] = {}
+        self.delivered_minor = 0
+        self.proved_minor: dict[Claim, int] = {}
+
+    def add(
+        self,
+        entitlements: Sequence[Entitlement],
+        attempts: Mapping[UUID, Sequence[AttemptState]],
+        proofs: Mapping[UUID, Sequence[Allocation]],
+    ) -> None:
+        """Add a page of payments, in the order of ids, with their attempts and what proves them."""
+        for each in entitlements:
+            payment_id = each.entitlement_id
+            of_payment = proofs.get(payment_id, ())
+            row = payment_row(each, attempts.get(payment_id, ()), of_payment)
+            self.by_state[row.state] = _more(self.by_state.get(row.state), row.money)
+            self.delivered_minor += row.delivered.amount_minor
+            if row.state in ("rejected", "returned", "partly_delivered"):
+                reason = f"{row.state}:{row.reason or 'unknown'}"
+                rest = row.money - row.delivered
+                self.by_reason[reason] = _more(self.by_reason.get(reason), rest)
+            for proof in of_payment:
+                if proof.money is not None:
+                    proved = self.proved_minor.get(proof.claim, 0) + proof.money.amount_minor
+                    self.proved_minor[proof.claim] = proved
+            self._of_round += self._by_payment.get(payment_id, ())
+            if len(self.rows) <= self._rows_max:
+                self.rows.append(row)
+
+    def report(self, round_id: UUID, *, currency: str, ledger: LedgerSide) -> Report:
+        """Put entitlement, instruction, ledger, provider's report and bank statement together."""
+        instructed = _total(sums for state, sums in self.by_state.items() if state in INSTRUCTED)
+        checks = _checks(self, instructed, ledger)
+        of_round = {id(found) for found in self._of_round}
+        is_small = len(self.rows) <= self._rows_max
+        return Report(
+            round_id=round_id,
+            currency=currency,
+            entitled=_total(self.by_state.values()),
+            instructed=instructed,
+            by_state=dict(sorted(self.by_state.items())),
+            undelivered_by_reason=dict(sorted(self.by_reason.items())),
+            checks=checks,
+            ties=all(check.difference_minor == 0 for check in checks if check.must_hold),
+            breaks=tuple(found for found in self._breaks if id(found) in of_round),
+            unassigned=tuple(found for found in self._breaks if found.payment_id is None),
+            payments=tuple(self.rows) if is_small else (),
+            payments_left_out=msgspec.UNSET if is_small else True,
+        )
 
 
 def reconcile_round(
@@ -113,47 +185,10 @@ def reconcile_round(
     ledger: LedgerSide,
     breaks: Sequence[Break],
 ) -> Report:
-    """Put entitlement, instruction, ledger, provider's report and bank statement side by side."""
-    rows = tuple(
-        payment_row(
-            each, attempts.get(each.entitlement_id, ()), proofs.get(each.entitlement_id, ())
-        )
-        for each in sorted(entitlements, key=lambda each: each.entitlement_id)
-    )
-    by_state: dict[str, Sums] = {
-        state: _sums(rows, state) for state in sorted({row.state for row in rows})
-    }
-    by_reason = _undelivered(rows)
-    of_round = {row.payment_id for row in rows}
-    instructed = _total(row for row in rows if row.state != "not_instructed")
-    checks = _checks(rows, instructed, by_reason, proofs, ledger)
-    return Report(
-        round_id=round_id,
-        currency=currency,
-        entitled=_total(rows),
-        instructed=instructed,
-        by_state=by_state,
-        undelivered_by_reason=by_reason,
-        checks=checks,
-        ties=all(check.difference_minor == 0 for check in checks if check.must_hold),
-        breaks=tuple(found for found in breaks if found.payment_id in of_round),
-        unassigned=tuple(found for found in breaks if found.payment_id is None),
-        payments=rows,
-    )
-
-
-def _undelivered(rows: Sequence[PaymentRow]) -> dict[str, Sums]:
-    """Add up what did not reach anybody, by state and reason."""
-    missing: dict[str, list[int]] = {}
-    for row in rows:
-        if row.state in ("rejected", "returned", "partly_delivered"):
-            rest = row.money - row.delivered
-            reason = f"{row.state}:{row.reason or 'unknown'}"
-            missing.setdefault(reason, []).append(rest.amount_minor)
-    return {
-        reason: Sums(payments=len(amounts), amount_minor=sum(amounts))
-        for reason, amounts in sorted(missing.items())
-    }
+    """Reconcile a round of one page."""
+    tally = Tally(breaks)
+    tally.add(sorted(entitlements, key=lambda each: each.entitlement_id), attempts, proofs)
+    return tally.report(round_id, currency=currency, ledger=ledger)
 
 
 def to_csv(report: Report) -> str:
@@ -270,21 +305,17 @@ def _state(attempt: AttemptState) -> tuple[State, str]:
     return "pending", ""
 
 
-def _checks(
-    rows: Sequence[PaymentRow],
-    instructed: Sums,
-    by_reason: Mapping[str, Sums],
-    proofs: Mapping[UUID, Sequence[Allocation]],
-    ledger: LedgerSide,
-) -> tuple[Check, ...]:
-    delivered = sum(row.delivered.amount_minor for row in rows)
-    pending = _sums(rows, "pending").amount_minor
-    undelivered = sum(sums.amount_minor for sums in by_reason.values())
-    waiting = _sums(rows, "not_instructed").amount_minor
+def _checks(tally: Tally, instructed: Sums, ledger: LedgerSide) -> tuple[Check, ...]:
+    pending, waiting = (
+        tally.by_state.get(state, NONE).amount_minor for state in ("pending", "not_instructed")
+    )
+    delivered = tally.delivered_minor
+    undelivered = _total(tally.by_reason.values()).amount_minor
     held = ledger.available_minor + ledger.pending_minor + ledger.delivered_minor
-    bank = _proved(proofs, BANK_DEBIT) - _proved(proofs, BANK_CREDIT)
-    provider = _proved(proofs, "notification") - _proved(proofs, "return_notification")
-    entitled = _total(rows).amount_minor
+    proved = tally.proved_minor
+    bank = proved.get(BANK_DEBIT, 0) - proved.get(BANK_CREDIT, 0)
+    provider = proved.get("notification", 0) - proved.get("return_notification", 0)
+    entitled = _total(tally.by_state.values()).amount_minor
     return (
         _check(
             "entitled = delivered + undelivered + pending",
@@ -309,19 +340,14 @@ def _check(name: str, left_minor: int, right_minor: int, *, must_hold: bool = Tr
     )
 
 
-def _proved(proofs: Mapping[UUID, Sequence[Allocation]], claim: Claim) -> int:
-    return sum(
-        proof.money.amount_minor
-        for allocations in proofs.values()
-        for proof in allocations
-        if proof.claim == claim and proof.money is not None
+def _more(sums: Sums | None, money: Money) -> Sums:
+    before = sums or NONE
+    return Sums(payments=before.payments + 1, amount_minor=before.amount_minor + money.amount_minor)
+
+
+def _total(sums: Iterable[Sums]) -> Sums:
+    every = list(sums)
+    return Sums(
+        payments=sum(each.payments for each in every),
+        amount_minor=sum(each.amount_minor for each in every),
     )
-
-
-def _sums(rows: Iterable[PaymentRow], state: State) -> Sums:
-    return _total(row for row in rows if row.state == state)
-
-
-def _total(rows: Iterable[PaymentRow]) -> Sums:
-    amounts = [row.money.amount_minor for row in rows]
-    return Sums(payments=len(amounts), amount_minor=sum(amounts))

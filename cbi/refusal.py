@@ -146,7 +146,7 @@ class PayeesBlocked(CbiRefusal):
 
 @dataclass(kw_only=True, eq=False)
 class EntitlementSettled(CbiRefusal):
-    """The entitlement was cancelled or its round released."""
+    """The entitlement was cancelled, or it is reserved or released."""
 
     entitlement_id: UUID
 
@@ -163,6 +163,14 @@ class NotReleased(CbiRefusal):
     """The round has no payment file yet."""
 
     round_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class WhichPart(CbiRefusal):
+    """The round's payment file has several parts, and the request names none of them."""
+
+    round_id: UUID
+    parts: int
 
 
 @dataclass(kw_only=True, eq=False)

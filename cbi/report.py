@@ -7,9 +7,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, tables
-from cbi.disburse import load_entitlements, load_round
+from cbi.disburse import CHUNK_MAX, FIRST, load_entitlements, load_round, load_steps
+from cbi.disbursement import Step
 from cbi.enrol import load_programme
-from cbi.reconciliation import LedgerSide, PaymentRow, Report, payment_row, reconcile_round
+from cbi.reconciliation import LedgerSide, PaymentRow, Report, Tally, payment_row
+from cbi.release import load_reserving
 from ledger import post, reconcile, standing
 
 
@@ -22,26 +24,15 @@ async def round_report(conn: AsyncConnection, *, round_id: UUID, as_of: date) ->
     payer = (
         await conn.execute(select(row.partner_id).where(row.round_id == round_id))
     ).scalar_one()
-    entitlements = await load_entitlements(conn, round_id)
-    payment_ids = [entitlement.entitlement_id for entitlement in entitlements]
-    accounts = bookings.of_round(round_id, programme.currency)
-    balances = await post.balances(conn, accounts)
-    available, committed, payable, delivered = (
-        balances[account.account_id] for account in accounts
-    )
-    return reconcile_round(
-        round_id,
-        currency=programme.currency,
-        entitlements=entitlements,
-        attempts=await standing.load_states(conn, payment_ids),
-        proofs=await reconcile.evidence(conn, payment_ids),
-        ledger=LedgerSide(
-            available_minor=available,
-            pending_minor=committed + payable,
-            delivered_minor=delivered,
-        ),
-        breaks=await reconcile.breaks(conn, partner_id=payer, as_of=as_of),
-    )
+    tally = Tally(await reconcile.breaks(conn, partner_id=payer, as_of=as_of))
+    after = FIRST
+    while page := await load_entitlements(conn, round_id, after=after, limit=CHUNK_MAX):
+        payment_ids = [entitlement.entitlement_id for entitlement in page]
+        states = await standing.load_states(conn, payment_ids)
+        tally.add(page, states, await reconcile.evidence(conn, payment_ids))
+        after = payment_ids[-1]
+    ledger = await _ledger_side(conn, round_id, programme.currency)
+    return tally.report(round_id, currency=programme.currency, ledger=ledger)
 
 
 async def payment_rows(
@@ -57,3 +48,16 @@ async def payment_rows(
         payment_row(each, states[each.entitlement_id], proofs[each.entitlement_id])
         for each in entitlements
     ]
+
+
+async def _ledger_side(conn: AsyncConnection, round_id: UUID, currency: str) -> LedgerSide:
+    accounts = bookings.of_round(round_id, currency)
+    balances = await post.balances(conn, accounts)
+    available, committed, payable, delivered = (balances[one.account_id] for one in accounts)
+    reserving = await load_reserving(conn, round_id, currency)
+    steps = await load_steps(conn, round_id, currency)
+    if reserving is not None and steps[-1].step != Step.RELEASED.word:
+        available -= reserving.total.amount_minor - reserving.reserved_total.amount_minor
+    return LedgerSide(
+        available_minor=available, pending_minor=committed + payable, delivered_minor=delivered
+    )

@@ -229,9 +229,58 @@ round_step = _table(
     Column("amount_minor", BigInteger, nullable=False),
     Column("list_digest", LargeBinary, nullable=False),
 )
+left_out = _table(
+    "left_out",
+    Column("round_id", Uuid, primary_key=True),
+    Column("enrolment_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("household_id", Uuid, nullable=False),
+    Column("reasons", ARRAY(Text), nullable=False),
+)
+calculation_page = _table(
+    "calculation_page",
+    Column("round_id", Uuid, primary_key=True),
+    Column("page_no", Integer, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("at", MOMENT, nullable=False),
+    Column("upto_enrolment", Uuid, nullable=False),
+    Column("payments", Integer, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("left_out", Integer, nullable=False),
+    Column("is_last", Boolean, nullable=False),
+    Column("expected", Integer, nullable=False),
+)
+funding = _table(
+    "funding",
+    Column("round_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("at", MOMENT, nullable=False),
+    Column("payments", Integer, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("list_digest", LargeBinary, nullable=False),
+    Column("cancelled_payments", Integer, nullable=False),
+    Column("cancelled_minor", BigInteger, nullable=False),
+    Column("approved", SmallInteger),
+)
+chunk = _table(
+    "chunk",
+    Column("round_id", Uuid, primary_key=True),
+    Column("list_digest", LargeBinary, primary_key=True),
+    Column("chunk_no", Integer, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("at", MOMENT, nullable=False),
+    Column("after_payment", Uuid, nullable=False),
+    Column("upto_payment", Uuid, nullable=False),
+    Column("payments", Integer, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+)
 payment_file = _table(
     "payment_file",
     Column("round_id", Uuid, primary_key=True),
+    Column("part_no", Integer, primary_key=True),
     Column("partner_id", Uuid, nullable=False),
     Column("message_id", Text, nullable=False),
     Column("sha256", LargeBinary, nullable=False),

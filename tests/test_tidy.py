@@ -37,6 +37,7 @@ NOUNS = [
 VERBS = {
     "cbi": [
         "adjudicate",
+        "calculate",
         "cancel",
         "check",
         "disburse",
@@ -48,6 +49,7 @@ VERBS = {
         "payer",
         "payout",
         "register",
+        "release",
         "rematch",
         "report",
         "settle",

@@ -6,15 +6,11 @@ needs to pay and nothing else: no document, address, phone, programme or househo
 
 import re
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from io import BytesIO
 
 import msgspec
-from lxml import etree
 
-from ledger.money import Money, total
+from ledger.money import Money
 
 NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
 PAYMENTS_MAX = 100_000
@@ -84,17 +80,15 @@ class PaymentInstruction(msgspec.Struct, frozen=True, kw_only=True):
 def write(instruction: PaymentInstruction) -> bytes:
     """Write the file. ValueError names the fault and the payment's place, never its content."""
     check(instruction)
-    buffer = BytesIO()
-    with etree.xmlfile(buffer, encoding="utf-8") as file:
-        file.write_declaration()
-        writer = _Writer(file)
-        with (
-            file.element(_tag("Document"), nsmap={None: NAMESPACE}),
-            writer.group("CstmrCdtTrfInitn"),
-        ):
-            _header(writer, instruction)
-            _batch(writer, instruction)
-    return buffer.getvalue()
+    document = [
+        "<?xml version='1.0' encoding='utf-8'?>\n",
+        f'<Document xmlns="{NAMESPACE}"><CstmrCdtTrfInitn>',
+        _header(instruction),
+        _batch(instruction),
+        *map(_payment, instruction.payments),
+        "</PmtInf></CstmrCdtTrfInitn></Document>",
+    ]
+    return "".join(document).encode()
 
 
 def check(instruction: PaymentInstruction) -> None:
@@ -160,9 +154,10 @@ def fold(name: str) -> str:
     Accents and tildes go (ñ becomes n); what has no Latin form becomes a space. A name of which
     nothing is left becomes NOTPROVIDED, for the standard demands one.
     """
-    apart = unicodedata.normalize("NFKD", name.translate(LETTERS))
-    plain = "".join(letter for letter in apart if not unicodedata.combining(letter))
-    kept = " ".join(NOT_SWIFT.sub(" ", plain.translate(LETTERS)).split())
+    if not name.isascii():
+        apart = unicodedata.normalize("NFKD", name.translate(LETTERS))
+        name = "".join(letter for letter in apart if not unicodedata.combining(letter))
+    kept = " ".join(NOT_SWIFT.sub(" ", name.translate(LETTERS)).split())
     # SWIFT reads a slash or hyphen at the start of a line as a mark of its own.
     return kept.replace("//", "/").strip(" /-:")[:NAME_MAX].rstrip(" /") or "NOTPROVIDED"
 
@@ -174,106 +169,69 @@ def is_iban(account: str) -> bool:
     return int("".join(str(int(c, 36)) for c in account[4:] + account[:4])) % 97 == 1
 
 
-class _Writer:
-    """Writes elements of the one namespace, in the order they are asked for."""
-
-    def __init__(self, file: etree.xmlfile) -> None:
-        self.file = file
-
-    @contextmanager
-    def group(self, *names: str) -> Iterator[None]:
-        """Open elements one inside the other."""
-        with self.file.element(_tag(names[0])):
-            if names[1:]:
-                with self.group(*names[1:]):
-                    yield
-            else:
-                yield
-
-    def leaf(self, name: str, text: str, **attributes: str) -> None:
-        with self.file.element(_tag(name), attributes):
-            self.file.write(text)
-
-    def line(self) -> None:
-        """Break the line, so that a person can look at the file."""
-        self.file.write("\n")
+# Text is put between tags as it is: each kind that gets there was checked against a pattern, or
+# folded to letters, that hold none of these.
+MARKUP = re.compile(r"[<>&]")
 
 
-def _tag(name: str) -> str:
-    return f"{{{NAMESPACE}}}{name}"
+def _name(name: str) -> str:
+    folded = fold(name)
+    assert MARKUP.search(folded) is None
+    return f"<Nm>{folded}</Nm>"
 
 
-def _header(writer: _Writer, instruction: PaymentInstruction) -> None:
-    writer.line()
-    with writer.group("GrpHdr"):
-        writer.leaf("MsgId", instruction.message_id)
-        created = instruction.created_at.astimezone(UTC).replace(microsecond=0, tzinfo=None)
-        writer.leaf("CreDtTm", f"{created.isoformat()}Z")
-        _totals(writer, instruction)
-        with writer.group("InitgPty"):
-            writer.leaf("Nm", fold(instruction.debtor_name))
+def _header(instruction: PaymentInstruction) -> str:
+    created = instruction.created_at.astimezone(UTC).replace(microsecond=0, tzinfo=None)
+    return (
+        f"\n<GrpHdr><MsgId>{instruction.message_id}</MsgId>"
+        f"<CreDtTm>{created.isoformat()}Z</CreDtTm>{_totals(instruction)}"
+        f"<InitgPty>{_name(instruction.debtor_name)}</InitgPty></GrpHdr>"
+    )
 
 
-def _totals(writer: _Writer, instruction: PaymentInstruction) -> None:
-    amounts = [payment.money for payment in instruction.payments]
-    writer.leaf("NbOfTxs", str(len(amounts)))
-    writer.leaf("CtrlSum", str(total(amounts, instruction.currency)))
+def _totals(instruction: PaymentInstruction) -> str:
+    minor = sum(payment.money.amount_minor for payment in instruction.payments)
+    money = Money(amount_minor=minor, currency=instruction.currency)
+    return f"<NbOfTxs>{len(instruction.payments)}</NbOfTxs><CtrlSum>{money}</CtrlSum>"
 
 
-def _batch(writer: _Writer, instruction: PaymentInstruction) -> None:
-    writer.line()
-    with writer.group("PmtInf"):
-        writer.leaf("PmtInfId", instruction.message_id)
-        writer.leaf("PmtMtd", "TRF")
+def _batch(instruction: PaymentInstruction) -> str:
+    account, agent = instruction.debtor_account, instruction.debtor_agent
+    return (
+        f"\n<PmtInf><PmtInfId>{instruction.message_id}</PmtInfId><PmtMtd>TRF</PmtMtd>"
         # One booking per payment: a batch booking would hide which of them the bank debited.
-        writer.leaf("BtchBookg", "false")
-        _totals(writer, instruction)
-        with writer.group("ReqdExctnDt"):
-            writer.leaf("Dt", instruction.execution_on.isoformat())
-        with writer.group("Dbtr"):
-            writer.leaf("Nm", fold(instruction.debtor_name))
-        with writer.group("DbtrAcct"):
-            _account(writer, instruction.debtor_account)
-            writer.leaf("Ccy", instruction.currency)
-        _agent(writer, "DbtrAgt", instruction.debtor_agent, instruction.debtor_account)
+        f"<BtchBookg>false</BtchBookg>{_totals(instruction)}"
+        f"<ReqdExctnDt><Dt>{instruction.execution_on.isoformat()}</Dt></ReqdExctnDt>"
+        f"<Dbtr>{_name(instruction.debtor_name)}</Dbtr>"
+        f"<DbtrAcct>{_account(account)}<Ccy>{instruction.currency}</Ccy></DbtrAcct>"
+        f"<DbtrAgt>{_agent(agent, account)}</DbtrAgt>"
         # The household is owed the whole amount, so charges fall on us.
-        writer.leaf("ChrgBr", "DEBT")
-        for payment in instruction.payments:
-            _payment(writer, payment)
+        "<ChrgBr>DEBT</ChrgBr>"
+    )
 
 
-def _payment(writer: _Writer, payment: Payment) -> None:
-    writer.line()
-    with writer.group("CdtTrfTxInf"):
-        with writer.group("PmtId"):
-            writer.leaf("EndToEndId", payment.end_to_end_id)
-        with writer.group("Amt"):
-            writer.leaf("InstdAmt", str(payment.money), Ccy=payment.money.currency)
-        _agent(writer, "CdtrAgt", payment.creditor_bank, payment.creditor_account)
-        with writer.group("Cdtr"):
-            writer.leaf("Nm", fold(payment.creditor_name))
-        with writer.group("CdtrAcct"):
-            _account(writer, payment.creditor_account)
-        if payment.purpose:
-            with writer.group("Purp"):
-                writer.leaf("Cd", payment.purpose)
+def _payment(payment: Payment) -> str:
+    """Write one payment, on a line of its own so that a person can look at the file."""
+    money, account = payment.money, payment.creditor_account
+    purpose = f"<Purp><Cd>{payment.purpose}</Cd></Purp>" if payment.purpose else ""
+    return (
+        f"\n<CdtTrfTxInf><PmtId><EndToEndId>{payment.end_to_end_id}</EndToEndId></PmtId>"
+        f'<Amt><InstdAmt Ccy="{money.currency}">{money}</InstdAmt></Amt>'
+        f"<CdtrAgt>{_agent(payment.creditor_bank, account)}</CdtrAgt>"
+        f"<Cdtr>{_name(payment.creditor_name)}</Cdtr>"
+        f"<CdtrAcct>{_account(account)}</CdtrAcct>{purpose}</CdtTrfTxInf>"
+    )
 
 
-def _account(writer: _Writer, account: str) -> None:
+def _account(account: str) -> str:
     """Write an account as an IBAN where it is one; a CCI or a bank's own number is Othr."""
     if is_iban(account):
-        with writer.group("Id"):
-            writer.leaf("IBAN", account)
-    else:
-        with writer.group("Id", "Othr"):
-            writer.leaf("Id", account)
+        return f"<Id><IBAN>{account}</IBAN></Id>"
+    return f"<Id><Othr><Id>{account}</Id></Othr></Id>"
 
 
-def _agent(writer: _Writer, name: str, bank: str, account: str) -> None:
+def _agent(bank: str, account: str) -> str:
     member = clearing_member(bank, account)
-    if BIC.fullmatch(member) and not member.isdecimal():
-        with writer.group(name, "FinInstnId"):
-            writer.leaf("BICFI", member)
-    else:
-        with writer.group(name, "FinInstnId", "ClrSysMmbId"):
-            writer.leaf("MmbId", member)
+    if not member.isdecimal() and BIC.fullmatch(member):
+        return f"<FinInstnId><BICFI>{member}</BICFI></FinInstnId>"
+    return f"<FinInstnId><ClrSysMmbId><MmbId>{member}</MmbId></ClrSysMmbId></FinInstnId>"

@@ -33,7 +33,7 @@ SLUGS = [
     "not-sealed", "nothing-to-pay", "open-case", "outcome-conflict", "outside-area",
     "payees-blocked", "period-just-closed", "period-out-of-order", "reference-taken",
     "run-underway", "same-person", "statement-repeated", "statement-unreadable", "step-done",
-    "step-out-of-order", "too-many-payees", "transfer-conflict", "transfer-refused",
+    "step-out-of-order", "too-many-payees", "transfer-conflict", "transfer-refused", "which-part",
 ]  # fmt: skip
 
 

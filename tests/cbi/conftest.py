@@ -1,6 +1,8 @@
 """The made-up world in a transaction that is rolled back, and in a database of its own."""
 
 import asyncio
+import itertools
+import types
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
@@ -17,6 +19,25 @@ from tests.cbi.world import ALFA, add_partners
 
 class Crash(Exception):
     """The program died here."""
+
+
+@types.coroutine
+def cancelled_at(place, coroutine):
+    """Run a coroutine and cancel the task at its await number `place` that waits for something."""
+    steps = coroutine.__await__()
+    resume, value = steps.send, None
+    for number in itertools.count():
+        try:
+            waits_for = resume(value)
+        except StopIteration as done:
+            return done.value
+        if number == place:
+            asyncio.current_task().cancel()
+        try:
+            value, resume = (yield waits_for), steps.send
+        except BaseException as error:  # noqa: BLE001 -- handed on to the coroutine
+            value, resume = error, steps.throw
+    return None
 
 
 class OwnDatabase(msgspec.Struct, frozen=True):

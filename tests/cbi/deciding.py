@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from api import db
+from api import clock, db
 from dedup import judge
 from dedup.case import in_force
-from tests.cbi.world import ALFA, AT, PARTNER_B, family, judged_by, registered, staff
+from tests.cbi.world import ALFA, AT, PARTNER_B, family, judged, judged_by, registered, staff
 from tests.conftest import PARTNER_A
 
 SEPARATE = ("household_split", "relative", "different")
@@ -81,3 +81,44 @@ async def taken_back(conn, case_id: UUID, verdict: str):
         )
         answer = await judged_by(conn, case_id, verdict, partner_id, supersedes=word)
     return answer
+
+
+async def join(conn, one, other, *, partners=(PARTNER_A, PARTNER_B)):
+    """Let two reviewers find two registrations to be one family."""
+    sides = sorted(zip((one, other), partners, strict=True), key=lambda side: side[0])
+    await db.set_facts(conn, ALFA)
+    case_id = await conn.scalar(
+        text(
+            "INSERT INTO dedup.match_case (household_a, partner_a, household_b, partner_b, reason,"
+            " opened_at, opened_by, model_id, strength_bits) VALUES (:a, :pa, :b, :pb,"
+            " 'duplicate', :at, :by, 'm', 9) RETURNING case_id"
+        ),
+        {
+            "a": sides[0][0],
+            "pa": sides[0][1],
+            "b": sides[1][0],
+            "pb": sides[1][1],
+            "at": AT,
+            "by": ALFA.actor_id,
+        },
+    )
+    await judged(conn, case_id, "same_household")
+
+
+async def insert_enrolment(conn, programme, household_id, beneficiary_id, who):
+    """Enrol past the program."""
+    await db.set_facts(conn, who)
+    await conn.execute(
+        text(
+            "INSERT INTO cbi.enrolment (enrolment_id, programme_id, partner_id, household_id,"
+            " beneficiary_id, assistance_group, enrolled_at, enrolled_by) VALUES (:id,"
+            " :programme_id, :partner_id, :household_id, :beneficiary_id, 'mpca', now(), :id)"
+        ),
+        {
+            "id": clock.new_id(),
+            "programme_id": programme.programme_id,
+            "partner_id": who.partner_id,
+            "household_id": household_id,
+            "beneficiary_id": beneficiary_id,
+        },
+    )

@@ -82,29 +82,46 @@ def assert_identity(found: dict[str, int]) -> None:
 @given(
     st.lists(st.tuples(st.integers(1, 10**9), st.sampled_from(ENDS)), min_size=1, max_size=20),
     st.integers(0, 10**9),
+    st.integers(0, 10**9),
 )
-def test_where_the_money_is_equals_whose_it_is_after_every_event(payments, spare):
+def test_where_the_money_is_equals_whose_it_is_after_every_event(payments, spare, off):
     attempts = [attempt(place, minor) for place, (minor, _) in enumerate(payments)]
     total = sum(minor for minor, _ in payments)
-    booked = [bookings.funded(PROGRAMME, pen(total + spare + 1), deposit_id=ROUND, on=DAY)]
+    booked = [bookings.funded(PROGRAMME, pen(total + off + spare + 1), deposit_id=ROUND, on=DAY)]
     assert_identity(balances(booked))
-    booked += bookings.released(PROGRAMME, ROUND, attempts, currency="PEN", on=DAY)
+    booked.append(bookings.set_aside(PROGRAMME, ROUND, pen(total + off), on=DAY))
+    assert_identity(balances(booked))
+    booked += bookings.reserved(ROUND, attempts, currency="PEN", on=DAY)
+    assert_identity(balances(booked))
+    booked.append(bookings.instructed(ROUND, pen(total), on=DAY))
+    assert_identity(balances(booked))
+    if off:
+        booked.append(bookings.not_needed(PROGRAMME, ROUND, pen(off), on=DAY))
     assert_identity(balances(booked))
     for one, (_, what) in zip(attempts, payments, strict=True):
         booked += ended(what, one)
         assert_identity(balances(booked))
     sums = {what: sum(m for m, each in payments if each == what) for what in ENDS}
     expected = {
-        "fund": spare + 1,
+        "fund": spare + off + 1,
         "available": sums["rejected"] + sums["returned"],
         "payable": sums["pending"],
         "delivered": sums["delivered"],
         "expense": sums["delivered"],
-        "advance": total + spare + 1 - sums["delivered"],
+        "advance": total + off + spare + 1 - sums["delivered"],
     }
     assert balances(booked) == dict.fromkeys((*WHOSE, *WHERE), 0) | expected
     ids = [transfer.transfer_id for transfer in booked]
     assert len(set(ids)) == len(ids)
+
+
+def sent(round_id: UUID, one: Attempt) -> list[Transfer]:
+    """A round of one payment, released."""
+    return [
+        bookings.set_aside(PROGRAMME, round_id, one.money, on=DAY),
+        *bookings.reserved(round_id, [one], currency="PEN", on=DAY),
+        bookings.instructed(round_id, one.money, on=DAY),
+    ]
 
 
 EVENTS = st.sampled_from(
@@ -136,7 +153,7 @@ def event(what: str, minor: int, place: int) -> list[Transfer]:
             return [bookings.cleared(PROGRAMME, pen(minor), report_id=key, **on)]
         case "sell":
             return bookings.exchanged(PROGRAMME, sold(minor), on=DAY)
-    released = bookings.released(PROGRAMME, key, [one], currency="PEN", on=DAY)
+    released = sent(key, one)
     return [*released, *bookings.paid(PROGRAMME, key, one, on=DAY, part=pen(1))]
 
 
@@ -171,7 +188,7 @@ def test_both_sides_of_the_books_are_one_sum_whatever_happens(events):
 def test_a_round_that_is_over_gives_back_what_is_left_and_later_what_came_back():
     one = attempt(1, 500)
     booked = [bookings.funded(PROGRAMME, pen(500), deposit_id=ROUND, on=DAY)]
-    booked += bookings.released(PROGRAMME, ROUND, [one], currency="PEN", on=DAY)
+    booked += sent(ROUND, one)
     booked.append(bookings.rejected(ROUND, one, on=DAY))
     close = bookings.closed(PROGRAMME, ROUND, pen(500), ever_available_minor=1000, on=DAY)
     found = balances([*booked, close])

@@ -1,26 +1,36 @@
 """The program dies before any statement: nothing is left, and the retry does the same thing."""
 
+import asyncio
+
 import pytest
 from sqlalchemy import text
 
 from api import db
+from cbi.disburse import load_list, load_steps
 from cbi.payout import read_file
+from cbi.refusal import StepDone
 from ledger.trial import trial_balance
 from tests.cbi.bank import line, settled, statement, taken_in
-from tests.cbi.conftest import Crash
+from tests.cbi.conftest import Crash, cancelled_at
 from tests.cbi.world import (
     ALFA,
     DESK,
+    a_round,
     approved,
+    calculated,
+    calculated_once,
     enrolled_families,
     family,
     opened,
     programme_of,
     registered,
     released,
+    released_once,
+    staff,
 )
 
 STATEMENTS_MAX = 200
+AWAITS_MAX = 1_000
 
 
 async def transfers(conn):
@@ -73,6 +83,85 @@ async def test_a_release_that_dies_anywhere_leaves_nothing_and_is_done_again_the
 
     wanted = await rehearsed(own, job, look)
     assert await dies_everywhere(own, job) > 20
+    async with own.begin() as conn:
+        assert await look(conn) == wanted
+
+
+async def cancelled_everywhere(own, job) -> int:
+    """Cancel `job`, a transaction, at its first, second, … await until it is done; how often."""
+    before = await state(own)
+    for place in range(AWAITS_MAX):
+        try:
+            await asyncio.create_task(as_task(cancelled_at(place, job())))
+        except asyncio.CancelledError:
+            # Cancelled while it commits, it may have done so.
+            if await state(own) != before:
+                return place
+        else:
+            return place
+    pytest.fail("the job never ends")
+
+
+async def as_task(steps):
+    return await steps
+
+
+async def state(own):
+    """How many rows there are; of who looked at whom each try leaves its own."""
+    rows = await own.rows()
+    del rows["cbi.access_log"]
+    return rows
+
+
+async def test_a_release_in_chunks_cancelled_at_any_await_goes_on_to_the_same_end(own):
+    async with own.begin() as conn:
+        programme = await programme_of(conn)
+        await enrolled_families(conn, programme, 3)
+        round_id = (await opened(conn, programme)).round_id
+        await approved(conn, round_id)
+
+    async def job():
+        async with own.begin(staff(4)) as conn:
+            return await released_once(conn, round_id, chunk_max=2)
+
+    async def all_of_it(conn):
+        await released(conn, round_id, chunk_max=2)
+
+    async def look(conn):
+        await db.set_facts(conn, ALFA)
+        files = [
+            await read_file(conn, round_id, vault=DESK.vault, part_no=part_no) for part_no in (1, 2)
+        ]
+        return files, await transfers(conn), await trial_balance(conn)
+
+    wanted = await rehearsed(own, all_of_it, look)
+    # Funding, two chunks, the release; each dies everywhere and then lives.
+    tries = [await cancelled_everywhere(own, job) for _ in range(4)]
+    assert min(tries) > 5, tries
+    async with own.begin(staff(4)) as conn:
+        assert await look(conn) == wanted
+    with pytest.raises(StepDone):
+        await job()
+
+
+async def test_a_calculation_by_pages_cancelled_at_any_await_goes_on_to_the_same_list(own):
+    async with own.begin() as conn:
+        _, _, round_id = await a_round(conn, 3)
+
+    async def job():
+        async with own.begin() as conn:
+            return await calculated_once(conn, round_id, chunk_max=2)
+
+    async def all_of_it(conn):
+        await calculated(conn, round_id, chunk_max=2)
+
+    async def look(conn):
+        await db.set_facts(conn, ALFA)
+        return await load_list(conn, round_id, "PEN"), await load_steps(conn, round_id, "PEN")
+
+    wanted = await rehearsed(own, all_of_it, look)
+    tries = [await cancelled_everywhere(own, job) for _ in range(2)]
+    assert min(tries) > 5, tries
     async with own.begin() as conn:
         assert await look(conn) == wanted
 

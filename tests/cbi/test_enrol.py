@@ -18,6 +18,7 @@ from cbi.refusal import (
     NotFound,
     OpenCase,
 )
+from tests.cbi.deciding import insert_enrolment
 from tests.cbi.world import (
     ALFA,
     BETA,
@@ -28,7 +29,6 @@ from tests.cbi.world import (
     enrolled,
     erase,
     family,
-    insert_enrolment,
     judged,
     programme_of,
     registered,

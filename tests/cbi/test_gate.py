@@ -8,6 +8,7 @@ from api import db
 from cbi.disburse import load_entitlements
 from cbi.disbursement import Step
 from cbi.refusal import FamilyAssisted, PayeesBlocked
+from tests.cbi.deciding import join
 from tests.cbi.world import (
     ALFA,
     BETA,
@@ -20,7 +21,6 @@ from tests.cbi.world import (
     enrolled_families,
     erase,
     family,
-    join,
     opened,
     programme_of,
     registered,

@@ -12,7 +12,7 @@ from api import db
 from cbi.disbursement import Step
 from cbi.enrol import families
 from cbi.refusal import FamilyAssisted, NothingToPay
-from tests.cbi.deciding import taken_back
+from tests.cbi.deciding import insert_enrolment, taken_back
 from tests.cbi.world import (
     ALFA,
     BETA,
@@ -21,7 +21,6 @@ from tests.cbi.world import (
     calculated,
     enrolled,
     family,
-    insert_enrolment,
     judged,
     opened,
     programme_of,

@@ -10,7 +10,7 @@ import pytest
 
 from cbi.disbursement import Step, end_to_end_id, message_id
 from cbi.entitlement import Entitlement
-from cbi.reconciliation import LedgerSide, reconcile_round, to_csv
+from cbi.reconciliation import LedgerSide, Tally, reconcile_round, to_csv
 from ledger.attempt import Attempt, AttemptState
 from ledger.matching import Allocation, Break
 from ledger.money import Money
@@ -70,16 +70,18 @@ def proof(place: int, minor: int | None, claim, source, *, attempt_no=1) -> Allo
 
 def example(*, delivered_minor=10_000):
     """Delivered; rejected and then pending again; returned; never sent."""
-    return reconcile_round(
-        ROUND,
-        currency="PEN",
-        entitlements=[entitlement(place, place * 10_000) for place in (4, 3, 2, 1)],
-        attempts={
+    return reconcile_round(ROUND, currency="PEN", **facts(delivered_minor))
+
+
+def facts(delivered_minor=10_000):
+    return {
+        "entitlements": [entitlement(place, place * 10_000) for place in (4, 3, 2, 1)],
+        "attempts": {
             UUID(int=1): [tried(1, 10_000, "post")],
             UUID(int=2): [tried(2, 20_000, "void"), tried(2, 20_000, attempt_no=2)],
             UUID(int=3): [tried(3, 30_000, "post", returned=True)],
         },
-        proofs={
+        "proofs": {
             UUID(int=1): [
                 proof(1, 10_000, "statement", "camt.053"),
                 proof(1, 10_000, "notification", "camt.054"),
@@ -92,10 +94,10 @@ def example(*, delivered_minor=10_000):
                 proof(3, 30_000, "return_notification", "camt.054"),
             ],
         },
-        ledger=LedgerSide(
+        "ledger": LedgerSide(
             available_minor=30_000, pending_minor=20_000, delivered_minor=delivered_minor
         ),
-        breaks=[
+        "breaks": [
             Break(kind="paid_not_instructed", end_to_end_id="X", actual_minor=5, currency="USD"),
             Break(
                 kind="amount_differs",
@@ -107,6 +109,30 @@ def example(*, delivered_minor=10_000):
                 currency="PEN",
             ),
         ],
+    }
+
+
+def tallied(rows_max, page):
+    """The same, a page of so many payments at a time."""
+    given = facts()
+    tally = Tally(given["breaks"], rows_max=rows_max)
+    by_id = sorted(given["entitlements"], key=lambda each: each.entitlement_id)
+    for start in range(0, len(by_id), page):
+        tally.add(by_id[start : start + page], given["attempts"], given["proofs"])
+    return tally.report(ROUND, currency="PEN", ledger=given["ledger"])
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 4])
+def test_a_report_added_up_by_pages_is_the_report(page):
+    assert tallied(4, page) == example()
+
+
+def test_of_a_large_round_rows_are_left_out_and_sums_are_not():
+    report, whole = tallied(3, 2), example()
+    assert (report.payments, report.payments_left_out) == ((), True)
+    assert (
+        msgspec.structs.replace(report, payments=whole.payments, payments_left_out=msgspec.UNSET)
+        == whole
     )
 
 

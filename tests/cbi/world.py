@@ -11,11 +11,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock, db
-from cbi import cancel, disburse, enrol, fund, household
+from cbi import calculate, cancel, disburse, enrol, fund, household, release
 from cbi.account import cci
 from cbi.adjudicate import adjudicate
-from cbi.disburse import Calculated, Signed
-from cbi.disbursement import Round, Step
+from cbi.calculate import Calculated
+from cbi.disburse import CHUNK_MAX, Signed
+from cbi.disbursement import Progress, Round, Step
 from cbi.enrol import Enrolment, Programme
 from cbi.register import Desk, Receipt, register
 from cbi.vault import Vault
@@ -212,25 +213,6 @@ async def enrolled(
     )
 
 
-async def insert_enrolment(conn, programme, household_id, beneficiary_id, who):
-    """Enrol past the program."""
-    await db.set_facts(conn, who)
-    await conn.execute(
-        text(
-            "INSERT INTO cbi.enrolment (enrolment_id, programme_id, partner_id, household_id,"
-            " beneficiary_id, assistance_group, enrolled_at, enrolled_by) VALUES (:id,"
-            " :programme_id, :partner_id, :household_id, :beneficiary_id, 'mpca', now(), :id)"
-        ),
-        {
-            "id": clock.new_id(),
-            "programme_id": programme.programme_id,
-            "partner_id": who.partner_id,
-            "household_id": household_id,
-            "beneficiary_id": beneficiary_id,
-        },
-    )
-
-
 async def opened(
     conn: AsyncConnection,
     programme: Programme,
@@ -253,10 +235,22 @@ async def opened(
     )
 
 
-async def calculated(conn: AsyncConnection, round_id: UUID, who: db.Actor = ALFA) -> Calculated:
+async def calculated(
+    conn: AsyncConnection, round_id: UUID, who: db.Actor = ALFA, *, chunk_max: int = CHUNK_MAX
+) -> Calculated:
+    """Calculate to the end, page by page in one transaction."""
+    made: Calculated | Progress | None = None
+    while not isinstance(made, Calculated):
+        made = await calculated_once(conn, round_id, who, chunk_max=chunk_max)
+    return made
+
+
+async def calculated_once(
+    conn: AsyncConnection, round_id: UUID, who: db.Actor = ALFA, **more: int
+) -> Calculated | Progress:
     await db.set_facts(conn, who)
-    return await disburse.calculate(
-        conn, round_id=round_id, partner_id=who.partner_id, actor_id=who.actor_id, at=AT
+    return await calculate.calculate(
+        conn, round_id=round_id, partner_id=who.partner_id, actor_id=who.actor_id, at=AT, **more
     )
 
 
@@ -272,16 +266,33 @@ async def signed(conn: AsyncConnection, round_id: UUID, step: Step, who: db.Acto
     )
 
 
-async def released(conn: AsyncConnection, round_id: UUID, who: db.Actor | None = None) -> Signed:
+async def released(
+    conn: AsyncConnection,
+    round_id: UUID,
+    who: db.Actor | None = None,
+    *,
+    chunk_max: int = CHUNK_MAX,
+) -> Signed:
+    """Release to the end, piece by piece in one transaction."""
+    done: Signed | Progress | None = None
+    while not isinstance(done, Signed):
+        done = await released_once(conn, round_id, who, chunk_max=chunk_max)
+    return done
+
+
+async def released_once(
+    conn: AsyncConnection, round_id: UUID, who: db.Actor | None = None, **more: int
+) -> Signed | Progress:
     who = who or staff(4)
     await db.set_facts(conn, who, request_id="request-3")
-    return await disburse.release(
+    return await release.release(
         conn,
         round_id=round_id,
         partner_id=who.partner_id,
         actor_id=who.actor_id,
         at=AT,
         vault=DESK.vault,
+        **more,
     )
 
 
@@ -373,25 +384,3 @@ async def rolled_back(conn: AsyncConnection) -> AsyncIterator[None]:
         yield
     finally:
         await save.rollback()
-
-
-async def join(conn, one, other, *, partners=(PARTNER_A, PARTNER_B)):
-    """Let two reviewers find two registrations to be one family."""
-    sides = sorted(zip((one, other), partners, strict=True), key=lambda side: side[0])
-    await db.set_facts(conn, ALFA)
-    case_id = await conn.scalar(
-        text(
-            "INSERT INTO dedup.match_case (household_a, partner_a, household_b, partner_b, reason,"
-            " opened_at, opened_by, model_id, strength_bits) VALUES (:a, :pa, :b, :pb,"
-            " 'duplicate', :at, :by, 'm', 9) RETURNING case_id"
-        ),
-        {
-            "a": sides[0][0],
-            "pa": sides[0][1],
-            "b": sides[1][0],
-            "pb": sides[1][1],
-            "at": AT,
-            "by": ALFA.actor_id,
-        },
-    )
-    await judged(conn, case_id, "same_household")
