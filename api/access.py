@@ -55,6 +55,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/v1/rounds/{round_id}/review"): MONEY,
     ("POST", "/v1/rounds/{round_id}/approve"): MONEY,
     ("POST", "/v1/rounds/{round_id}/release"): frozenset({FINANCE}),
+    ("POST", "/v1/rounds/{round_id}/closing"): frozenset({FINANCE}),
     ("POST", "/v1/rounds/{round_id}/cancellations"): MONEY,
     ("GET", "/v1/rounds/{round_id}/payments"): MONEY_SEEN,
     ("GET", "/v1/rounds/{round_id}/payment-file"): frozenset({FINANCE}),

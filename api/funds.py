@@ -1,4 +1,4 @@
-"""A programme's money over HTTP: deposits, allotments of grants, exchanges, fees."""
+"""A programme's money over HTTP: deposits, allotments, exchanges, fees, what a round left."""
 
 from datetime import date
 from decimal import Decimal
@@ -22,6 +22,7 @@ from api.text import END
 from cbi import fund
 from cbi.enrol import load_programme
 from cbi.refusal import BadValue
+from cbi.wind_up import wind_up
 from ledger.exchange import Exchange
 from ledger.money import Money
 from ledger.transfer import Transfer
@@ -203,6 +204,29 @@ async def charge(
     return [_funded(one) for one in booked]
 
 
+@post("/v1/rounds/{round_id:uuid}/closing", tags=["rounds"])
+@once
+async def close_round(
+    request: Requested,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    round_id: FromPath[UUID],
+    idempotency_key: Key = None,
+) -> Money:
+    """Give what is left of a released round back to its programme; says how much that was.
+
+    When money comes back after that, the same call gives that back as well.
+    """
+    return await wind_up(
+        conn,
+        round_id=round_id,
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
+        on=clock.today(),
+        at=clock.now(),
+    )
+
+
 async def _money(
     conn: AsyncConnection, programme_id: UUID, amount: str, currency: str | None
 ) -> Money:
@@ -214,4 +238,4 @@ def _funded(booked: Transfer) -> Funded:
     return Funded(transfer_id=booked.transfer_id, money=booked.money)
 
 
-HANDLERS = (deposit, allot, exchange, charge)
+HANDLERS = (deposit, allot, exchange, charge, close_round)

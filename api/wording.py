@@ -127,6 +127,12 @@ REFUSALS: dict[type[Exception], Wording] = {
     cbi.NotReleased: Wording(
         409, "not-released", "La ronda aún no fue liberada", "The round is not released yet"
     ),
+    cbi.RoundPending: Wording(
+        409,
+        "round-pending",
+        "Hay pagos de la ronda cuyo resultado no se conoce",
+        "Payments of the round have no known outcome",
+    ),
     cbi.WhichPart: Wording(
         422,
         "which-part",

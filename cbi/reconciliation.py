@@ -109,6 +109,7 @@ class LedgerSide(msgspec.Struct, frozen=True, kw_only=True):
     available_minor: int
     pending_minor: int  # committed and payable
     delivered_minor: int
+    given_back_minor: int = 0  # to the programme, when the round was closed
 
 
 class Tally:
@@ -312,6 +313,7 @@ def _checks(tally: Tally, instructed: Sums, ledger: LedgerSide) -> tuple[Check, 
     delivered = tally.delivered_minor
     undelivered = _total(tally.by_reason.values()).amount_minor
     held = ledger.available_minor + ledger.pending_minor + ledger.delivered_minor
+    held += ledger.given_back_minor
     proved = tally.proved_minor
     bank = proved.get(BANK_DEBIT, 0) - proved.get(BANK_CREDIT, 0)
     provider = proved.get("notification", 0) - proved.get("return_notification", 0)
@@ -322,7 +324,7 @@ def _checks(tally: Tally, instructed: Sums, ledger: LedgerSide) -> tuple[Check, 
             entitled - waiting,
             delivered + undelivered + pending,
         ),
-        _check("instructed = held in the round's accounts", instructed.amount_minor, held),
+        _check("instructed = held by the round or given back", instructed.amount_minor, held),
         _check("ledger delivered = delivered", ledger.delivered_minor, delivered),
         _check("ledger committed and payable = pending", ledger.pending_minor, pending),
         _check("bank debits less returns = delivered", bank, delivered),

@@ -166,6 +166,14 @@ class NotReleased(CbiRefusal):
 
 
 @dataclass(kw_only=True, eq=False)
+class RoundPending(CbiRefusal):
+    """Payments of this sum have no known outcome yet."""
+
+    round_id: UUID
+    pending_minor: int
+
+
+@dataclass(kw_only=True, eq=False)
 class WhichPart(CbiRefusal):
     """The round's payment file has several parts, and the request names none of them."""
 

@@ -3,7 +3,7 @@
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, tables
@@ -13,6 +13,10 @@ from cbi.enrol import load_programme
 from cbi.reconciliation import LedgerSide, PaymentRow, Report, Tally, payment_row
 from cbi.release import load_reserving
 from ledger import post, reconcile, standing
+
+_GIVEN_BACK = text("""
+    SELECT CAST(coalesce(sum(amount_minor), 0) AS bigint) FROM ledger.transfer
+    WHERE kind = 'close' AND debit_account = :available""")
 
 
 async def round_report(conn: AsyncConnection, *, round_id: UUID, as_of: date) -> Report:
@@ -59,5 +63,8 @@ async def _ledger_side(conn: AsyncConnection, round_id: UUID, currency: str) -> 
     if reserving is not None and steps[-1].step != Step.RELEASED.word:
         available -= reserving.total.amount_minor - reserving.reserved_total.amount_minor
     return LedgerSide(
-        available_minor=available, pending_minor=committed + payable, delivered_minor=delivered
+        available_minor=available,
+        pending_minor=committed + payable,
+        delivered_minor=delivered,
+        given_back_minor=await conn.scalar(_GIVEN_BACK, {"available": accounts[0].account_id}),
     )

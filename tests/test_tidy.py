@@ -56,6 +56,7 @@ VERBS = {
         "statements",
         "store",
         "tables",
+        "wind_up",
     ],
     "dedup": ["cases", "driver", "find", "index", "judge", "models", "opening", "runs", "tables"],
     "ledger": [

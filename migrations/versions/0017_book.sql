@@ -65,6 +65,7 @@ CREATE TABLE ledger.transfer (
             || int4send(attempt_no) || uuid_send(debit_account) || convert_to(kind, 'UTF8')) FOR 8))
 );
 CREATE INDEX transfer_in_seal_order ON ledger.transfer (xid);
+CREATE INDEX transfer_closings ON ledger.transfer (debit_account) WHERE kind = 'close';
 CREATE INDEX transfer_reversals ON ledger.transfer (reverses) WHERE reverses IS NOT NULL;
 
 -- What one batch did to one account, by the days it counts for. A balance is the sum of these, so

@@ -107,6 +107,7 @@ async def bodies(house: House, paid) -> Bodies:
         "/v1/programmes/{programme_id}/enrolments": {"household_id": paid.household_ids[0]},
         "/v1/enrolments/{enrolment_id}/closing": {},
         "/v1/rounds": new_round(paid.programme_id),
+        "/v1/rounds/{round_id}/closing": {},
         "/v1/rounds/{round_id}/cancellations": {"entitlement_id": str(UUID(int=4)), "because": "x"},
         "/v1/statements": {},
         "/v1/reconciliations": {},

@@ -19,6 +19,7 @@ from tests.api.house import (
     programme,
     registration,
 )
+from tests.api.test_wind_up import rejected, released
 
 STEPS = ("calculate", "prepare", "review", "approve", "release")
 CAMT = """<?xml version="1.0" encoding="UTF-8"?>
@@ -143,6 +144,12 @@ async def a_cancellation(house: House) -> Prepared:
     return Prepared(f"{opened.path}/cancellations", "A/first", body)
 
 
+async def a_round_that_is_over(house: House) -> Prepared:
+    path = await released(house)
+    await rejected(house, path)
+    return Prepared(f"{path}/closing", "A/finance")
+
+
 async def a_statement(house: House) -> Prepared:
     account = f"PE{uuid4().int % 10**12:012d}"
     await house.made("/v1/programmes", "A/programme", programme() | {"payer_account": account})
@@ -170,6 +177,7 @@ PREPARE: dict[str, Callable[[House], Awaitable[Prepared]]] = {
     "/v1/enrolments/{enrolment_id}/closing": a_closing,
     "/v1/rounds": a_round,
     **{f"/v1/rounds/{{round_id}}/{step}": a_step(step) for step in STEPS},
+    "/v1/rounds/{round_id}/closing": a_round_that_is_over,
     "/v1/rounds/{round_id}/cancellations": a_cancellation,
     "/v1/statements": a_statement,
     "/v1/reconciliations": a_reconciliation,

@@ -154,7 +154,7 @@ def test_a_difference_is_shown_in_the_equation_it_breaks():
     assert not report.ties
     assert {check.name: check.difference_minor for check in report.checks} == {
         "entitled = delivered + undelivered + pending": 0,
-        "instructed = held in the round's accounts": 1,
+        "instructed = held by the round or given back": 1,
         "ledger delivered = delivered": -1,
         "ledger committed and payable = pending": 0,
         "bank debits less returns = delivered": 0,
@@ -169,7 +169,7 @@ payment,pending,00000000-0000-0000-0000-000000000002,E2-2,2,PEN,200.00,,,,,
 payment,returned,00000000-0000-0000-0000-000000000003,E3-1,1,PEN,300.00,,,MD07,2026-06-02,notification camt.054; return camt.053; return_notification camt.054; statement camt.053
 payment,not_instructed,00000000-0000-0000-0000-000000000004,,0,PEN,400.00,,,,,
 check,entitled = delivered + undelivered + pending,,,,PEN,600.00,600.00,0.00,,,
-check,instructed = held in the round's accounts,,,,PEN,600.00,600.00,0.00,,,
+check,instructed = held by the round or given back,,,,PEN,600.00,600.00,0.00,,,
 check,ledger delivered = delivered,,,,PEN,100.00,100.00,0.00,,,
 check,ledger committed and payable = pending,,,,PEN,200.00,200.00,0.00,,,
 check,bank debits less returns = delivered,,,,PEN,100.00,100.00,0.00,,,

@@ -1,0 +1,51 @@
+"""End a round: what is left of its money is the programme's again."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cbi import bookings
+from cbi.disburse import load_round, load_steps, lock_round
+from cbi.disbursement import Step
+from cbi.enrol import load_programme
+from cbi.refusal import NotReleased, RoundPending
+from ledger import post
+from ledger.money import Money
+from ledger.trial import trial_balance
+
+
+async def wind_up(
+    conn: AsyncConnection,
+    *,
+    round_id: UUID,
+    partner_id: UUID,
+    actor_id: UUID,
+    on: date,
+    at: datetime,
+) -> Money:
+    """Give back what is available to a released round, and say how much that was; again, nothing.
+
+    Money that comes back later is given back by the next call. Raises NotReleased, RoundPending
+    while the outcome of a payment is unknown, NotFound.
+    """
+    opened = await load_round(conn, round_id)
+    programme = await load_programme(conn, opened.programme_id)
+    await lock_round(conn, round_id)
+    steps = await load_steps(conn, round_id, programme.currency)
+    if not steps or steps[-1].step != Step.RELEASED.word:
+        raise NotReleased(round_id=round_id)
+    accounts = bookings.of_round(round_id, programme.currency)
+    balances = await post.balances(conn, accounts)
+    available, committed, payable, _ = accounts
+    pending_minor = balances[committed.account_id] + balances[payable.account_id]
+    if pending_minor:
+        raise RoundPending(round_id=round_id, pending_minor=pending_minor)
+    left = Money(amount_minor=balances[available.account_id], currency=programme.currency)
+    if left.amount_minor:
+        (ever,) = await trial_balance(conn, accounts=[available])
+        booked = bookings.closed(
+            programme.programme_id, round_id, left, ever_available_minor=ever.credit_minor, on=on
+        )
+        await post.post(conn, [booked], partner_id=partner_id, at=at, actor_id=actor_id)
+    return left
