@@ -43,7 +43,7 @@ class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A transfer in a list; accounts by their codes."""
+    """A transfer in a list; accounts by their codes. `booked_on` if its own period was closed."""
 
     transfer_id: UUID
     entry_id: UUID
@@ -53,6 +53,8 @@ class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int
     currency: str
     effective_on: date
+    booked_on: date | None
+    reverses: UUID | None
     posted_at: datetime
     actor_id: UUID
 
@@ -151,7 +153,8 @@ async def list_transfers(
     rows = await conn.execute(
         text(
             "SELECT t.transfer_id, t.entry_id, t.kind, d.code AS debit, c.code AS credit,"
-            " t.amount_minor, t.currency, t.effective_on, t.posted_at, t.actor_id"
+            " t.amount_minor, t.currency, t.effective_on, t.booked_on, t.reverses, t.posted_at,"
+            " t.actor_id"
             " FROM ledger.transfer t JOIN ledger.account d ON d.account_id = t.debit_account"
             " JOIN ledger.account c ON c.account_id = t.credit_account"
             " WHERE t.transfer_id > :after ORDER BY t.transfer_id LIMIT :limit"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -335,6 +335,18 @@ async def test_money_that_was_refused_is_not_moved_by_the_same_request_later(hou
     assert await house.sql(booked, mine=mine) == 0
     assert (await house.post(f"{path}/fees", "A/finance", fee)).status_code == 201
     assert await house.sql(booked, mine=mine) == 2
+
+
+async def test_what_was_opened_before_a_refusal_stays_in_the_access_log(house: House):
+    asked = await an_enrolment(house)
+    poor = await house.made("/v1/households", "A/registrar", registration(instrument=None))
+    body = {"household_id": poor["household_id"]}
+    refused = await house.post(asked.path, asked.who, body, key=str(uuid4()))
+    assert refused.json()["type"] == "urn:cbi:problem:no-instrument"
+    opened = (
+        "SELECT count(*) FROM cbi.access_log WHERE household_id = :id AND purpose = 'enrolment'"
+    )
+    assert await house.sql(opened, id=UUID(poor["household_id"])) == 1
 
 
 async def test_a_request_that_was_wrong_in_itself_may_be_mended_under_its_key(house: House):
