@@ -154,12 +154,24 @@ def fold(name: str) -> str:
     Accents and tildes go (ñ becomes n); what has no Latin form becomes a space. A name of which
     nothing is left becomes NOTPROVIDED, for the standard demands one.
     """
+    name = name.translate(PLAIN)
     if not name.isascii():
-        apart = unicodedata.normalize("NFKD", name.translate(LETTERS))
-        name = "".join(letter for letter in apart if not unicodedata.combining(letter))
+        name = _without_marks(name)
     kept = " ".join(NOT_SWIFT.sub(" ", name.translate(LETTERS)).split())
     # SWIFT reads a slash or hyphen at the start of a line as a mark of its own.
     return kept.replace("//", "/").strip(" /-:")[:NAME_MAX].rstrip(" /") or "NOTPROVIDED"
+
+
+def _without_marks(name: str) -> str:
+    """Take letters apart into their base and what stands on it, and leave that off."""
+    apart = unicodedata.normalize("NFKD", name)
+    return "".join(letter for letter in apart if not unicodedata.combining(letter))
+
+
+# Of the letters of Latin scripts once and for all: most names need no more.
+PLAIN = {
+    code: LETTERS.get(code) or _without_marks(chr(code)) for code in range(0xA0, 0x180)
+} | LETTERS
 
 
 def is_iban(account: str) -> bool:

@@ -304,11 +304,12 @@ END $$;
 -- A signature stands on the list as it is. The first comes when every page is in; the last when
 -- the chunks are the whole list, and they and what was taken off since make the control total.
 CREATE FUNCTION cbi.check_round_step() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
     list record;
     funded record;
     off record;
+    ended uuid;
 BEGIN
     PERFORM cbi.lock_round(NEW.round_id);
     IF NEW.step = 1 AND NOT EXISTS (SELECT FROM cbi.calculation_page AS p
@@ -330,12 +331,14 @@ BEGIN
     END IF;
     SELECT coalesce(sum(c.payments), 0) AS payments, coalesce(sum(c.amount_minor), 0) AS amount_minor
     INTO list FROM cbi.chunk AS c WHERE c.round_id = NEW.round_id;
-    -- Nothing is cancelled of a chunk that is in, so what it says is true still.
+    SELECT c.upto_payment INTO ended FROM cbi.chunk AS c WHERE c.round_id = NEW.round_id
+    ORDER BY c.chunk_no DESC LIMIT 1;
+    -- Nothing is cancelled of a chunk that is in, so what it says is true still; and after the last
+    -- stands nobody who is not cancelled.
     IF (NEW.payments, NEW.amount_minor) IS DISTINCT FROM (list.payments, list.amount_minor)
-       OR EXISTS (SELECT FROM cbi.entitlement AS e
-            WHERE e.round_id = NEW.round_id AND e.cancelled_at IS NULL AND e.entitlement_id > coalesce(
-                (SELECT c.upto_payment FROM cbi.chunk AS c WHERE c.round_id = NEW.round_id
-                 ORDER BY c.chunk_no DESC LIMIT 1), '00000000-0000-0000-0000-000000000000')) THEN
+       OR (SELECT bool_or(e.cancelled_at IS NULL) FROM cbi.entitlement AS e
+           WHERE e.round_id = NEW.round_id
+             AND e.entitlement_id > coalesce(ended, '00000000-0000-0000-0000-000000000000')) THEN
         PERFORM cbi.refuse_in_round(NEW.round_id, 'round_step_of_chunks');
     END IF;
     SELECT count(*) - funded.cancelled_payments AS payments,
