@@ -67,6 +67,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/v1/ledger/periods"): frozenset({FINANCE}),
     ("GET", "/v1/ledger/periods"): frozenset({FINANCE}),
     ("GET", "/v1/ledger/periods/{until}"): frozenset({FINANCE}),
+    ("GET", "/v1/ledger/periods/{until}/receipt"): frozenset({FINANCE}),
     ("GET", "/v1/ledger/transfers"): frozenset({FINANCE, AUDITOR}),
     ("GET", "/v1/ledger/checkpoints"): EVERYBODY,
     ("GET", "/v1/ledger/key"): EVERYBODY,

@@ -14,10 +14,11 @@ from api.once import once
 from api.page import Key, Limit, Page, page
 from api.state import Requested
 from cbi.refusal import BadValue, NotFound
-from ledger import trial
+from ledger import prove, trial
 from ledger.account import TrialRow
 from ledger.close import close_period, closed_periods
 from ledger.period import Period
+from ledger.receipt import PeriodReceipt
 
 FIRST, LAST = date(2000, 1, 1), date(9999, 12, 30)
 
@@ -101,4 +102,12 @@ async def show_period(
     return found[0]
 
 
-HANDLERS = (trial_balance, close, list_periods, show_period)
+@get("/v1/ledger/periods/{until:date}/receipt", tags=["ledger"])
+async def period_receipt(
+    conn: NamedDependency[AsyncConnection], actor: NamedDependency[Actor], until: FromPath[date]
+) -> PeriodReceipt:
+    """Return a closed period's trial balance with its proof, to be checked offline."""
+    return await prove.period_receipt(conn, partner_id=actor.partner_id, until=until)
+
+
+HANDLERS = (trial_balance, close, list_periods, show_period, period_receipt)

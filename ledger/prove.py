@@ -1,5 +1,6 @@
-"""Prove that the log holds what it says: receipts of payments, and that it only grew."""
+"""Prove that the log holds what it says: receipts, and that it only grew."""
 
+from datetime import date
 from uuid import UUID
 
 import msgspec
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ledger.merkle import (
     MARK_LEVELS,
     Range,
+    SealedDigest,
     SealedTransfer,
     consistency_path,
     inclusion_path,
@@ -17,7 +19,8 @@ from ledger.merkle import (
     root_over,
 )
 from ledger.note import Checkpoint
-from ledger.receipt import Opening, Receipt
+from ledger.period import digest_id
+from ledger.receipt import Opening, PeriodOpening, PeriodReceipt, Receipt
 from ledger.refusal import CheckpointUnknown, NotSealed
 from ledger.transfer import ids_beside
 from ledger.witness import Consistency
@@ -25,6 +28,7 @@ from ledger.witness import Consistency
 # Attempts are few, and each has a handful of transfers.
 TRANSFERS_MAX = 1_000
 _FIELDS = ", ".join(f"t.{name}" for name in SealedTransfer.__struct_fields__)
+_DIGEST_FIELDS = ", ".join(f"d.{name}" for name in SealedDigest.__struct_fields__)
 
 _LEAF_HASHES = text("""
     SELECT leaf_hash FROM ledger.leaf
@@ -40,6 +44,12 @@ _SEALED = text(f"""
     FROM ledger.transfer t JOIN ledger.leaf l ON l.sealed_id = t.transfer_id
     WHERE t.transfer_id BETWEEN :first AND :last AND t.payment_id = :payment_id
         AND l.leaf_no < :size ORDER BY l.leaf_no LIMIT :limit""")  # noqa: S608 -- our own names
+
+_SEALED_PERIOD = text(f"""
+    SELECT {_DIGEST_FIELDS}, p.trial, l.leaf_no, l.salt
+    FROM ledger.period p JOIN ledger.digest d USING (digest_id)
+    JOIN ledger.leaf l ON l.sealed_id = d.digest_id
+    WHERE d.digest_id = :digest_id AND l.leaf_no < :size""")  # noqa: S608 -- our own names
 
 _NEWEST = text("SELECT size, root, note FROM ledger.checkpoint ORDER BY size DESC LIMIT 1")
 
@@ -59,13 +69,13 @@ async def receipt(conn: AsyncConnection, payment_id: UUID) -> Receipt:
     """
     newest = await newest_checkpoint(conn)
     if newest is None:
-        raise NotSealed(payment_id=payment_id)
+        raise NotSealed(wanted=payment_id)
     first, last = ids_beside(payment_id)
     among = {"payment_id": payment_id, "first": first, "last": last}
     facts = {**among, "size": newest.size, "limit": TRANSFERS_MAX}
     rows = (await conn.execute(_SEALED, facts)).mappings().all()
     if not rows:
-        raise NotSealed(payment_id=payment_id)
+        raise NotSealed(wanted=payment_id)
     openings = []
     for row in rows:
         path = inclusion_path(newest.size, row["leaf_no"])
@@ -80,6 +90,33 @@ async def receipt(conn: AsyncConnection, payment_id: UUID) -> Receipt:
             )
         )
     return Receipt(payment_id=payment_id, openings=tuple(openings), checkpoint=newest.note)
+
+
+async def period_receipt(conn: AsyncConnection, *, partner_id: UUID, until: date) -> PeriodReceipt:
+    """Return the trial balance of a closed period with its proof, to be checked by anybody.
+
+    Raises NotSealed where the newest checkpoint doesn't hold it: not closed, or waiting.
+    """
+    newest = await newest_checkpoint(conn)
+    wanted = digest_id(partner_id, until)
+    facts = {"digest_id": wanted, "size": 0 if newest is None else newest.size}
+    row = (await conn.execute(_SEALED_PERIOD, facts)).mappings().one_or_none()
+    if newest is None or row is None:
+        raise NotSealed(wanted=until)
+    path = inclusion_path(newest.size, row["leaf_no"])
+    return PeriodReceipt(
+        until=until,
+        trial=row["trial"].decode(),
+        opening=PeriodOpening(
+            leaf_no=row["leaf_no"],
+            salt=row["salt"].hex(),
+            digest=msgspec.convert(
+                {name: row[name] for name in SealedDigest.__struct_fields__}, SealedDigest
+            ),
+            proof=tuple([(await subtree_root(conn, one)).hex() for one in path]),
+        ),
+        checkpoint=newest.note,
+    )
 
 
 async def consistency(conn: AsyncConnection, old_size: int, new_size: int) -> Consistency:

@@ -1,4 +1,4 @@
-"""A payment's receipt: what the ledger sealed of it, checked without network or database.
+"""What the ledger sealed of a payment or a period, checked without network or database.
 
     python -m ledger.receipt FILE --key VKEY
 
@@ -10,9 +10,11 @@ signed note: name+hash+key), which must come from somewhere else than the receip
 
 import argparse
 import binascii
+import contextlib
 import sys
 from base64 import b64decode
 from collections.abc import Iterator
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
@@ -21,7 +23,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from ledger.merkle import SealedTransfer, includes, leaf_bytes, leaf_hash
+from ledger.merkle import Sealed, SealedDigest, SealedTransfer, includes, leaf_bytes, leaf_hash
 
 ED25519 = b"\x01"
 FILE_BYTES_MAX = 4_000_000
@@ -42,6 +44,34 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     payment_id: UUID
     openings: tuple[Opening, ...]
     checkpoint: str
+
+
+class PeriodOpening(msgspec.Struct, frozen=True, kw_only=True):
+    """The sealed digest of a closed period with what its leaf is made of."""
+
+    leaf_no: int
+    salt: str
+    digest: SealedDigest
+    proof: tuple[str, ...]
+
+
+class PeriodReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The trial balance of a closed period, as the text that was digested, and its proof."""
+
+    until: date
+    trial: str
+    opening: PeriodOpening
+    checkpoint: str
+
+
+class ProvedPeriod(msgspec.Struct, frozen=True, kw_only=True):
+    """What a period's receipt proves: this organisation's trial balance, closed at that time."""
+
+    until: date
+    trial: str
+    digest: SealedDigest
+    size: int
+    signed_by: str
 
 
 class Proved(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,20 +96,40 @@ def check(receipt: Receipt, vkey: str) -> Proved:
         transfer = opening.transfer
         if transfer.payment_id != receipt.payment_id:
             raise NotProved(f"transfer {transfer.transfer_id} is of another payment")
-        try:
-            leaf = leaf_hash(leaf_bytes(transfer, bytes.fromhex(opening.salt)))
-            proof = [bytes.fromhex(one) for one in opening.proof]
-        # A time without a zone is a TypeError.
-        except (ValueError, TypeError) as error:
-            raise NotProved(f"transfer {transfer.transfer_id}: {error}") from error
-        if not includes(root, size=size, leaf_no=opening.leaf_no, leaf=leaf, proof=proof):
-            raise NotProved(f"transfer {transfer.transfer_id} is not in the log as it stands here")
+        _must_stand(opening, transfer, root, size, f"transfer {transfer.transfer_id}")
     return Proved(
         payment_id=receipt.payment_id,
         transfers=tuple(opening.transfer for opening in receipt.openings),
         size=size,
         signed_by=name,
     )
+
+
+def check_period(receipt: PeriodReceipt, vkey: str) -> ProvedPeriod:
+    """Return what a period's receipt proves under the log's verifier key; raises NotProved."""
+    name, size, root = _checkpoint(receipt.checkpoint, vkey)
+    digest = receipt.opening.digest
+    if digest.subject != "period" or digest.sha256 != sha256(receipt.trial.encode()).digest():
+        raise NotProved("this is not the trial balance that was sealed")
+    if not receipt.trial.startswith(f'{{"until":"{receipt.until.isoformat()}",'):
+        raise NotProved("its trial balance is of another period")
+    _must_stand(receipt.opening, digest, root, size, f"digest {digest.digest_id}")
+    return ProvedPeriod(
+        until=receipt.until, trial=receipt.trial, digest=digest, size=size, signed_by=name
+    )
+
+
+def _must_stand(
+    opening: Opening | PeriodOpening, sealed: Sealed, root: bytes, size: int, what: str
+) -> None:
+    try:
+        leaf = leaf_hash(leaf_bytes(sealed, bytes.fromhex(opening.salt)))
+        proof = [bytes.fromhex(one) for one in opening.proof]
+    # A time without a zone is a TypeError.
+    except (ValueError, TypeError) as error:
+        raise NotProved(f"{what}: {error}") from error
+    if not includes(root, size=size, leaf_no=opening.leaf_no, leaf=leaf, proof=proof):
+        raise NotProved(f"{what} is not in the log as it stands here")
 
 
 def _checkpoint(signed: str, vkey: str) -> tuple[str, int, bytes]:
@@ -147,20 +197,26 @@ def main(argv: list[str] | None = None) -> int:
     except NotProved as why:
         parser.error(f"--key: {why}")
     try:
-        proved = check(read(content), options.key)
+        found = read(content)
+        if isinstance(found, Receipt):
+            said = _said(check(found, options.key))
+        else:
+            said = _said_of_period(check_period(found, options.key))
     except NotProved as why:
         sys.stdout.write(f"NOT PROVED: {why}\n")
         return 1
-    sys.stdout.write("\n".join(_said(proved)) + "\n")
+    sys.stdout.write("\n".join(said) + "\n")
     return 0
 
 
-def read(content: bytes) -> Receipt:
+def read(content: bytes) -> Receipt | PeriodReceipt:
     """Read a receipt's file; raises NotProved."""
     if len(content) > FILE_BYTES_MAX:
         raise NotProved("it is too large for a receipt")
-    try:
+    with contextlib.suppress(msgspec.MsgspecError):
         return msgspec.json.decode(content, type=Receipt)
+    try:
+        return msgspec.json.decode(content, type=PeriodReceipt)
     except msgspec.MsgspecError as error:
         raise NotProved("it is not a receipt") from error
 
@@ -174,6 +230,16 @@ def _said(proved: Proved) -> Iterator[str]:
         money = f"{one.amount_minor:>12} minor units {one.currency}"
         sides = f"debit {str(one.debit_account)[:8]}, credit {str(one.credit_account)[:8]}"
         yield f"  {one.effective_on}  {one.kind:8} attempt {one.attempt_no}  {money}  {sides}"
+
+
+def _said_of_period(proved: ProvedPeriod) -> Iterator[str]:
+    yield (
+        f"proved: trial balance until {proved.until} of organisation {proved.digest.partner_id},"
+        f" closed {proved.digest.made_at:%Y-%m-%d %H:%M %Z}, in the log of {proved.size} leaves"
+        f" signed by {proved.signed_by}"
+    )
+    yield f"  SHA-256 {proved.digest.sha256.hex()}"
+    yield f"  {proved.trial}"
 
 
 if __name__ == "__main__":

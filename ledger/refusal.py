@@ -98,9 +98,9 @@ class StatementUnreadable(LedgerRefusal):
 
 @dataclass(kw_only=True, eq=False)
 class NotSealed(LedgerRefusal):
-    """The newest checkpoint holds nothing of this payment: unknown, or waiting for the sealer."""
+    """The newest checkpoint holds nothing of this payment or period: unknown, or waiting."""
 
-    payment_id: UUID
+    wanted: UUID | date
 
 
 @dataclass(kw_only=True, eq=False)

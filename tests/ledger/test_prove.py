@@ -1,9 +1,11 @@
 """Receipts and proofs: from the database, checked by what has no database."""
 
+import asyncio
 import os
 import shutil
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from random import Random
 from uuid import uuid4
@@ -17,10 +19,12 @@ from sqlalchemy import text
 
 from ledger import note, prove, receipt
 from ledger.merkle import consistency_proof, extends, inclusion_proof, root_of
-from ledger.receipt import NotProved, Receipt, check
+from ledger.receipt import NotProved, PeriodReceipt, Receipt, check, check_period
 from ledger.refusal import CheckpointUnknown, NotSealed
-from tests.conftest import PARTNER_B, actor
+from tests.conftest import PARTNER_A, PARTNER_B, actor
 from tests.ledger.books import attempt, ended, fund, opened, posted, step, tried
+from tests.ledger.test_period import MARCH
+from tests.ledger.test_period import closed as close_march
 from tests.ledger.test_seal import NAME, SIGNER, faults, history, sealed, verified
 
 ROOT = Path(__file__).parents[2]
@@ -213,3 +217,57 @@ async def test_the_log_goes_on_where_it_was_with_marks(own):
     await many(own, leaves=300, by=200)
     kept = await history(own, seals=1)
     assert (await verified(own, *kept)).whole
+
+
+async def closed(own) -> PeriodReceipt:
+    """A closed period, sealed among transfers; returns its receipt."""
+    await history(own)
+    async with own.begin() as conn:
+        with pytest.raises(NotSealed):
+            await prove.period_receipt(conn, partner_id=PARTNER_A, until=MARCH)
+        await close_march(conn)
+    async with own.begin() as conn:
+        await posted(conn, *(fund(1, n) for n in range(5)))
+    await sealed(own)
+    async with own.begin() as conn:
+        return await prove.period_receipt(conn, partner_id=PARTNER_A, until=MARCH)
+
+
+async def test_a_period_s_receipt_proves_its_trial_balance_and_nothing_that_was_changed(own):
+    found = await closed(own)
+    proved = check_period(receipt.read(msgspec.json.encode(found)), KEY)
+    assert (proved.until, proved.size, proved.digest.partner_id) == (MARCH, 21, PARTNER_A)
+    assert msgspec.json.decode(proved.trial)["until"] == "2026-03-31"
+    digest = found.opening.digest
+    opening = msgspec.structs.replace
+    for changed in (
+        opening(found, trial=found.trial.replace("340", "940")),
+        opening(found, until=date(2026, 4, 30)),
+        opening(found, opening=opening(found.opening, leaf_no=3)),
+        opening(found, opening=opening(found.opening, salt="00" * 16)),
+        opening(
+            found, opening=opening(found.opening, digest=opening(digest, partner_id=PARTNER_B))
+        ),
+        opening(found, checkpoint=found.checkpoint.replace("21", "22")),
+    ):
+        with pytest.raises(NotProved):
+            check_period(changed, KEY)
+
+
+async def test_a_period_s_receipt_is_checked_by_the_command(own, tmp_path):
+    file = tmp_path / "march.json"
+    file.write_bytes(msgspec.json.encode(await closed(own)))
+    for key, status, said in ((KEY, 0, "proved: trial balance until 2026-03-31"), (KEY, 1, "NOT")):
+        command = [sys.executable, "-m", "ledger.receipt", str(file), "--key", key]
+        done = await asyncio.to_thread(
+            subprocess.run, command, capture_output=True, text=True, cwd=ROOT, check=False
+        )
+        assert (done.returncode, done.stdout[: len(said)]) == (status, said), done.stderr
+        file.write_bytes(file.read_bytes().replace(b":340", b":940"))
+
+
+async def test_nobody_gets_the_receipt_of_elses_period(own):
+    await closed(own)
+    async with own.begin(actor(PARTNER_B)) as conn:
+        with pytest.raises(NotSealed):
+            await prove.period_receipt(conn, partner_id=PARTNER_A, until=MARCH)
