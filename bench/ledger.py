@@ -50,7 +50,7 @@ CLERK = Actor(
 )
 FUND = bookings.fund(PROGRAMME_ID, "PEN")
 ADVANCE = bookings.advance(PROGRAMME_ID, "PEN")
-AVAILABLE, COMMITTED, _ = bookings.of_round(ROUND_ID, "PEN")
+AVAILABLE, COMMITTED, *_ = bookings.of_round(ROUND_ID, "PEN")
 
 
 async def measure(options: argparse.Namespace, data_dir: Path) -> dict[str, object]:
