@@ -33,6 +33,7 @@ RETRY_SECONDS = 2
 LASTING = (403, 404, 409)
 # Passes within a moment: the same request again.
 SOON = (refusal.KeyRunning, PeriodJustClosed)
+PASSES = ("family-changed", "registration-running", "running")
 
 HTTP: dict[int, Wording] = {
     400: Wording(400, "bad-request", "La solicitud está mal formada", "The request is malformed"),
@@ -87,8 +88,9 @@ def lasting(request: Requested, error: Exception) -> Reply | None:
     reply = None
     if type(error) in REFUSALS and not isinstance(error, SOON):
         reply = on_refusal(request, error)
-    elif isinstance(error, IntegrityError) and _constraint(error) in CONSTRAINTS:
-        reply = on_integrity(request, error)
+    elif isinstance(error, IntegrityError):
+        wording = CONSTRAINTS.get(_constraint(error))
+        reply = _reply(request, wording) if wording and wording.slug not in PASSES else None
     return reply if reply is not None and reply.status_code in LASTING else None
 
 

@@ -34,6 +34,8 @@ from api.embedded import EmbeddedPostgres
 from api.state import CHECKPOINT_NAME, Service, open_service
 from cbi import bookings, tables
 from ledger.account import Account
+from ledger.attempt import Attempt
+from ledger.attempts import open_attempts
 from ledger.money import Money
 from ledger.post import open_accounts, post
 from ledger.seal import seal
@@ -129,10 +131,23 @@ def reservations(count: int) -> Iterator[Transfer]:
         )
 
 
+def attempted(reservation: Transfer) -> Attempt:
+    assert reservation.payment_id is not None
+    return Attempt(
+        payment_id=reservation.payment_id,
+        attempt_no=1,
+        end_to_end_id=reservation.payment_id.hex,
+        money=reservation.money,
+    )
+
+
 async def posted(service: Service, count: int) -> int:
     """Transfers a second, from Transfer to commit; making the Transfers isn't counted."""
     waiting, taken = reservations(count), 0.0
     while batch := list(islice(waiting, BATCH)):
+        # Attempts are opened before, as releases do.
+        async with db.transaction(service.engine, CLERK) as conn:
+            await open_attempts(conn, list(map(attempted, batch)), partner_id=PARTNER_ID, at=AT)
         begin = time.perf_counter()
         async with db.transaction(service.engine, CLERK) as conn:
             await post(conn, batch, partner_id=PARTNER_ID, at=AT, actor_id=CLERK.actor_id)

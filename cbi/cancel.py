@@ -22,8 +22,17 @@ async def cancel(
     actor_id: UUID,
     at: datetime,
 ) -> None:
-    """Take one family off an unreleased round, with the reason; raises EntitlementSettled."""
-    entitlement = tables.entitlement.c
+    """Take one family off an unreleased round, with the reason.
+
+    Raises EntitlementSettled, NotFound, and SamePerson for who has begun to release the round: with
+    it they could not go on.
+    """
+    entitlement, funding = tables.entitlement.c, tables.funding.c
+    begun = select(funding.round_id).where(
+        funding.round_id == round_id, funding.actor_id == actor_id
+    )
+    if (await conn.execute(begun)).one_or_none() is not None:
+        raise SamePerson(round_id=round_id, step=Step.RELEASED.word)
     try:
         async with conn.begin_nested():
             result = await conn.execute(

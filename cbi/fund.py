@@ -12,6 +12,7 @@ from ledger import post
 from ledger.exchange import Exchange
 from ledger.exchanges import record_exchange
 from ledger.money import Money
+from ledger.refusal import TransferConflict
 from ledger.transfer import Transfer
 
 
@@ -78,21 +79,24 @@ async def exchange(
 ) -> Sequence[Transfer]:
     """Book an exchange at the rate it names, and what the bank gave more or less as gain or loss.
 
-    Raises NotFound and ledger's InsufficientFunds: the fund has not so much in that currency.
+    Raises NotFound, ledger's InsufficientFunds (the fund has not so much in that currency) and
+    TransferConflict (it was booked, with another result).
     """
     await load_programme(conn, programme_id)
     for currency in (sale.sold.currency, sale.bought.currency):
         accounts = bookings.of_programme(programme_id, currency)
         await post.open_accounts(conn, accounts, partner_id=partner_id)
     await record_exchange(conn, sale)
-    booked = [
-        *bookings.exchanged(programme_id, sale, on=on),
-        *bookings.exchange_result(
-            programme_id, sale.bought, received, entry_id=sale.entry_id, on=on
-        ),
-    ]
-    await post.post(conn, booked, partner_id=partner_id, at=at, actor_id=actor_id)
-    return booked
+    legs = bookings.exchanged(programme_id, sale, on=on)
+    result = bookings.exchange_result(
+        programme_id, sale.bought, received, entry_id=sale.entry_id, on=on
+    )
+    new = await post.post(conn, legs, partner_id=partner_id, at=at, actor_id=actor_id)
+    more = await post.post(conn, result, partner_id=partner_id, at=at, actor_id=actor_id)
+    if more and not new:
+        # It was booked with another result, or with none.
+        raise TransferConflict(transfer_id=result[0].transfer_id)
+    return [*legs, *result]
 
 
 async def charge(

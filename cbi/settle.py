@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, tables
 from ledger import post, reconcile
-from ledger.attempt import Attempt, Giveback, Outcome
+from ledger.attempt import AttemptState, Giveback, Outcome
 from ledger.attempts import record_outcomes, record_returns
 from ledger.matching import Allocation, Break, Claim
 from ledger.standing import load_states
@@ -134,12 +134,12 @@ async def _book(
             partner_id=partner_id,
             at=at,
         )
-    attempts = await _attempts(conn, allocations)
+    states = await _states(conn, allocations)
     transfers = [
         transfer
         for each in allocations
         for transfer in _transfers(
-            what, homes[each.payment_id], attempts[each.payment_id, each.attempt_no], each, at
+            what, homes[each.payment_id], states[each.payment_id, each.attempt_no], each, at
         )
     ]
     if transfers:
@@ -147,24 +147,28 @@ async def _book(
 
 
 def _transfers(
-    what: What, home: _Home, attempt: Attempt, allocation: Allocation, at: datetime
+    what: What, home: _Home, state: AttemptState, allocation: Allocation, at: datetime
 ) -> list[Transfer]:
     on = allocation.booked_on or at.date()
     match what:
         case "delivered":
-            return bookings.paid(home.programme_id, home.round_id, attempt, on=on)
+            return bookings.paid(
+                home.programme_id, home.round_id, state.attempt, on=on, part=state.part
+            )
         case "rejected":
-            return [bookings.rejected(home.round_id, attempt, on=on)]
+            return [bookings.rejected(home.round_id, state.attempt, on=on)]
         case "returned":
-            return bookings.returned(home.programme_id, home.round_id, attempt, on=on)
+            return bookings.returned(
+                home.programme_id, home.round_id, state.attempt, on=on, part=state.part
+            )
 
 
-async def _attempts(
+async def _states(
     conn: AsyncConnection, allocations: Sequence[Allocation]
-) -> dict[tuple[UUID, int], Attempt]:
+) -> dict[tuple[UUID, int], AttemptState]:
     states = await load_states(conn, [each.payment_id for each in allocations])
     return {
-        (state.attempt.payment_id, state.attempt.attempt_no): state.attempt
+        (state.attempt.payment_id, state.attempt.attempt_no): state
         for of_payment in states.values()
         for state in of_payment
     }

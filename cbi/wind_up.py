@@ -36,16 +36,20 @@ async def wind_up(
     if not steps or steps[-1].step != Step.RELEASED.word:
         raise NotReleased(round_id=round_id)
     accounts = bookings.of_round(round_id, programme.currency)
-    balances = await post.balances(conn, accounts)
-    available, committed, payable, _ = accounts
-    pending_minor = balances[committed.account_id] + balances[payable.account_id]
+    # Read at once: what comes back meanwhile is given back by the next call.
+    rows = {row.code: row for row in await trial_balance(conn, accounts=accounts)}
+    available, committed, payable, _ = (rows[account.code] for account in accounts)
+    pending_minor = committed.balance_minor + payable.balance_minor
     if pending_minor:
         raise RoundPending(round_id=round_id, pending_minor=pending_minor)
-    left = Money(amount_minor=balances[available.account_id], currency=programme.currency)
+    left = Money(amount_minor=available.balance_minor, currency=programme.currency)
     if left.amount_minor:
-        (ever,) = await trial_balance(conn, accounts=[available])
         booked = bookings.closed(
-            programme.programme_id, round_id, left, ever_available_minor=ever.credit_minor, on=on
+            programme.programme_id,
+            round_id,
+            left,
+            ever_available_minor=available.credit_minor,
+            on=on,
         )
         await post.post(conn, [booked], partner_id=partner_id, at=at, actor_id=actor_id)
     return left

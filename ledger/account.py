@@ -28,9 +28,10 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def account_id(self) -> UUID:
-        """The id that follows from code and currency alone."""
-        # A currency has no colon, so two different accounts never read the same.
-        return uuid5(NAMESPACE, f"{self.currency}:{self.code}")
+        """The id that follows from all that an account is, so that none of it can be changed."""
+        # Only the code may have a colon, and it comes last: no two accounts read the same.
+        floor = "" if self.floor_minor is None else self.floor_minor
+        return uuid5(NAMESPACE, f"{self.currency}:{self.normal}:{floor}:{self.code}")
 
 
 class TrialRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -95,6 +95,7 @@ async def record_outcomes(
     larger than what was delivered of it (outcome_part_of_attempt).
     """
     rows = [_outcome_row(outcome) for outcome in outcomes]
+    await _same_currency(conn, outcomes)
     recorded = await _insert(
         conn,
         _OUTCOMES,
@@ -137,6 +138,17 @@ def _attempt_row(attempt: Attempt) -> dict[str, object]:
     }
 
 
+async def _same_currency(conn: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
+    """Refuse a part in another currency than its attempt's."""
+    parts = [outcome for outcome in outcomes if outcome.part is not None]
+    rows = [_outcome_row(outcome) for outcome in parts]
+    told = {(row["payment_id"], row["attempt_no"]): row for _, row in await _beside(conn, rows)}
+    for outcome in parts:
+        now = told[outcome.payment_id, outcome.attempt_no]
+        if outcome.part is not None and now["currency"] not in (None, outcome.part.currency):
+            raise _refused(now, "outcome_part_of_attempt")
+
+
 def _outcome_row(outcome: Outcome) -> dict[str, object]:
     row = msgspec.structs.asdict(outcome)
     part = row.pop("part")
@@ -171,6 +183,8 @@ async def _beside(
     conn: AsyncConnection, rows: Sequence[Mapping[str, object]]
 ) -> list[tuple[Mapping[str, object], RowMapping]]:
     """Pair each row with what stands in the ledger now, by payment and attempt."""
+    if not rows:
+        return []
     found = (await conn.execute(_NOW, {"rows": _json(rows)})).mappings().all()
     now = {(row["payment_id"], row["attempt_no"]): row for row in found}
     return sorted(

@@ -3,19 +3,20 @@
 CHECKS = {
     "balance_differs": """
         SELECT DISTINCT account_id AS detail
-        FROM (SELECT account_id, booked_on, effective_on, sum(debit) AS debit,
-                sum(credit) AS credit
-            FROM (SELECT debit_account AS account_id, effective_on,
+        FROM (SELECT account_id, partner_id, booked_on, effective_on, posted_at,
+                sum(debit) AS debit, sum(credit) AS credit
+            FROM (SELECT debit_account AS account_id, partner_id, effective_on, posted_at,
                     coalesce(booked_on, effective_on) AS booked_on, amount_minor AS debit,
                     0 AS credit
                 FROM ledger.transfer
-                UNION ALL SELECT credit_account, effective_on, coalesce(booked_on, effective_on), 0,
-                    amount_minor FROM ledger.transfer) AS side
-            GROUP BY account_id, booked_on, effective_on) AS moved
-        FULL JOIN (SELECT account_id, booked_on, effective_on, sum(debit_minor) AS debit,
-                sum(credit_minor) AS credit
-            FROM ledger.delta GROUP BY account_id, booked_on, effective_on) AS delta
-            USING (account_id, booked_on, effective_on)
+                UNION ALL SELECT credit_account, partner_id, effective_on, posted_at,
+                    coalesce(booked_on, effective_on), 0, amount_minor FROM ledger.transfer) AS side
+            GROUP BY account_id, partner_id, booked_on, effective_on, posted_at) AS moved
+        FULL JOIN (SELECT account_id, partner_id, booked_on, effective_on, posted_at,
+                sum(debit_minor) AS debit, sum(credit_minor) AS credit
+            FROM ledger.delta
+            GROUP BY account_id, partner_id, booked_on, effective_on, posted_at) AS delta
+            USING (account_id, partner_id, booked_on, effective_on, posted_at)
         WHERE (moved.debit, moved.credit) IS DISTINCT FROM (delta.debit, delta.credit)""",
     "snapshot_differs": """
         SELECT s.account_id AS detail
@@ -55,10 +56,16 @@ CHECKS = {
         JOIN ledger.outcome o ON o.payment_id = a.payment_id AND o.attempt_no < a.attempt_no
         WHERE o.outcome = 'post'""",
     "attempt_amount_differs": """
-        SELECT DISTINCT a.payment_id || '/' || a.attempt_no AS detail FROM ledger.attempt a
-        JOIN ledger.transfer t USING (payment_id, attempt_no)
+        SELECT DISTINCT t.payment_id || '/' || t.attempt_no AS detail FROM ledger.transfer t
+        LEFT JOIN ledger.attempt a USING (payment_id, attempt_no)
         WHERE t.kind = 'reserve'
             AND (a.amount_minor, a.currency) IS DISTINCT FROM (t.amount_minor, t.currency)""",
+    # Recorded, and no money was moved: somebody made it up.
+    "outcome_not_booked": """
+        SELECT o.payment_id || '/' || o.attempt_no AS detail FROM ledger.outcome o
+        WHERE NOT EXISTS (SELECT FROM ledger.transfer t
+            WHERE t.payment_id = o.payment_id AND t.attempt_no = o.attempt_no
+                AND t.kind = o.outcome)""",
     "giveback_without_reversal": """
         SELECT DISTINCT g.payment_id || '/' || g.attempt_no AS detail FROM ledger.giveback g
         JOIN ledger.transfer t USING (payment_id, attempt_no)
@@ -118,7 +125,9 @@ CHECKS = {
         JOIN ledger.transfer t ON t.partner_id = p.partner_id AND t.xid > d.xid
             AND coalesce(t.booked_on, t.effective_on) <= p.until""",
     "period_unsealed": """
-        SELECT p.partner_id || '/' || p.until AS detail FROM ledger.period p
-        LEFT JOIN ledger.digest d USING (digest_id, partner_id)
+        SELECT coalesce(p.partner_id || '/' || p.until, d.digest_id::text) AS detail
+        FROM ledger.period p
+        FULL JOIN (SELECT * FROM ledger.digest WHERE subject = 'period') AS d
+            USING (digest_id, partner_id)
         WHERE d.sha256 IS DISTINCT FROM sha256(p.trial)""",
 }

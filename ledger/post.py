@@ -220,6 +220,6 @@ def _refusal(error: DBAPIError, transfers: Sequence[Transfer]) -> LedgerRefusal:
                 if str(account.account_id) == wrong
             )
             return AccountNotOpen(account_code=account.code, currency=account.currency)
-        case "transfer_in_open_period":
+        case "transfer_in_open_period" | "transfer_late_in_open_period":
             return PeriodJustClosed()
     return TransferRefused(constraint=constraint)

@@ -30,9 +30,7 @@ TRANSFERS_MAX = 1_000
 _FIELDS = ", ".join(f"t.{name}" for name in SealedTransfer.__struct_fields__)
 _DIGEST_FIELDS = ", ".join(f"d.{name}" for name in SealedDigest.__struct_fields__)
 
-_LEAF_HASHES = text("""
-    SELECT leaf_hash FROM ledger.leaf
-    WHERE leaf_no >= :start AND leaf_no < :end ORDER BY leaf_no""")
+_LEAF_HASHES = text("SELECT leaf_hash FROM ledger.leaf_hashes(:start, :end)")
 
 _MARKS = text("""
     SELECT root FROM ledger.mark
@@ -41,14 +39,14 @@ _MARKS = text("""
 # The transfers of a payment stand together: their ids begin as its does.
 _SEALED = text(f"""
     SELECT {_FIELDS}, l.leaf_no, l.salt
-    FROM ledger.transfer t JOIN ledger.leaf l ON l.sealed_id = t.transfer_id
+    FROM ledger.transfer t JOIN ledger.leaf l ON l.sealed_id = t.transfer_id AND NOT l.is_digest
     WHERE t.transfer_id BETWEEN :first AND :last AND t.payment_id = :payment_id
         AND l.leaf_no < :size ORDER BY l.leaf_no LIMIT :limit""")  # noqa: S608 -- our own names
 
 _SEALED_PERIOD = text(f"""
     SELECT {_DIGEST_FIELDS}, p.trial, l.leaf_no, l.salt
     FROM ledger.period p JOIN ledger.digest d USING (digest_id)
-    JOIN ledger.leaf l ON l.sealed_id = d.digest_id
+    JOIN ledger.leaf l ON l.sealed_id = d.digest_id AND l.is_digest
     WHERE d.digest_id = :digest_id AND l.leaf_no < :size""")  # noqa: S608 -- our own names
 
 _NEWEST = text("SELECT size, root, note FROM ledger.checkpoint ORDER BY size DESC LIMIT 1")

@@ -26,33 +26,36 @@ _LOCK = text("""
 _LAST = text("SELECT size, root, peaks FROM ledger.checkpoint ORDER BY size DESC LIMIT 1")
 
 _SEALED_LAST = text("""
-    SELECT s.xid, l.sealed_id FROM ledger.leaf AS l
+    SELECT s.xid, l.sealed_id, l.is_digest FROM ledger.leaf AS l
     CROSS JOIN LATERAL (
-        SELECT xid FROM ledger.transfer WHERE transfer_id = l.sealed_id
-        UNION ALL SELECT xid FROM ledger.digest WHERE digest_id = l.sealed_id) AS s
+        SELECT xid FROM ledger.transfer WHERE transfer_id = l.sealed_id AND NOT l.is_digest
+        UNION ALL SELECT xid FROM ledger.digest WHERE digest_id = l.sealed_id AND l.is_digest) AS s
     WHERE l.leaf_no = :leaf_no""")
 
 # Below the horizon every transaction has ended: no row can appear any more before the ones that
-# are taken here, so the order (xid, id) is final.
+# are taken here, so the order is final.
 _NEXT = text(f"""
     (SELECT t.xid, t.transfer_id AS sealed_id, false AS is_digest, {TRANSFER_BODY} AS body
      FROM ledger.transfer AS t
      WHERE t.xid < ledger.ended_below() AND t.xid >= :xid
-        AND (t.xid, t.transfer_id) > (CAST(:xid AS bigint), CAST(:sealed_id AS uuid))
+        AND (t.xid, t.transfer_id, false)
+            > (CAST(:xid AS bigint), CAST(:sealed_id AS uuid), CAST(:is_digest AS boolean))
      ORDER BY t.xid, t.transfer_id LIMIT :limit)
     UNION ALL
     (SELECT d.xid, d.digest_id, true, {DIGEST_BODY}
      FROM ledger.digest AS d
      WHERE d.xid < ledger.ended_below() AND d.xid >= :xid
-        AND (d.xid, d.digest_id) > (CAST(:xid AS bigint), CAST(:sealed_id AS uuid))
+        AND (d.xid, d.digest_id, true)
+            > (CAST(:xid AS bigint), CAST(:sealed_id AS uuid), CAST(:is_digest AS boolean))
      ORDER BY d.xid, d.digest_id LIMIT :limit)
-    ORDER BY xid, sealed_id LIMIT :limit""")  # noqa: S608 -- our own names
+    ORDER BY xid, sealed_id, is_digest LIMIT :limit""")  # noqa: S608 -- our own names
 
 _LEAVES = text("""
-    INSERT INTO ledger.leaf (leaf_no, sealed_id, salt, leaf_hash)
-    SELECT :size + position - 1, sealed_id, salt, leaf_hash
-    FROM unnest(CAST(:sealed_ids AS uuid[]), CAST(:salts AS bytea[]), CAST(:hashes AS bytea[]))
-        WITH ORDINALITY AS new(sealed_id, salt, leaf_hash, position)
+    INSERT INTO ledger.leaf (leaf_no, sealed_id, is_digest, salt, leaf_hash)
+    SELECT :size + position - 1, sealed_id, is_digest, salt, leaf_hash
+    FROM unnest(CAST(:sealed_ids AS uuid[]), CAST(:are_digests AS boolean[]),
+        CAST(:salts AS bytea[]), CAST(:hashes AS bytea[]))
+        WITH ORDINALITY AS new(sealed_id, is_digest, salt, leaf_hash, position)
     ORDER BY position""")
 
 _MARKS = text("""
@@ -70,9 +73,10 @@ _CHECKPOINT = text("""
 class _Before(NamedTuple):
     xid: int
     sealed_id: UUID
+    is_digest: bool
 
 
-_NOTHING = _Before(0, UUID(int=0))
+_NOTHING = _Before(0, UUID(int=0), is_digest=False)
 
 
 async def seal(
@@ -97,7 +101,7 @@ async def seal(
     size = log.size
     # A log without its last transfer was tampered with, and is not continued.
     before = (await conn.execute(_SEALED_LAST, {"leaf_no": size - 1})).one() if size else _NOTHING
-    facts = {"xid": before.xid, "sealed_id": before.sealed_id}
+    facts = {name: getattr(before, name) for name in _Before._fields}
     found = await conn.execute(_NEXT, {**facts, "limit": min(limit, TRANSFERS_MAX)})
     rows = found.all()
     if not rows:
@@ -113,6 +117,7 @@ async def seal(
     leaves = {
         "size": size,
         "sealed_ids": [row.sealed_id for row in rows],
+        "are_digests": [row.is_digest for row in rows],
         "salts": salts,
         "hashes": hashes,
     }

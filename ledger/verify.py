@@ -15,14 +15,14 @@ from ledger.checks import CHECKS
 from ledger.exchanges import exchanges
 from ledger.leaf import DIGEST_BODY, DIGEST_HEAD, TRANSFER_BODY, TRANSFER_HEAD
 from ledger.merkle import Accumulator, Mark, leaf_hash
-from ledger.period import trial_bytes
+from ledger.period import digest_id, trial_bytes
 from ledger.trial import trial_balance
 
 PAGE = 10_000
 FAULTS_MAX = 100
-# A number, its salt and hash, what is sealed and in which transaction, and the body of whichever of
-# the two it is.
-_Leaf = Row[int, bytes, bytes, UUID, int | None, bytes | None, bytes | None]
+# A number, its salt and hash; what is sealed, which of the two it is, in which transaction, and its
+# body.
+_Leaf = Row[int, bytes, bytes, UUID, bool, int | None, bytes | None]
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ class _Finding:
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self.log = Accumulator()
-        self.before: tuple[int, UUID] | None = None
+        self.before: tuple[int, UUID, bool] | None = None
 
     def fault(self, kind: str, detail: object) -> None:
         if len(self.faults) < FAULTS_MAX:
@@ -64,14 +64,15 @@ _BOUNDS = text("""
         (SELECT count(*) FROM ledger.transfer) AS transfers""")
 
 _LEAVES = text(f"""
-    SELECT l.leaf_no, l.salt, l.leaf_hash, l.sealed_id, coalesce(t.xid, d.xid) AS xid,
-        {TRANSFER_BODY} AS transfer_body, {DIGEST_BODY} AS digest_body
-    FROM ledger.leaf AS l LEFT JOIN ledger.transfer AS t ON t.transfer_id = l.sealed_id
-    LEFT JOIN ledger.digest AS d ON d.digest_id = l.sealed_id
+    SELECT l.leaf_no, l.salt, l.leaf_hash, l.sealed_id, l.is_digest, coalesce(t.xid, d.xid) AS xid,
+        CASE WHEN l.is_digest THEN {DIGEST_BODY} ELSE {TRANSFER_BODY} END AS body
+    FROM ledger.leaf AS l
+    LEFT JOIN ledger.transfer AS t ON t.transfer_id = l.sealed_id AND NOT l.is_digest
+    LEFT JOIN ledger.digest AS d ON d.digest_id = l.sealed_id AND l.is_digest
     WHERE l.leaf_no >= :start AND l.leaf_no < :end ORDER BY l.leaf_no""")  # noqa: S608 -- our own names
 
 _CHECKPOINTS = text("""
-    SELECT size, root, note FROM ledger.checkpoint
+    SELECT size, root, peaks, note FROM ledger.checkpoint
     WHERE size > :above AND size <= :signed ORDER BY size LIMIT :page""")
 
 # A transfer without a leaf is new if it stands behind the last sealed one; before it, somebody
@@ -88,25 +89,28 @@ _MARKS_BEYOND = text("""
 
 _UNSEALED = text("""
     WITH last AS (
-        SELECT coalesce(t.xid, d.xid) AS xid, l.sealed_id FROM ledger.leaf AS l
-        LEFT JOIN ledger.transfer AS t ON t.transfer_id = l.sealed_id
-        LEFT JOIN ledger.digest AS d ON d.digest_id = l.sealed_id
+        SELECT coalesce(t.xid, d.xid) AS xid, l.sealed_id, l.is_digest FROM ledger.leaf AS l
+        LEFT JOIN ledger.transfer AS t ON t.transfer_id = l.sealed_id AND NOT l.is_digest
+        LEFT JOIN ledger.digest AS d ON d.digest_id = l.sealed_id AND l.is_digest
         WHERE l.leaf_no < :leaves ORDER BY l.leaf_no DESC LIMIT 1
     ), made AS (
-        SELECT xid, transfer_id AS sealed_id FROM ledger.transfer
-        UNION ALL SELECT xid, digest_id FROM ledger.digest
+        SELECT xid, transfer_id AS sealed_id, false AS is_digest FROM ledger.transfer
+        UNION ALL SELECT xid, digest_id, true FROM ledger.digest
     ), waiting AS (
-        SELECT m.sealed_id, coalesce((m.xid, m.sealed_id) < (last.xid, last.sealed_id), false)
-            AS slipped_in
+        SELECT m.sealed_id, coalesce((m.xid, m.sealed_id, m.is_digest)
+            < (last.xid, last.sealed_id, last.is_digest), false) AS slipped_in
         FROM made AS m LEFT JOIN last ON true
-        WHERE NOT EXISTS (SELECT FROM ledger.leaf AS l WHERE l.sealed_id = m.sealed_id))
+        WHERE NOT EXISTS (SELECT FROM ledger.leaf AS l
+            WHERE l.sealed_id = m.sealed_id AND l.is_digest = m.is_digest))
     SELECT sealed_id, slipped_in, count(*) OVER () AS waiting FROM waiting
     ORDER BY slipped_in DESC, sealed_id LIMIT :page""")
 
-_PERIODS = text("SELECT partner_id, until, trial FROM ledger.period ORDER BY partner_id, until")
+_PERIODS = text(
+    "SELECT partner_id, until, trial, digest_id FROM ledger.period ORDER BY partner_id, until"
+)
 
 _ACCOUNTS = text("""
-    SELECT account_id, code, currency, normal FROM ledger.account
+    SELECT account_id, code, currency, normal, floor_minor FROM ledger.account
     WHERE account_id > :after ORDER BY account_id LIMIT :page""")
 
 
@@ -180,10 +184,10 @@ async def _walk(
             page = await fetching
             # The checkpoints that lie within this page: no more than it has leaves.
             facts = {"above": above, "signed": min(end, bounds["signed"]), "page": PAGE}
-            signed: dict[int, bytes] = {}
+            signed: dict[int, tuple[bytes, bytes]] = {}
             for point in (await conn.execute(_CHECKPOINTS, facts)).mappings():
                 above = point["size"]
-                signed[above] = point["root"]
+                signed[above] = point["root"], point["peaks"]
                 _check_note(finding, point, public_key=public_key, name=name)
             marks = {
                 Mark(*row) for row in await conn.execute(_MARKS, {"start": start, "until": end})
@@ -218,34 +222,39 @@ def _add_page(
     finding: _Finding,
     page: Sequence[_Leaf],
     expected: int,
-    roots: tuple[Mapping[int, bytes], Mapping[int, bytes]],
+    roots: tuple[Mapping[int, tuple[bytes, bytes]], Mapping[int, bytes]],
 ) -> None:
     """Add leaves from `expected` on, and compare the root at every size that is spoken of."""
     signed, kept = roots
     log = finding.log
-    for leaf_no, salt, kept_hash, sealed_id, xid, transfer, digest in page:
+    for leaf_no, salt, kept_hash, sealed_id, is_digest, xid, body in page:
         if leaf_no != expected:
             finding.fault("leaf_gap", expected)
         expected = leaf_no + 1
-        if transfer is not None:
-            leaf = leaf_hash(TRANSFER_HEAD + salt + transfer)
-        elif digest is not None:
-            leaf = leaf_hash(DIGEST_HEAD + salt + digest)
+        if body is not None:
+            leaf = leaf_hash((DIGEST_HEAD if is_digest else TRANSFER_HEAD) + salt + body)
         else:
             finding.fault("transfer_missing", f"leaf {leaf_no}: {sealed_id}")
             leaf = kept_hash
         if leaf != kept_hash:
             finding.fault("leaf_differs", f"leaf {leaf_no}: {sealed_id}")
         if xid is not None:
-            place = (xid, sealed_id)
+            place = (xid, sealed_id, is_digest)
             if finding.before is not None and place <= finding.before:
                 finding.fault("leaf_out_of_order", f"leaf {leaf_no}: {sealed_id}")
             finding.before = place
         log.add(leaf)
-        if expected in signed and signed[expected] != log.root():
-            finding.fault("root_differs", expected)
+        if expected in signed:
+            _check_point(finding, expected, *signed[expected])
         if expected in kept and kept[expected] != log.root():
             finding.fault("kept_checkpoint_differs", expected)
+
+
+def _check_point(finding: _Finding, size: int, root: bytes, peaks: bytes) -> None:
+    if root != finding.log.root():
+        finding.fault("root_differs", size)
+    elif peaks != b"".join(finding.log.peaks):
+        finding.fault("peaks_differ", size)
 
 
 def _check_marks(finding: _Finding, kept: set[Mark]) -> None:
@@ -281,7 +290,9 @@ async def _accounts(conn: AsyncConnection, finding: _Finding) -> None:
 
 async def _periods(conn: AsyncConnection, finding: _Finding) -> None:
     """Sum up every closed period again, and compare with what was said of it when it was closed."""
-    for partner_id, until, trial in (await conn.execute(_PERIODS)).all():
+    for partner_id, until, trial, kept_id in (await conn.execute(_PERIODS)).all():
+        if kept_id != digest_id(partner_id, until):
+            finding.fault("period_unsealed", f"{partner_id}/{until}")
         rows = await trial_balance(conn, booked_until=until, partner_id=partner_id)
         if trial_bytes(until, rows) != trial:
             finding.fault("period_differs", f"{partner_id}/{until}")
@@ -289,7 +300,7 @@ async def _periods(conn: AsyncConnection, finding: _Finding) -> None:
 
 def _is_renamed(row: RowMapping) -> bool:
     try:
-        account = Account(code=row["code"], currency=row["currency"], normal=row["normal"])
+        account = Account(**{name: row[name] for name in Account.__struct_fields__})
     except ValueError:
         # No account is opened in a currency that is not known, so this one was edited.
         return True

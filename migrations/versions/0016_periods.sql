@@ -2,6 +2,23 @@
 -- transfers, exchanges of two currencies, and payments that were delivered in part.
 SET LOCAL ROLE cbi_owner;
 
+-- Whoever waits for a lock must see what was committed meanwhile; with a snapshot of before it would
+-- decide on what no longer is.
+CREATE FUNCTION ledger.must_see_now() RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'this is decided in READ COMMITTED only'
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'read_committed_only';
+    END IF;
+END $$;
+CREATE OR REPLACE FUNCTION cbi.lock_round(round_id uuid) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM ledger.must_see_now();
+    PERFORM pg_advisory_xact_lock(hashtextextended('cbi.round ' || round_id::text, 0));
+END $$;
+
 -- A digest of something that lies outside the transfers, sealed in the log beside them: nobody can
 -- say afterwards that it was another.
 CREATE TABLE ledger.digest (
@@ -9,7 +26,8 @@ CREATE TABLE ledger.digest (
     partner_id uuid NOT NULL,
     subject text NOT NULL CONSTRAINT digest_subject_known CHECK (subject IN ('period')),
     sha256 bytea NOT NULL CONSTRAINT digest_length CHECK (length(sha256) = 32),
-    made_at timestamptz NOT NULL,
+    made_at timestamptz NOT NULL CONSTRAINT digest_made_then CHECK (
+        made_at BETWEEN '1900-01-01 00:00:00+00' AND '9999-01-01 00:00:00+00'),
     actor_id uuid NOT NULL,
     xid bigint NOT NULL DEFAULT ledger.xact_no(),
     CONSTRAINT digest_partner_once UNIQUE (digest_id, partner_id)
@@ -47,7 +65,13 @@ CREATE FUNCTION ledger.period_lock(partner_id uuid) RETURNS bigint LANGUAGE sql 
 CREATE FUNCTION ledger.check_period() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    PERFORM ledger.must_see_now();
     PERFORM pg_advisory_xact_lock(ledger.period_lock(NEW.partner_id));
+    -- A clock may be a little ahead; a period that is not over is not closed by saying so.
+    IF NEW.closed_at > clock_timestamp() + interval '1 hour' THEN
+        RAISE EXCEPTION 'nothing is closed in the future'
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'period_over';
+    END IF;
     IF EXISTS (SELECT FROM ledger.period AS p
                WHERE p.partner_id = NEW.partner_id AND p.until >= NEW.until) THEN
         RAISE EXCEPTION 'a later period is closed'

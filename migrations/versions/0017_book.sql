@@ -28,14 +28,17 @@ DROP FUNCTION ledger.check_transfers(), ledger.check_snapshot();
 
 -- One balanced movement: it can't be out of balance, and can't cross currencies or organisations.
 CREATE TABLE ledger.transfer (
-    amount_minor bigint NOT NULL CONSTRAINT transfer_amount_positive CHECK (amount_minor > 0),
-    posted_at timestamptz NOT NULL,
+    amount_minor bigint NOT NULL CONSTRAINT transfer_amount_positive CHECK (amount_minor > 0)
+        CONSTRAINT transfer_amount_bounded CHECK (amount_minor <= 1000000000000000),
+    posted_at timestamptz NOT NULL CONSTRAINT transfer_posted_then CHECK (
+        posted_at BETWEEN '1900-01-01 00:00:00+00' AND '9999-01-01 00:00:00+00'),
     -- The order of the seal: a transaction's id is final once it is below the horizon. A dump
     -- must therefore be restored into a cluster whose ids begin above these (pg_resetwal -x);
     -- otherwise new rows stand before sealed ones and `verify` says so.
     xid bigint NOT NULL DEFAULT ledger.xact_no(),
     attempt_no integer,
-    effective_on date NOT NULL,
+    effective_on date NOT NULL CONSTRAINT transfer_effective_then CHECK (
+        effective_on BETWEEN '1900-01-01' AND '9998-12-31'),
     -- Only where the period of `effective_on` was closed: the first day of the open one.
     booked_on date,
     transfer_id uuid CONSTRAINT transfer_pkey PRIMARY KEY,
@@ -50,6 +53,8 @@ CREATE TABLE ledger.transfer (
         ('fund', 'reserve', 'post', 'void', 'reverse', 'fee', 'exchange', 'adjust', 'close')),
     currency text NOT NULL,
     CONSTRAINT transfer_two_accounts CHECK (debit_account <> credit_account),
+    CONSTRAINT transfer_moves_a_payment CHECK (
+        kind NOT IN ('reserve', 'post', 'void') OR payment_id IS NOT NULL),
     CONSTRAINT transfer_attempt_complete CHECK ((payment_id IS NULL) = (attempt_no IS NULL)),
     CONSTRAINT transfer_reverse_names_its_original
         CHECK ((kind = 'reverse') = (reverses IS NOT NULL)),
@@ -65,6 +70,8 @@ CREATE TABLE ledger.transfer (
             || int4send(attempt_no) || uuid_send(debit_account) || convert_to(kind, 'UTF8')) FOR 8))
 );
 CREATE INDEX transfer_in_seal_order ON ledger.transfer (xid);
+CREATE UNIQUE INDEX transfer_exchange_once ON ledger.transfer (entry_id, currency)
+    WHERE kind = 'exchange';
 CREATE INDEX transfer_closings ON ledger.transfer (debit_account) WHERE kind = 'close';
 CREATE INDEX transfer_reversals ON ledger.transfer (reverses) WHERE reverses IS NOT NULL;
 
@@ -131,14 +138,15 @@ GRANT SELECT ON ledger.account, ledger.transfer, ledger.exchange, ledger.delta, 
 GRANT SELECT (payment_id, attempt_no, partner_id, amount_minor, currency) ON ledger.attempt
     TO cbi_book;
 GRANT SELECT (payment_id, attempt_no, outcome, part_minor) ON ledger.outcome TO cbi_book;
+GRANT SELECT (payment_id, attempt_no, partner_id) ON ledger.giveback TO cbi_book;
 GRANT SELECT (partner_id, until) ON ledger.period TO cbi_book;
 GRANT INSERT ON ledger.delta, ledger.snapshot TO cbi_book;
 DO $$
 DECLARE
     target text;
 BEGIN
-    FOREACH target IN ARRAY ARRAY['account', 'transfer', 'attempt', 'outcome', 'exchange', 'period',
-            'delta', 'snapshot'] LOOP
+    FOREACH target IN ARRAY ARRAY['account', 'transfer', 'attempt', 'outcome', 'giveback', 'exchange',
+            'period', 'delta', 'snapshot'] LOOP
         EXECUTE format('CREATE POLICY book ON ledger.%I FOR SELECT TO cbi_book USING (true)', target);
     END LOOP;
 END $$;
@@ -150,12 +158,12 @@ CREATE FUNCTION ledger.deltas_max() RETURNS integer LANGUAGE sql IMMUTABLE RETUR
 
 -- Says what is wrong with the reversals of these transfers, if anything: each mirrors its original,
 -- and together they take back no more than it moved.
-CREATE FUNCTION ledger.wrong_reversal(originals uuid[]) RETURNS text LANGUAGE plpgsql
+CREATE FUNCTION ledger.wrong_reversal(partner_id uuid, originals uuid[]) RETURNS text LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
-    -- One after the other: what was committed meanwhile is seen by the next statement.
-    PERFORM pg_advisory_xact_lock(hashtextextended('ledger.transfer ' || o.transfer_id::text, 0))
-    FROM (SELECT u.transfer_id FROM unnest(originals) AS u(transfer_id) ORDER BY 1) AS o;
+    -- An organisation's reversals come one after the other; a lock for each original would exhaust
+    -- the server's. What was committed meanwhile is seen by the next statement.
+    PERFORM pg_advisory_xact_lock(hashtextextended('ledger.reversals ' || partner_id::text, 0));
     IF EXISTS (
         SELECT FROM unnest(originals) AS u(transfer_id)
         JOIN ledger.transfer AS r ON r.reverses = u.transfer_id
@@ -174,6 +182,15 @@ BEGIN
                                 WHERE r.reverses = u.transfer_id)) THEN
         RETURN 'transfer_reversed_within';
     END IF;
+    -- What a family got is taken back only beside the fact that it came back.
+    IF EXISTS (
+        SELECT FROM unnest(originals) AS u(transfer_id)
+        JOIN ledger.transfer AS o ON o.transfer_id = u.transfer_id
+        WHERE o.kind = 'post' AND NOT EXISTS (
+            SELECT FROM ledger.giveback AS g WHERE g.payment_id = o.payment_id
+                AND g.attempt_no = o.attempt_no AND g.partner_id = o.partner_id)) THEN
+        RETURN 'transfer_of_giveback';
+    END IF;
     RETURN NULL;
 END $$;
 
@@ -190,13 +207,15 @@ DECLARE
     told text := '{}';
     account record;
 BEGIN
+    PERFORM ledger.must_see_now();
     -- Many rows, few ways between two accounts: one pass over the rows, and each account is looked
     -- up once.
     WITH way AS (
         SELECT t.debit_account, t.credit_account, t.currency, t.partner_id, t.effective_on,
             coalesce(t.booked_on, t.effective_on) AS booked_on, t.posted_at,
-            sum(t.amount_minor) AS amount_minor,
-            bool_or(t.kind IN ('post', 'void') AND t.payment_id IS NOT NULL) AS ends,
+            t.booked_on AS late_on, sum(t.amount_minor) AS amount_minor,
+            bool_or(t.kind IN ('reserve', 'post', 'void')) AS moves,
+            bool_or(t.kind = 'reserve' AND t.attempt_no > 1) AS repeats,
             bool_or(t.reverses IS NOT NULL) AS reverses, bool_or(t.kind = 'exchange') AS exchanges
         FROM new_transfers AS t
         GROUP BY t.debit_account, t.credit_account, t.currency, t.partner_id, t.effective_on,
@@ -205,8 +224,9 @@ BEGIN
         SELECT (SELECT t.transfer_id FROM new_transfers AS t LIMIT 1) AS batch_id,
             min(w.booked_on) AS booked_on,
             min(w.partner_id::text)::uuid AS partner_id, count(DISTINCT w.partner_id) AS partners,
-            bool_or(w.ends) AS ends, bool_or(w.reverses) AS reverses,
-            bool_or(w.exchanges) AS exchanges
+            count(DISTINCT w.posted_at) AS moments, min(w.late_on) AS late_first,
+            max(w.late_on) AS late_last, bool_or(w.moves) AS moves, bool_or(w.repeats) AS repeats,
+            bool_or(w.reverses) AS reverses, bool_or(w.exchanges) AS exchanges
         FROM way AS w
     ), side AS (
         SELECT w.debit_account AS account_id, true AS is_debit, w.* FROM way AS w
@@ -223,16 +243,19 @@ BEGIN
         SELECT s.account_id, bool_or(a.account_id IS NULL) AS is_strange,
             bool_and(s.is_debit) AS is_debit,
             sum(CASE WHEN s.is_debit = (a.normal = 'debit') THEN s.amount_minor
-                     ELSE -s.amount_minor END) < 0 AND min(a.floor_minor) IS NOT NULL AS falls
+                     ELSE -s.amount_minor END) < 0 AND min(a.floor_minor) IS NOT NULL AS falls,
+            sum(s.amount_minor) > 10000000000000 AS is_large
         FROM side AS s LEFT JOIN ledger.account AS a ON a.account_id = s.account_id
             AND a.currency = s.currency AND a.partner_id = s.partner_id
         GROUP BY s.account_id
     )
-    SELECT whole.*, f.falling, f.strange, f.is_debit INTO batch
+    SELECT whole.*, f.falling, f.large, f.strange, f.is_debit INTO batch
     FROM whole CROSS JOIN (
         SELECT array_agg(a.account_id ORDER BY a.account_id) FILTER (WHERE a.falls) AS falling,
-            (array_agg(a.account_id) FILTER (WHERE a.is_strange))[1] AS strange,
-            (array_agg(a.is_debit) FILTER (WHERE a.is_strange))[1] AS is_debit
+            array_agg(a.account_id) FILTER (WHERE a.is_large) AS large,
+            (array_agg(a.account_id ORDER BY a.is_debit DESC)
+                FILTER (WHERE a.is_strange))[1] AS strange,
+            bool_or(a.is_debit) FILTER (WHERE a.is_strange) AS is_debit
         FROM asked AS a) AS f;
     IF batch.batch_id IS NULL THEN
         RETURN NULL;
@@ -243,6 +266,14 @@ BEGIN
         told := json_build_object('account_id', batch.strange);
     ELSIF batch.partners > 1 THEN
         wrong := 'transfer_one_partner';
+    ELSIF batch.moments > 1 THEN
+        wrong := 'transfer_one_moment';
+    -- So that no sum ever outgrows its column: only large amounts could bring one near it.
+    ELSIF batch.large IS NOT NULL AND EXISTS (
+        SELECT FROM unnest(batch.large) AS l(account_id) WHERE (
+            SELECT greatest(sum(d.debit_minor), sum(d.credit_minor)) > 1000000000000000000
+            FROM ledger.delta AS d WHERE d.account_id = l.account_id)) THEN
+        wrong := 'transfer_sum_bounded';
     END IF;
 
     PERFORM pg_advisory_xact_lock_shared(ledger.period_lock(batch.partner_id));
@@ -251,25 +282,47 @@ BEGIN
         WHERE p.partner_id = batch.partner_id AND p.until >= batch.booked_on) THEN
         wrong := 'transfer_in_open_period';
     END IF;
+    -- Late is what its own period is closed for, and it is booked on the first open day.
+    IF wrong IS NULL AND batch.late_first IS NOT NULL AND (
+        SELECT max(p.until) + 1 = batch.late_first AND batch.late_first = batch.late_last
+            AND (SELECT max(t.effective_on) FROM new_transfers AS t
+                 WHERE t.booked_on IS NOT NULL) < batch.late_first
+        FROM ledger.period AS p WHERE p.partner_id = batch.partner_id) IS NOT true THEN
+        wrong := 'transfer_late_in_open_period';
+    END IF;
 
-    -- What was delivered is posted, what was not is voided: beside that very outcome, and no more.
-    IF batch.ends AND wrong IS NULL AND EXISTS (
+    -- A payment is reserved for its attempt; what was delivered of it is posted, what was not is
+    -- voided: beside that very outcome, and no more.
+    IF batch.moves AND wrong IS NULL AND EXISTS (
         SELECT FROM new_transfers AS t
-        WHERE t.payment_id IS NOT NULL AND t.kind IN ('post', 'void') AND NOT EXISTS (
-            SELECT FROM ledger.attempt AS a JOIN ledger.outcome AS o
+        WHERE t.kind IN ('reserve', 'post', 'void') AND NOT EXISTS (
+            SELECT FROM ledger.attempt AS a LEFT JOIN ledger.outcome AS o
                 ON o.payment_id = a.payment_id AND o.attempt_no = a.attempt_no
+                AND t.kind <> 'reserve'
             CROSS JOIN LATERAL (SELECT CASE o.outcome WHEN 'void' THEN 0
-                ELSE coalesce(o.part_minor, a.amount_minor) END AS delivered_minor) AS d
+                WHEN 'post' THEN coalesce(o.part_minor, a.amount_minor) END AS delivered_minor) AS d
             WHERE a.payment_id = t.payment_id AND a.attempt_no = t.attempt_no
                 AND a.partner_id = t.partner_id AND a.currency = t.currency
-                AND t.amount_minor = CASE t.kind WHEN 'post' THEN d.delivered_minor
+                AND t.amount_minor = CASE t.kind WHEN 'reserve' THEN a.amount_minor
+                    WHEN 'post' THEN d.delivered_minor
                     ELSE a.amount_minor - d.delivered_minor END)) THEN
         wrong := 'transfer_of_outcome';
     END IF;
+    -- Another attempt is reserved when the money of the one before is free again.
+    IF batch.repeats AND wrong IS NULL AND EXISTS (
+        SELECT FROM new_transfers AS t
+        WHERE t.kind = 'reserve' AND t.attempt_no > 1 AND NOT EXISTS (
+            SELECT FROM ledger.transfer AS v
+            WHERE v.payment_id = t.payment_id AND v.attempt_no = t.attempt_no - 1
+                AND v.kind = 'void' AND v.transfer_id BETWEEN
+                    (left(t.payment_id::text, 18) || '-0000-000000000000')::uuid
+                    AND (left(t.payment_id::text, 18) || '-ffff-ffffffffffff')::uuid)) THEN
+        wrong := 'transfer_after_void';
+    END IF;
 
     IF batch.reverses AND wrong IS NULL THEN
-        wrong := ledger.wrong_reversal(array_agg(DISTINCT t.reverses)) FROM new_transfers AS t
-            WHERE t.reverses IS NOT NULL;
+        wrong := ledger.wrong_reversal(batch.partner_id, array_agg(DISTINCT t.reverses))
+            FROM new_transfers AS t WHERE t.reverses IS NOT NULL;
     END IF;
 
     -- The two legs of an exchange come together, and are what it says.
@@ -296,7 +349,11 @@ BEGIN
             FROM ledger.account AS a CROSS JOIN LATERAL ledger.balance_of(a.account_id) AS b
             WHERE a.account_id = ANY (batch.falling) ORDER BY a.code COLLATE "C"
         LOOP
-            IF account.balance_minor < account.floor_minor THEN
+            IF account.is_ahead THEN
+                -- A restored dump in a younger cluster: what comes now would not be counted.
+                wrong := 'snapshot_ended';
+                EXIT;
+            ELSIF account.balance_minor < account.floor_minor THEN
                 wrong := 'account_floor';
                 SELECT json_build_object('account_code', account.code, 'currency', account.currency,
                     'available_minor', account.balance_minor - account.floor_minor + falls.minor,
@@ -329,17 +386,17 @@ END $$;
 -- what the next snapshot holds.
 CREATE FUNCTION ledger.balance_of(wanted uuid)
 RETURNS TABLE (account_id uuid, normal text, balance_minor bigint, ended bigint, below bigint,
-    ended_debit bigint, ended_credit bigint)
+    ended_debit bigint, ended_credit bigint, is_ahead boolean)
 LANGUAGE sql STABLE AS $$
     SELECT a.account_id, a.normal,
         ((s.debit_minor + d.debit - s.credit_minor - d.credit)
             * CASE a.normal WHEN 'debit' THEN 1 ELSE -1 END)::bigint,
         d.ended, d.below, (s.debit_minor + d.ended_debit)::bigint,
-        (s.credit_minor + d.ended_credit)::bigint
+        (s.credit_minor + d.ended_credit)::bigint, s.below > d.below
     FROM ledger.account AS a
     CROSS JOIN LATERAL (
-        SELECT n.below, n.debit_minor, n.credit_minor FROM ledger.snapshot AS n
-        WHERE n.account_id = a.account_id
+        (SELECT n.below, n.debit_minor, n.credit_minor FROM ledger.snapshot AS n
+         WHERE n.account_id = a.account_id ORDER BY n.below DESC LIMIT 1)
         UNION ALL SELECT 0, 0, 0
         ORDER BY below DESC LIMIT 1) AS s
     CROSS JOIN LATERAL (
@@ -356,9 +413,23 @@ CREATE TRIGGER transfer_booked AFTER INSERT ON ledger.transfer
     REFERENCING NEW TABLE AS new_transfers FOR EACH STATEMENT EXECUTE FUNCTION ledger.book();
 ALTER TABLE ledger.transfer ENABLE ALWAYS TRIGGER transfer_booked;
 
--- The log holds transfers and digests.
+-- The log holds transfers and digests; who makes one under the other's id stops nobody.
 ALTER TABLE ledger.leaf RENAME COLUMN transfer_id TO sealed_id;
-ALTER TABLE ledger.leaf RENAME CONSTRAINT leaf_transfer_once TO leaf_sealed_once;
+ALTER TABLE ledger.leaf ADD COLUMN is_digest boolean NOT NULL DEFAULT false;
+ALTER TABLE ledger.leaf DROP CONSTRAINT leaf_transfer_once;
+ALTER TABLE ledger.leaf ADD CONSTRAINT leaf_sealed_once UNIQUE (sealed_id, is_digest);
+-- Salts are what hides a transfer from who holds its leaf's hash: one's own only. The hashes are for
+-- all, they are what proofs are made of.
+ALTER POLICY reading ON ledger.leaf USING ((SELECT cbi.has_role('auditor', 'sealer'))
+    OR NOT is_digest AND EXISTS (SELECT FROM ledger.transfer AS t WHERE t.transfer_id = sealed_id)
+    OR is_digest AND EXISTS (SELECT FROM ledger.digest AS d WHERE d.digest_id = sealed_id));
+GRANT SELECT (leaf_no, leaf_hash) ON ledger.leaf TO cbi_door;
+CREATE POLICY door ON ledger.leaf FOR SELECT TO cbi_door USING (true);
+CREATE FUNCTION ledger.leaf_hashes(first bigint, behind bigint) RETURNS TABLE (leaf_hash bytea)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT l.leaf_hash FROM ledger.leaf AS l
+    WHERE l.leaf_no >= first AND l.leaf_no < behind ORDER BY l.leaf_no
+$$;
 CREATE OR REPLACE FUNCTION ledger.check_leaves() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
@@ -375,9 +446,10 @@ BEGIN
         RAISE EXCEPTION 'leaves % to % leave a gap', lowest, highest
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'leaf_follows';
     END IF;
-    IF (SELECT count(*) FROM new_leaves AS n JOIN ledger.transfer AS t ON t.transfer_id = n.sealed_id)
-        + (SELECT count(*) FROM new_leaves AS n JOIN ledger.digest AS d ON d.digest_id = n.sealed_id)
-        <> many THEN
+    IF (SELECT count(*) FROM new_leaves AS n JOIN ledger.transfer AS t ON t.transfer_id = n.sealed_id
+        WHERE NOT n.is_digest)
+        + (SELECT count(*) FROM new_leaves AS n JOIN ledger.digest AS d ON d.digest_id = n.sealed_id
+           WHERE n.is_digest) <> many THEN
         RAISE EXCEPTION 'a leaf stands for nothing'
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'leaf_of_transfer';
     END IF;
@@ -385,7 +457,9 @@ BEGIN
 END $$;
 
 RESET ROLE;
-GRANT CREATE ON SCHEMA ledger TO cbi_book;
+GRANT CREATE ON SCHEMA ledger TO cbi_book, cbi_door;
 ALTER FUNCTION ledger.book() OWNER TO cbi_book;
-REVOKE CREATE ON SCHEMA ledger FROM cbi_book;
-REVOKE ALL ON FUNCTION ledger.book() FROM PUBLIC;
+ALTER FUNCTION ledger.leaf_hashes(bigint, bigint) OWNER TO cbi_door;
+REVOKE CREATE ON SCHEMA ledger FROM cbi_book, cbi_door;
+REVOKE ALL ON FUNCTION ledger.book(), ledger.leaf_hashes(bigint, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ledger.leaf_hashes(bigint, bigint) TO cbi_app;

@@ -352,6 +352,14 @@ BEGIN
             ELSE (SELECT l.list_digest FROM cbi.list_of(NEW.round_id) AS l) END) THEN
         PERFORM cbi.refuse_in_round(NEW.round_id, 'round_step_control_total');
     END IF;
+    -- The books say the same: all of it is the provider's to pay.
+    IF NEW.amount_minor IS DISTINCT FROM coalesce((
+        SELECT sum(b.balance_minor) FROM ledger.account AS a
+        CROSS JOIN LATERAL ledger.balance_of(a.account_id) AS b
+        WHERE a.partner_id = NEW.partner_id AND a.code = 'round:' || NEW.round_id || ':payable'), 0)
+    THEN
+        PERFORM cbi.refuse_in_round(NEW.round_id, 'round_step_booked');
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER round_step_checked AFTER INSERT ON cbi.round_step

@@ -72,6 +72,8 @@ async def test_dollars_become_soles_at_a_rate_and_the_loss_is_shown(house: House
         "spent PEN": -500,
         "fund PEN": -374_000,
     }
+    other = await house.post(f"{path}/exchanges", "A/finance", {**sale, "received": "3739.00"})
+    assert other.json()["type"] == "urn:cbi:problem:transfer-conflict"
     again = await house.post(f"{path}/exchanges", "A/finance", {**sale, "reference": "TC-2"})
     assert again.json()["type"] == "urn:cbi:problem:insufficient-funds"
     wrong = await house.post(f"{path}/exchanges", "A/finance", {**sale, "rate": "3.9"})

@@ -290,6 +290,10 @@ async def test_a_round_is_not_released_before_all_its_chunks_are_in(conn):
     await by_hand("round_step_of_chunks", payments=4)
     await by_hand("round_step_of_chunks", amount_minor=1)
     await by_hand("round_step_control_total", list_digest=b"another list")
+    # Nor before its money is the provider's to pay.
+    await by_hand("round_step_booked")
+    instructed = bookings.instructed(round_id, listed.total, on=AT.date())
+    await post.post(conn, [instructed], partner_id=PARTNER_A, at=AT, actor_id=TREASURER.actor_id)
     await step_by_hand(conn, round_id, 5, listed, TREASURER)
 
 

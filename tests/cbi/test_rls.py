@@ -182,6 +182,7 @@ async def test_a_door_has_a_fixed_search_path_and_opens_for_the_service_only(con
         "dedup.add",
         "dedup.sharing",
         "dedup.open_cases",
+        "ledger.leaf_hashes",
     }
     # And one finds by indexes, whatever the planner believes of tables that grow fast.
     by_index = "enable_hashjoin=off,enable_mergejoin=off,enable_seqscan=off"
@@ -221,6 +222,7 @@ async def test_the_doors_read_only_the_columns_they_hand_out(conn):
         "dedup.decision": "case_id decision_no supersedes verdict",
         "dedup.key_entry": "key person_id",
         "dedup.match_case": "case_id household_a household_b reopens",
+        "ledger.leaf": "leaf_hash leaf_no",
     }
     writes = await rows(
         conn,

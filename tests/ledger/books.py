@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime
 from uuid import UUID, uuid4, uuid5
 
 from ledger.account import Account
-from ledger.attempt import Attempt, Outcome
-from ledger.attempts import open_attempts, record_outcomes
+from ledger.attempt import Attempt, Giveback, Outcome
+from ledger.attempts import open_attempts, record_outcomes, record_returns
 from ledger.money import Money
 from ledger.post import open_accounts, post
 from ledger.transfer import Transfer, move_id, transfer_id
@@ -44,6 +44,20 @@ def fund(amount_minor: int, name: object = "grant") -> Transfer:
     )
 
 
+def draw(amount_minor: int) -> Transfer:
+    """Money moved aside, for no payment."""
+    key = uuid4()
+    return Transfer(
+        transfer_id=key,
+        entry_id=key,
+        kind="adjust",
+        debit=RESERVED,
+        credit=BANK,
+        money=pen(amount_minor),
+        effective_on=DAY,
+    )
+
+
 def step(kind, payment_id: UUID, amount_minor: int, attempt_no: int = 1) -> Transfer:
     """One step of a payment: "reserve", "post" or "void"."""
     debit, credit = SIDES[kind]
@@ -73,6 +87,11 @@ async def opened(conn, *, grant: int = 0) -> None:
     await open_accounts(conn, BOOKS, partner_id=PARTNER_A)
     if grant:
         await posted(conn, fund(grant, uuid4()))
+
+
+async def came_back(conn, payment_id: UUID, attempt_no: int = 1) -> int:
+    fact = Giveback(payment_id=payment_id, attempt_no=attempt_no, reason="MD07")
+    return await record_returns(conn, [fact], partner_id=PARTNER_A, at=AT)
 
 
 async def posted(conn, *transfers: Transfer) -> int:

@@ -13,8 +13,20 @@ from ledger.post import balances, open_accounts
 from ledger.transfer import move_id
 from ledger.violation import constraint_of
 from tests.conftest import PARTNER_A, PARTNER_B, actor
-from tests.ledger.books import BANK, BOOKS, DELIVERED, DONOR, RESERVED, attempt, ended, opened, pen
+from tests.ledger.books import (
+    BANK,
+    BOOKS,
+    DELIVERED,
+    DONOR,
+    RESERVED,
+    attempt,
+    came_back,
+    ended,
+    opened,
+    pen,
+)
 from tests.ledger.books import tried as opened_attempts
+from tests.ledger.test_seal import faults, sealed, verified
 
 PAYMENT = UUID(int=900)
 USD = Account(code="test/bank", currency="USD", normal="debit")
@@ -106,7 +118,13 @@ async def test_two_sessions_never_take_the_same_money(own):
     [
         ({"debit_account": "uuidv7()"}, "transfer_debit_account"),
         ({"credit_account": "uuidv7()"}, "transfer_credit_account"),
-        ({"currency": "'USD'"}, "transfer_debit_account"),
+        ({"currency": "'EUR'"}, "transfer_debit_account"),
+        ({"amount_minor": 10**15 + 1}, "transfer_amount_bounded"),
+        ({"effective_on": "'infinity'"}, "transfer_effective_then"),
+        ({"effective_on": "'0044-03-15 BC'"}, "transfer_effective_then"),
+        ({"posted_at": "'infinity'"}, "transfer_posted_then"),
+        ({"kind": "'post'"}, "transfer_moves_a_payment"),
+        ({"booked_on": "date '2999-01-01'"}, "transfer_late_in_open_period"),
         ({"credit_account": f"'{BANK.account_id}'"}, "transfer_two_accounts"),
         ({"amount_minor": 0}, "transfer_amount_positive"),
         ({"amount_minor": -5}, "transfer_amount_positive"),
@@ -223,3 +241,96 @@ async def test_an_empty_statement_books_nothing(conn):
         text("INSERT INTO ledger.transfer (transfer_id) SELECT uuidv7() WHERE false")
     )
     assert sum((await balances(conn, BOOKS)).values()) == 0
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+async def test_who_looks_at_what_was_before_the_lock_is_refused(own, level):
+    async with own.begin() as conn:
+        await opened(conn, grant=100)
+    async with own.app.connect() as conn:
+        await conn.execute(text(f"SET TRANSACTION ISOLATION LEVEL {level}"))
+        await db.set_facts(conn, actor())
+        assert await refused(conn, {**OUT, "amount_minor": 60}) == "read_committed_only"
+        await conn.rollback()
+
+
+async def test_a_payment_is_reserved_for_its_attempt_only(conn):
+    await opened(conn, grant=1000)
+    assert await refused(conn, move("reserve", RESERVED, BANK)) == "transfer_of_outcome"
+    await opened_attempts(conn, attempt(PAYMENT, 100))
+    assert await refused(conn, move("reserve", RESERVED, BANK, 99)) == "transfer_of_outcome"
+    await moved(conn, move("reserve", RESERVED, BANK))
+
+
+async def test_another_attempt_is_reserved_when_the_money_of_the_first_is_free(conn):
+    await opened(conn, grant=1000)
+    await opened_attempts(conn, attempt(PAYMENT, 100))
+    await moved(conn, move("reserve", RESERVED, BANK))
+    await ended(conn, PAYMENT, "void")
+    await opened_attempts(conn, attempt(PAYMENT, 100, 2))
+    second = move("reserve", RESERVED, BANK) | {
+        "attempt_no": 2,
+        "transfer_id": f"'{move_id(PAYMENT, 2, 'reserve', RESERVED)}'",
+    }
+    assert await refused(conn, second) == "transfer_after_void"
+    await moved(conn, move("void", BANK, RESERVED), second)
+
+
+async def test_what_a_family_got_is_taken_back_only_beside_its_return(conn):
+    await opened(conn, grant=1000)
+    await opened_attempts(conn, attempt(PAYMENT, 100))
+    await moved(conn, move("reserve", RESERVED, BANK))
+    await ended(conn, PAYMENT, "post")
+    await moved(conn, move("post", DELIVERED, RESERVED))
+    back = move("post", RESERVED, DELIVERED) | {
+        "kind": "'reverse'",
+        "reverses": f"'{move_id(PAYMENT, 1, 'post', DELIVERED)}'",
+    }
+    assert await refused(conn, back) == "transfer_of_giveback"
+    await came_back(conn, PAYMENT)
+    await moved(conn, back)
+
+
+async def test_a_batch_is_of_one_moment(conn):
+    await opened(conn)
+    earlier = {"posted_at": "now() - interval '1 day'"}
+    assert await refused(conn, {}, earlier) == "transfer_one_moment"
+
+
+async def test_no_sum_outgrows_its_account(conn):
+    await opened(conn)
+    most = {"amount_minor": 10**15}
+    for _ in range(2):
+        await moved(conn, *[most] * 500)
+    assert await refused(conn, most) == "transfer_sum_bounded"
+    await moved(conn, {})
+
+
+async def test_a_digest_under_a_transfer_s_id_stops_no_sealer(own):
+    async with own.begin() as conn:
+        await opened(conn, grant=100)
+        await conn.execute(
+            text(
+                "INSERT INTO ledger.digest (digest_id, partner_id, subject, sha256, made_at,"
+                " actor_id) SELECT transfer_id, partner_id, 'period', sha256('x'), now(), uuidv7()"
+                " FROM ledger.transfer"
+            )
+        )
+    assert (await sealed(own)).size == 2
+    async with own.begin() as conn:
+        await moved(conn, {})
+    assert (await sealed(own)).size == 3
+    # It is of no period, and verification says so.
+    assert faults(await verified(own)) == {"period_unsealed"}
+
+
+async def test_a_younger_cluster_does_not_forget_what_was_taken(own):
+    async with own.begin() as conn:
+        await opened(conn, grant=100)
+    await own.tamper(
+        "INSERT INTO ledger.snapshot (account_id, below, partner_id, debit_minor, credit_minor)"
+        f" VALUES ('{BANK.account_id}', 9000000000, '{PARTNER_A}', 100, 0)"
+    )
+    await own.tamper("ALTER TABLE ledger.transfer ENABLE ALWAYS TRIGGER transfer_booked")
+    async with own.begin() as conn:
+        assert await refused(conn, {**OUT, "amount_minor": 60}) == "snapshot_ended"

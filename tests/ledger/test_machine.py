@@ -37,6 +37,8 @@ from tests.ledger.books import (
     DONOR,
     RESERVED,
     attempt,
+    came_back,
+    draw,
     ended,
     fund,
     opened,
@@ -99,10 +101,12 @@ class Oracle:
                 return False
             back = self.taken_back.get(original.transfer_id, 0) + one.money.amount_minor
             return back <= original.money.amount_minor
-        if one.kind not in ("post", "void"):
+        if one.kind not in ("reserve", "post", "void"):
             return True
         assert one.payment_id is not None
         assert one.attempt_no is not None
+        if one.kind == "reserve":
+            return self._may_reserve(one.payment_id, one.attempt_no)
         outcome = self.outcomes.get((one.payment_id, one.attempt_no))
         if outcome is None:
             return False
@@ -110,6 +114,13 @@ class Oracle:
         delivered = 0 if outcome[0] == "void" else whole if outcome[1] is None else outcome[1]
         wanted = delivered if one.kind == "post" else whole - delivered
         return one.money.amount_minor == wanted
+
+    def _may_reserve(self, payment: UUID, number: int) -> bool:
+        freed = number == 1 or any(
+            (one.kind, one.payment_id, one.attempt_no) == ("void", payment, number - 1)
+            for one in self.moved.values()
+        )
+        return (payment, number) in self.attempts and freed
 
 
 class Machine(RuleBasedStateMachine):
@@ -226,6 +237,9 @@ class Machine(RuleBasedStateMachine):
     def take_back(self, moved: Transfer, part: int) -> None:
         if moved.kind == "reverse":
             return
+        if moved.kind == "post" and moved.payment_id and moved.attempt_no:
+            back = moved.payment_id, moved.attempt_no
+            assert self.run(self.done(lambda conn: came_back(conn, *back)))
         share = pen(part) if part else None
         name = f"{part}"
         made = reversal(
@@ -260,7 +274,7 @@ class Machine(RuleBasedStateMachine):
         """One session gives, and has not committed: the other can't spend it."""
         self.grants += 1
         gift = fund(amount, f"grant {self.grants}")
-        spent = step("reserve", PAYMENTS[0], self.oracle.balance[BANK.code] + 1, 9)
+        spent = draw(self.oracle.balance[BANK.code] + 1)
 
         async def overlap() -> bool:
             async with self.own.app.connect() as slow:
@@ -313,8 +327,9 @@ class Machine(RuleBasedStateMachine):
         await sealed(self.own)
         found = await verified(self.own)
         await self.stack.aclose()
-        # A payment's posting that was reversed without the fact of a return is one.
-        assert {fault.kind for fault in found.faults} <= {"reversal_without_giveback"}
+        # An outcome or a return may be recorded here and its money not be moved.
+        unfinished = {"outcome_not_booked", "giveback_without_reversal"}
+        assert {fault.kind for fault in found.faults} <= unfinished
 
 
 def test_any_history_of_overlapping_sessions_ends_as_the_oracle_says(postgres):

@@ -19,6 +19,7 @@ from tests.ledger.books import (
     DONOR,
     RESERVED,
     attempt,
+    came_back,
     ended,
     fund,
     opened,
@@ -58,7 +59,10 @@ class Oracle:
                 before = self.outcome.get((move.payment, move.attempt_no - 1))
                 return move.attempt_no == 1 or before == "void"
             case "reserve":
-                return self.balance[BANK.code] >= amount
+                freed = move.attempt_no == 1 or (
+                    Move("void", move.payment, move.attempt_no - 1) in self.done
+                )
+                return key in self.opened and freed and self.balance[BANK.code] >= amount
             case "reverse":
                 return Move("post", *key) in self.done
         decided = self.outcome.get(key)
@@ -99,6 +103,7 @@ async def act(conn, move: Move) -> None:
         case "reverse":
             done = step("post", move.payment, amount, move.attempt_no)
             entry_id = uuid5(move.payment, "reverse")
+            await came_back(conn, move.payment, move.attempt_no)
             await posted(conn, reversal(done, entry_id=entry_id, effective_on=DAY))
         case outcome:
             await ended(conn, move.payment, outcome, move.attempt_no)

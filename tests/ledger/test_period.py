@@ -17,7 +17,7 @@ from ledger.refusal import PeriodOutOfOrder
 from ledger.transfer import reversal
 from ledger.violation import constraint_of
 from tests.conftest import PARTNER_A, PARTNER_B, actor
-from tests.ledger.books import ACTOR, BANK, DAY, DONOR, fund, opened, posted, step
+from tests.ledger.books import ACTOR, BANK, DAY, DONOR, draw, fund, opened, posted
 from tests.ledger.test_book_sql import refused
 from tests.ledger.test_seal import faults, history, sealed, verified
 
@@ -108,6 +108,14 @@ async def test_in_plain_sql_nothing_is_booked_in_a_closed_period(conn):
     assert await refused(conn, {"effective_on": "date '2026-03-31'"}) == "transfer_in_open_period"
     late = {"effective_on": "date '2026-02-01'", "booked_on": "date '2026-03-31'"}
     assert await refused(conn, {}, late) == "transfer_in_open_period"
+
+
+async def test_no_period_is_closed_in_the_future_by_saying_when(conn):
+    far = datetime(2998, 1, 1, tzinfo=UTC)
+    with pytest.raises(PeriodOutOfOrder):
+        await close_period(
+            conn, until=date(2997, 1, 1), partner_id=PARTNER_A, actor_id=ACTOR, at=far
+        )
 
 
 async def test_a_closed_period_of_one_organisation_is_open_for_another(conn):
@@ -226,7 +234,7 @@ async def test_the_digest_of_a_period_is_sealed_and_the_whole_is_verified(own):
     await history(own)
     async with own.begin() as conn:
         await closed(conn)
-        await posted(conn, step("reserve", uuid4(), 1))
+        await posted(conn, draw(1))
     await sealed(own)
     found = await verified(own)
     assert found.faults == []
@@ -248,6 +256,7 @@ async def test_the_digest_of_a_period_is_sealed_and_the_whole_is_verified(own):
             "DELETE FROM ledger.period; DELETE FROM ledger.digest",
             {"transfer_missing"},
         ),
+        ("DELETE FROM ledger.period", {"period_unsealed"}),
         (
             "UPDATE ledger.transfer SET booked_on = NULL WHERE booked_on IS NOT NULL",
             {
@@ -256,7 +265,7 @@ async def test_the_digest_of_a_period_is_sealed_and_the_whole_is_verified(own):
             },
         ),
     ],
-    ids=["trial balance", "digest", "period and digest", "late item moved back"],
+    ids=["trial balance", "digest", "period and digest", "period", "late item moved back"],
 )
 async def test_a_closed_period_that_was_changed_is_seen(own, attack, seen):
     await history(own)

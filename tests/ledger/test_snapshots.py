@@ -1,14 +1,13 @@
 """Balances as snapshots and what came since."""
 
 import asyncio
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
 from ledger.post import balances
 from ledger.refusal import InsufficientFunds
-from tests.ledger.books import BANK, DONOR, RESERVED, fund, opened, posted, step
+from tests.ledger.books import BANK, DONOR, RESERVED, draw, fund, opened, posted
 from tests.ledger.test_seal import faults, sealed, verified
 
 
@@ -27,7 +26,7 @@ async def drawn(own, count: int) -> None:
     """So many payments reserved, each in a transaction of its own."""
     for _ in range(count):
         async with own.begin() as conn:
-            await posted(conn, step("reserve", uuid4(), 1))
+            await posted(conn, draw(1))
 
 
 async def snapshots(own) -> list[tuple[int, int]]:
@@ -62,15 +61,15 @@ async def test_the_floor_holds_behind_snapshots_with_four_at_once(own):
         await opened(conn, grant=30)
     refused = []
 
-    async def draw(times: int) -> None:
+    async def several(times: int) -> None:
         for _ in range(times):
             try:
                 async with own.begin() as conn:
-                    await posted(conn, step("reserve", uuid4(), 1))
+                    await posted(conn, draw(1))
             except InsufficientFunds:
                 refused.append(1)
 
-    await asyncio.gather(*(draw(12) for _ in range(4)))
+    await asyncio.gather(*(several(12) for _ in range(4)))
     assert len(refused) == 4 * 12 - 30
     assert len(await snapshots(own)) >= 2
     async with own.begin() as conn:
