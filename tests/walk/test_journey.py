@@ -133,8 +133,9 @@ def identities() -> Secrets:
 
 
 def dump(database: EmbeddedPostgres) -> str:
+    # All rows; what functions and comments say is in the sources for everybody to read.
     dumped = subprocess.run(
-        [program("pg_dump"), "-h", database.socket_dir, "-U", "postgres", "cbi"],
+        [program("pg_dump"), "--data-only", "-h", database.socket_dir, "-U", "postgres", "cbi"],
         check=True,
         capture_output=True,
         text=True,
