@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from api import clock, db, settings
 from api.db import Actor
 from bench.stored import COLUMNS, ids_of
-from cbi import enrol, tables
+from cbi import enrol, fund, tables
 from cbi.account import Instrument, cci
 from cbi.document import Document
 from cbi.enrol import Programme
@@ -104,11 +104,12 @@ async def _programme(data_dir: Path, app: AsyncEngine, households: int) -> Progr
             actor_id=who.actor_id,
             **facts,
         )
-        await enrol.fund(
+        await fund.deposit(
             conn,
             programme_id=PROGRAMME_ID,
             money=Money(amount_minor=households * max(BY_SIZE.values()), currency="PEN"),
             deposit_id=clock.new_id(),
+            of_grant=None,
             on=DAY,
             actor_id=who.actor_id,
             **facts,

@@ -172,7 +172,7 @@ BEGIN
                 AND o.debit_account = r.credit_account AND o.credit_account = r.debit_account
                 AND o.currency = r.currency AND o.partner_id = r.partner_id
                 AND o.payment_id IS NOT DISTINCT FROM r.payment_id
-                AND o.attempt_no IS NOT DISTINCT FROM r.attempt_no)) THEN
+                AND o.attempt_no IS NOT DISTINCT FROM r.attempt_no OFFSET 0)) THEN
         RETURN 'transfer_reverse_mirrors';
     END IF;
     IF EXISTS (
@@ -188,7 +188,7 @@ BEGIN
         JOIN ledger.transfer AS o ON o.transfer_id = u.transfer_id
         WHERE o.kind = 'post' AND NOT EXISTS (
             SELECT FROM ledger.giveback AS g WHERE g.payment_id = o.payment_id
-                AND g.attempt_no = o.attempt_no AND g.partner_id = o.partner_id)) THEN
+                AND g.attempt_no = o.attempt_no AND g.partner_id = o.partner_id OFFSET 0)) THEN
         RETURN 'transfer_of_giveback';
     END IF;
     RETURN NULL;
@@ -292,20 +292,29 @@ BEGIN
     END IF;
 
     -- A payment is reserved for its attempt; what was delivered of it is posted, what was not is
-    -- voided: beside that very outcome, and no more.
+    -- voided: beside that very outcome, and no more. (OFFSET 0: each row asks by itself, by
+    -- the index of payments: a plan that joins, or takes the one of partners, because the table was
+    -- empty when it was made, would read all attempts for each row.)
     IF batch.moves AND wrong IS NULL AND EXISTS (
         SELECT FROM new_transfers AS t
-        WHERE t.kind IN ('reserve', 'post', 'void') AND NOT EXISTS (
-            SELECT FROM ledger.attempt AS a LEFT JOIN ledger.outcome AS o
-                ON o.payment_id = a.payment_id AND o.attempt_no = a.attempt_no
-                AND t.kind <> 'reserve'
-            CROSS JOIN LATERAL (SELECT CASE o.outcome WHEN 'void' THEN 0
-                WHEN 'post' THEN coalesce(o.part_minor, a.amount_minor) END AS delivered_minor) AS d
+        WHERE t.kind = 'reserve' AND NOT EXISTS (
+            SELECT FROM ledger.attempt AS a
             WHERE a.payment_id = t.payment_id AND a.attempt_no = t.attempt_no
-                AND a.partner_id = t.partner_id AND a.currency = t.currency
-                AND t.amount_minor = CASE t.kind WHEN 'reserve' THEN a.amount_minor
-                    WHEN 'post' THEN d.delivered_minor
-                    ELSE a.amount_minor - d.delivered_minor END)) THEN
+                AND CASE WHEN a.partner_id = t.partner_id AND a.currency = t.currency
+                    THEN a.amount_minor = t.amount_minor END OFFSET 0)) THEN
+        wrong := 'transfer_of_outcome';
+    END IF;
+    IF batch.moves AND wrong IS NULL AND EXISTS (
+        SELECT FROM new_transfers AS t
+        WHERE t.kind IN ('post', 'void') AND NOT EXISTS (
+            SELECT FROM ledger.attempt AS a JOIN ledger.outcome AS o
+                ON o.payment_id = a.payment_id AND o.attempt_no = a.attempt_no
+            CROSS JOIN LATERAL (SELECT CASE o.outcome WHEN 'void' THEN 0
+                ELSE coalesce(o.part_minor, a.amount_minor) END AS delivered_minor) AS d
+            WHERE a.payment_id = t.payment_id AND a.attempt_no = t.attempt_no
+                AND CASE WHEN a.partner_id = t.partner_id AND a.currency = t.currency
+                    THEN t.amount_minor = CASE t.kind WHEN 'post' THEN d.delivered_minor
+                        ELSE a.amount_minor - d.delivered_minor END END OFFSET 0)) THEN
         wrong := 'transfer_of_outcome';
     END IF;
     -- Another attempt is reserved when the money of the one before is free again.
@@ -316,7 +325,7 @@ BEGIN
             WHERE v.payment_id = t.payment_id AND v.attempt_no = t.attempt_no - 1
                 AND v.kind = 'void' AND v.transfer_id BETWEEN
                     (left(t.payment_id::text, 18) || '-0000-000000000000')::uuid
-                    AND (left(t.payment_id::text, 18) || '-ffff-ffffffffffff')::uuid)) THEN
+                    AND (left(t.payment_id::text, 18) || '-ffff-ffffffffffff')::uuid OFFSET 0)) THEN
         wrong := 'transfer_after_void';
     END IF;
 
