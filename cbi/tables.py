@@ -15,7 +15,7 @@ from sqlalchemy import (
     Text,
     Uuid,
 )
-from sqlalchemy.dialects.postgresql import DATERANGE
+from sqlalchemy.dialects.postgresql import DATERANGE, JSONB
 
 metadata = MetaData(schema="cbi")
 MOMENT = DateTime(timezone=True)
@@ -162,6 +162,27 @@ payer_account = _table(
     Column("kek_id", Text, nullable=False),
     Column("wrapped", LargeBinary, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+)
+fsp_profile = _table(
+    "fsp_profile",
+    Column("partner_id", Uuid, primary_key=True),
+    Column("code", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("content", JSONB, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("added_by", Uuid, nullable=False),
+    Column("added_at", MOMENT, nullable=False),
+)
+programme_profile = _table(
+    "programme_profile",
+    Column("choice_no", BigInteger, primary_key=True),
+    Column("programme_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("own_version", Integer),
+    Column("since", MOMENT, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
 )
 transfer_value = _table(
     "transfer_value",

@@ -48,6 +48,7 @@ VERBS = {
         "payees",
         "payer",
         "payout",
+        "profiles",
         "register",
         "release",
         "rematch",

@@ -27,13 +27,13 @@ SLUGS = [
     "case-decided", "case-reopened", "check-quota-spent", "checkpoint-unknown", "consent-missing",
     "enrolment-closed", "entitlement-settled", "family-assisted", "file-unreadable",
     "group-changed", "group-too-large", "idempotency-key-malformed", "idempotency-key-reused",
-    "idempotency-key-running", "identity-erased", "insufficient-funds", "invalid-registration",
-    "model-not-found", "model-unreadable", "months-overlap", "no-instrument", "no-transfer-value",
-    "not-found", "not-released", "not-sealed", "nothing-to-pay", "open-case", "outcome-conflict",
-    "outside-area", "payees-blocked", "period-just-closed", "period-out-of-order",
-    "reference-taken", "round-pending", "run-underway", "same-person", "statement-repeated",
-    "statement-unreadable", "step-done", "step-out-of-order", "too-many-payees",
-    "transfer-conflict", "transfer-refused", "which-part",
+    "idempotency-key-running", "identity-erased", "insufficient-funds", "invalid-profile",
+    "invalid-registration", "model-not-found", "model-unreadable", "months-overlap",
+    "no-instrument", "no-transfer-value", "not-found", "not-released", "not-sealed",
+    "nothing-to-pay", "open-case", "outcome-conflict", "outside-area", "payees-blocked",
+    "period-just-closed", "period-out-of-order", "reference-taken", "round-pending", "run-underway",
+    "same-person", "statement-repeated", "statement-unreadable", "step-done", "step-out-of-order",
+    "too-many-payees", "transfer-conflict", "transfer-refused", "which-part",
 ]  # fmt: skip
 
 
