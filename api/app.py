@@ -22,6 +22,7 @@ from litestar.static_files import create_static_files_router
 from api import (
     auth,
     books,
+    breaks,
     cases,
     check,
     clock,
@@ -76,6 +77,7 @@ def make_app(service: Service) -> Litestar:
             *funds.HANDLERS,
             *rounds.HANDLERS,
             *books.HANDLERS,
+            *breaks.HANDLERS,
             *periods.HANDLERS,
             *runs.HANDLERS,
             Metrics,

@@ -224,6 +224,24 @@ REFUSALS: dict[type[Exception], Wording] = {
         "El período no ha terminado, o ya se cerró",
         "The period is not over, or is closed already",
     ),
+    ledger.BreakRefused: Wording(
+        409,
+        "break-refused",
+        "La diferencia no admite esto tal como está",
+        "The break does not allow this as things stand",
+    ),
+    ledger.SecondPersonNeeded: Wording(
+        409,
+        "second-person-needed",
+        "Otra persona debe confirmar lo propuesto",
+        "Another person has to confirm what was proposed",
+    ),
+    cbi.EndingUnfit: Wording(
+        422,
+        "ending-unfit",
+        "La diferencia no puede terminar así",
+        "The break can't end like this",
+    ),
     ledger.AttemptRefused: Wording(
         409,
         "attempt-refused",

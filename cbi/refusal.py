@@ -221,3 +221,11 @@ class CheckQuotaSpent(CbiRefusal):
     persons_left: int
     persons_per_day: int
     opens_again_at: datetime
+
+
+@dataclass(kw_only=True, eq=False)
+class EndingUnfit(CbiRefusal):
+    """A break can't end like this; `reason` is a word of `cbi/resolve.py`."""
+
+    break_id: UUID
+    reason: str

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from api import access
 from api.once import HEADER
+from tests.api.breaking import BREAKS
 from tests.api.house import (
     SIGNERS,
     House,
@@ -161,6 +162,13 @@ async def a_reconciliation(house: House) -> Prepared:
     return Prepared("/v1/reconciliations", "A/finance")
 
 
+def asked(make: Callable[[House], Awaitable[tuple[str, str, object]]]):
+    async def prepare(house: House) -> Prepared:
+        return Prepared(*await make(house))
+
+    return prepare
+
+
 PREPARE: dict[str, Callable[[House], Awaitable[Prepared]]] = {
     "/v1/households": a_registration,
     "/v1/imports": an_import,
@@ -181,6 +189,7 @@ PREPARE: dict[str, Callable[[House], Awaitable[Prepared]]] = {
     "/v1/rounds/{round_id}/cancellations": a_cancellation,
     "/v1/statements": a_statement,
     "/v1/reconciliations": a_reconciliation,
+    **{path: asked(make) for path, make in BREAKS.items()},
     "/v1/ledger/periods": a_period,
 }
 
