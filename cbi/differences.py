@@ -15,22 +15,25 @@ from ledger.money import Money
 from ledger.transfer import Transfer, reversal, transfer_id
 
 # The line that a break is about, if it moved money on our account; the programme is the payment's,
-# or one that pays from that account.
+# or one that pays from that account. (OFFSET 0: by its key, and not by reading all of a year.)
 _ABOUT = text("""
     SELECT b.break_id, b.kind, l.line_id, l.direction, l.amount_minor, l.currency,
-        coalesce(l.booked_on, b.opened_on) AS booked_on, p.programme_id,
-        (SELECT count(*) FROM ledger.break_event e
-         WHERE e.break_id = b.break_id AND e.what = 'again') AS turn
+        coalesce(l.booked_on, b.opened_on) AS booked_on,
+        coalesce(r.programme_id, a.programme_id) AS programme_id,
+        (SELECT count(*) FROM ledger.break_event v
+         WHERE v.break_id = b.break_id AND v.what = 'again') AS turn
     FROM ledger.break b JOIN ledger.statement_line l ON l.line_id = b.line_id
     JOIN ledger.statement s ON s.statement_id = l.statement_id
-    CROSS JOIN LATERAL (
-        SELECT r.programme_id FROM cbi.entitlement e JOIN cbi.round r USING (round_id)
-        WHERE e.entitlement_id = b.payment_id
-        UNION ALL (SELECT a.programme_id FROM cbi.payer_account a
-            WHERE b.payment_id IS NULL AND a.token = s.account_token
-                AND a.partner_id = b.partner_id ORDER BY a.programme_id LIMIT 1)) AS p
+    LEFT JOIN LATERAL (SELECT r.programme_id FROM cbi.entitlement e
+        JOIN cbi.round r ON r.round_id = e.round_id
+        WHERE e.entitlement_id = b.payment_id OFFSET 0) AS r ON true
+    LEFT JOIN (SELECT p.token, p.partner_id,
+            CAST(min(CAST(p.programme_id AS text)) AS uuid) AS programme_id
+        FROM cbi.payer_account p GROUP BY p.token, p.partner_id) AS a
+        ON b.payment_id IS NULL AND a.token = s.account_token AND a.partner_id = b.partner_id
     WHERE b.break_id = ANY(:break_ids) AND l.amount_minor > 0
         AND l.source IN ('camt.053', 'mt940', 'statement-table')
+        AND coalesce(r.programme_id, a.programme_id) IS NOT NULL
     ORDER BY b.break_id""")
 
 _OPEN = text("""

@@ -53,6 +53,10 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
 _LOCK = text("SELECT ledger.lock_matching(:partner_id)")
 
+# A session keeps plans, those of foreign keys too, that were made when the tables were small: each
+# of a million lines would be looked for by reading all of them.
+_PLAN_ANEW = text("DISCARD PLANS")
+
 _OPEN_RUN = text("""
     SELECT r.run_id, r.as_of, count(p.page_no) AS pages, coalesce(max(p.upto), '') AS upto,
         coalesce(bool_or(p.is_last), false) AS is_through
@@ -157,6 +161,7 @@ async def begin(
     From here on nobody else matches for this organisation until the transaction ends.
     """
     await conn.execute(_LOCK, {"partner_id": partner_id})
+    await conn.execute(_PLAN_ANEW)
     row = (await conn.execute(_OPEN_RUN, {"partner_id": partner_id})).mappings().one_or_none()
     if row is not None:
         return msgspec.convert(dict(row), Run), False
