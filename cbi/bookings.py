@@ -139,6 +139,22 @@ def instructed(round_id: UUID, money: Money, *, on: date) -> Transfer:
     return _alone("adjust", ("instruct", round_id), sides, money, on=on, entry=entry)
 
 
+def reissued(
+    round_id: UUID, followup_id: UUID, attempts: Iterable[Attempt], *, currency: str, on: date
+) -> list[Transfer]:
+    """Payments of a follow-up are promised to families anew, of what came back to the round."""
+    entry = transfer_id("reissue", followup_id)
+    sides = available(round_id, currency), committed(round_id, currency)
+    return [_move("reserve", attempt, sides, entry=entry, on=on) for attempt in attempts]
+
+
+def reinstructed(round_id: UUID, followup_id: UUID, money: Money, *, on: date) -> Transfer:
+    """A follow-up is released with its total: what was promised is the provider's to pay."""
+    sides = committed(round_id, money.currency), payable(round_id, money.currency)
+    entry = transfer_id("reissue", followup_id)
+    return _alone("adjust", ("reinstruct", followup_id), sides, money, on=on, entry=entry)
+
+
 def not_needed(programme_id: UUID, round_id: UUID, money: Money, *, on: date) -> Transfer:
     """Families were taken off a funded round: at its release their money is the fund's again."""
     sides = available(round_id, money.currency), fund(programme_id, money.currency)

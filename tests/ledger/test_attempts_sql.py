@@ -19,8 +19,8 @@ async def attempted(
     await conn.execute(
         text(
             "INSERT INTO ledger.attempt (payment_id, attempt_no, partner_id, end_to_end_id,"
-            " amount_minor, currency, opened_at, after_return) VALUES (:payment, :no, :partner, :e2e,"
-            " 100, 'PEN', now(), :after_return)"
+            " amount_minor, currency, opened_at, after_return) VALUES (:payment, :no, :partner,"
+            " :e2e, 100, 'PEN', now(), :after_return)"
         ),
         {
             "payment": PAYMENT,
