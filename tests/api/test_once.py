@@ -150,6 +150,25 @@ async def a_round_that_is_over(house: House) -> Prepared:
     return Prepared(f"{path}/closing", "A/finance")
 
 
+async def a_followup(house: House) -> Prepared:
+    path = await released(house)
+    await rejected(house, path)
+    return Prepared(f"{path}/followups", "A/finance", {"pays_on": "2026-03-20"})
+
+
+def a_step_again(step: str) -> Callable[[House], Awaitable[Prepared]]:
+    async def prepare(house: House) -> Prepared:
+        asked = await a_followup(house)
+        made = await house.made(asked.path, asked.who, asked.body)
+        path = f"/v1/followups/{made['followup']['followup_id']}"
+        signers = dict(zip(STEPS[1:], SIGNERS, strict=True))
+        for before in STEPS[1 : STEPS.index(step)]:
+            await house.made(f"{path}/{before}", f"A/{signers[before]}")
+        return Prepared(f"{path}/{step}", f"A/{signers[step]}")
+
+    return prepare
+
+
 async def a_statement(house: House) -> Prepared:
     account = f"PE{uuid4().int % 10**12:012d}"
     await house.made("/v1/programmes", "A/programme", programme() | {"payer_account": account})
@@ -179,6 +198,8 @@ PREPARE: dict[str, Callable[[House], Awaitable[Prepared]]] = {
     **{f"/v1/rounds/{{round_id}}/{step}": a_step(step) for step in STEPS},
     "/v1/rounds/{round_id}/closing": a_round_that_is_over,
     "/v1/rounds/{round_id}/cancellations": a_cancellation,
+    "/v1/rounds/{round_id}/followups": a_followup,
+    **{f"/v1/followups/{{followup_id}}/{step}": a_step_again(step) for step in STEPS[1:]},
     "/v1/statements": a_statement,
     "/v1/reconciliations": a_reconciliation,
     "/v1/ledger/periods": a_period,
