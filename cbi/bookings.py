@@ -143,6 +143,22 @@ def instructed(round_id: UUID, money: Money, *, on: date) -> Transfer:
     return _alone("adjust", ("instruct", round_id), sides, money, on=on, entry=entry)
 
 
+def reissued(
+    round_id: UUID, followup_id: UUID, attempts: Iterable[Attempt], *, currency: str, on: date
+) -> list[Transfer]:
+    """Payments of a follow-up are promised to families anew, of what came back to the round."""
+    entry = transfer_id("reissue", followup_id)
+    sides = available(round_id, currency), committed(round_id, currency)
+    return [_move("reserve", attempt, sides, entry=entry, on=on) for attempt in attempts]
+
+
+def reinstructed(round_id: UUID, followup_id: UUID, money: Money, *, on: date) -> Transfer:
+    """A follow-up is released with its total: what was promised is the provider's to pay."""
+    sides = committed(round_id, money.currency), payable(round_id, money.currency)
+    entry = transfer_id("reissue", followup_id)
+    return _alone("adjust", ("reinstruct", followup_id), sides, money, on=on, entry=entry)
+
+
 def not_needed(programme_id: UUID, round_id: UUID, money: Money, *, on: date) -> Transfer:
     """Families were taken off a funded round: at its release their money is the fund's again."""
     sides = available(round_id, money.currency), fund(programme_id, money.currency)
@@ -285,9 +301,8 @@ def unexplained(
     on: date,
     turn: int = 0,
 ) -> Transfer | None:
-    """What a break books about the line it is about, until it is settled; None for nothing."""
+    """What a break books until it is settled; None for what moved once, and is booked already."""
     if kind == "line_twice":
-        # It moved once, and that is booked.
         return None
     if kind in CLAIMED and direction == "debit":
         return claimed(programme_id, money, line_id=line_id, on=on, turn=turn)
@@ -304,9 +319,8 @@ def written_off(
 
 def recovered(claim: Transfer, *, by_line: UUID | None, on: date) -> Transfer:
     """The provider paid back what it owed."""
-    return reversal(
-        claim, entry_id=transfer_id("recovered", claim.transfer_id, by_line), effective_on=on
-    )
+    entry = transfer_id("recovered", claim.transfer_id, by_line)
+    return reversal(claim, entry_id=entry, effective_on=on)
 
 
 def cleared(programme_id: UUID, money: Money, *, report_id: UUID, on: date) -> Transfer:

@@ -48,13 +48,14 @@ CHECKS = {
                 = (o.payment_id, o.attempt_no, o.partner_id))""",
     "attempt_without_void": """
         SELECT a.payment_id || '/' || a.attempt_no AS detail FROM ledger.attempt a
-        WHERE a.attempt_no > 1 AND NOT EXISTS (SELECT FROM ledger.outcome o
+        WHERE a.attempt_no > 1 AND NOT a.after_return AND NOT EXISTS (SELECT FROM ledger.outcome o
             WHERE o.payment_id = a.payment_id AND o.attempt_no = a.attempt_no - 1
                 AND o.outcome = 'void')""",
     "attempt_after_delivery": """
         SELECT a.payment_id || '/' || a.attempt_no AS detail FROM ledger.attempt a
         JOIN ledger.outcome o ON o.payment_id = a.payment_id AND o.attempt_no < a.attempt_no
-        WHERE o.outcome = 'post'""",
+        WHERE o.outcome = 'post' AND NOT EXISTS (SELECT FROM ledger.giveback g
+            WHERE g.payment_id = o.payment_id AND g.attempt_no = o.attempt_no)""",
     "attempt_amount_differs": """
         SELECT DISTINCT t.payment_id || '/' || t.attempt_no AS detail FROM ledger.transfer t
         LEFT JOIN ledger.attempt a USING (payment_id, attempt_no)

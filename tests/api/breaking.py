@@ -9,6 +9,12 @@ from tests.api.house import House, open_round, programme, release
 
 Asked = tuple[str, str, object]
 
+CAMT = """<?xml version="1.0" encoding="UTF-8"?>
+<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"><BkToCstmrStmt>
+<GrpHdr><MsgId>{id}</MsgId><CreDtTm>2026-10-02T00:00:00Z</CreDtTm></GrpHdr>
+<Stmt><Id>{id}</Id><CreDtTm>2026-10-02T00:00:00-05:00</CreDtTm>
+<Acct><Id><Othr><Id>{account}</Id></Othr></Id><Ccy>PEN</Ccy></Acct></Stmt>
+</BkToCstmrStmt></Document>"""
 STRAY = """<?xml version="1.0" encoding="UTF-8"?>
 <Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"><BkToCstmrStmt>
 <GrpHdr><MsgId>{id}</MsgId><CreDtTm>2026-10-02T00:00:00Z</CreDtTm></GrpHdr>
@@ -98,6 +104,11 @@ async def an_unmatching(house: House) -> Asked:
             {"statement_id": taken.json()[0]["statement_id"]},
         )
     return (f"/v1/lines/{line_id}/unmatching", "A/finance", {"note": "by mistake"})
+
+
+async def a_period(house: House) -> Asked:
+    del house
+    return ("/v1/ledger/periods", "A/finance", {"until": "2025-12-31"})
 
 
 BREAKS: dict[str, Callable[[House], Awaitable[Asked]]] = {

@@ -109,6 +109,11 @@ async def bodies(house: House, paid) -> Bodies:
         "/v1/rounds": new_round(paid.programme_id),
         "/v1/rounds/{round_id}/closing": {},
         "/v1/rounds/{round_id}/cancellations": {"entitlement_id": str(UUID(int=4)), "because": "x"},
+        "/v1/rounds/{round_id}/followups": {"pays_on": DAY},
+        **{
+            f"/v1/followups/{{followup_id}}/{step}": {}
+            for step in ("prepare", "review", "approve", "release")
+        },
         "/v1/statements": {},
         "/v1/reconciliations": {},
         "/v1/breaks/{break_id}/remarks": {"note": "x", "what": "take"},
@@ -134,6 +139,7 @@ async def bodies(house: House, paid) -> Bodies:
         "enrolment_id": str(UUID(int=5)),
         "break_id": str(UUID(int=10)),
         "line_id": str(UUID(int=11)),
+        "followup_id": str(UUID(int=9)),
     }
     return Bodies(house, {path: (path.format(**ids), body) for path, body in valid.items()})
 
