@@ -39,7 +39,10 @@ _PAGE = f"{_COLUMNS} {_FAILED} ORDER BY e.entitlement_id LIMIT $3"
 _THESE = f"{_COLUMNS} {_FAILED} AND e.entitlement_id = ANY ($3 ::uuid[]) ORDER BY e.entitlement_id"
 _LEFT = f"SELECT count(*) {_FAILED}"
 
-_FROZEN = "SELECT f.payment_id FROM ledger.freeze AS f WHERE f.payment_id = ANY ($1 ::uuid[])"
+_FROZEN = """
+    SELECT f.payment_id FROM ledger.freeze AS f
+    WHERE f.payment_id = ANY ($1 ::uuid[]) AND NOT EXISTS (
+        SELECT FROM ledger.break_event AS e WHERE e.break_id = f.break_id AND e.what = 'settled')"""
 
 
 async def list_failed(
