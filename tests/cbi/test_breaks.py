@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from api import db
 from cbi import resolve
+from cbi.failed import frozen_of
 from cbi.refusal import EndingUnfit, NotFound
 from cbi.report import round_report
 from cbi.resolve import Who
@@ -154,10 +155,12 @@ async def test_paid_after_void_freezes_later_attempts_until_it_is_settled(conn):
     with pytest.raises(AttemptRefused) as refused:
         await open_attempts(conn, [again], partner_id=PARTNER_A, at=AT)
     assert refused.value.constraint == "attempt_not_frozen"
+    assert await frozen_of(conn, [payment_id]) == {payment_id}
     await proposed(conn, kept, "claim")
     await confirmed(conn, kept)
     assert (await balances(conn))["receivable"] == minor
     await db.set_facts(conn, ALFA)
+    assert await frozen_of(conn, [payment_id]) == set()
     assert await open_attempts(conn, [again], partner_id=PARTNER_A, at=AT) == 1
 
 

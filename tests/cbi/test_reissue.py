@@ -31,6 +31,7 @@ from tests.cbi.follow import (
 )
 from tests.cbi.test_races import at_once
 from tests.cbi.world import ALFA, AT, BETA, DESK, TODAY, a_round, erase, staff, withdraw
+from tests.ledger.test_seal import faults, sealed, verified
 
 
 async def ties(conn, round_id):
@@ -219,6 +220,18 @@ async def test_a_release_that_dies_anywhere_leaves_nothing(own):
             break
     assert place > 5
     assert (await own.rows())["ledger.attempt"] == before["ledger.attempt"] + 1
+
+
+async def test_the_sealed_ledger_is_whole_after_payments_were_paid_again(own):
+    async with own.begin() as conn:
+        _, round_id, paid = await a_sent_round(conn)
+        await came(conn, "rejected", paid[:1])
+        await came(conn, "delivered", paid[1:])
+        await came(conn, "returned", paid[1:2])
+        await reissued(conn, round_id)
+        await came(conn, "delivered", paid[:2], 2)
+    await sealed(own)
+    assert faults(await verified(own)) == set()
 
 
 async def test_another_organisation_sees_no_follow_up_and_signs_none(conn):
