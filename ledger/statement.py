@@ -56,6 +56,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     fees: Money | None = None
     identity: str = ""  # what tells this movement from all others; "" if only its content does
 
+    def __repr__(self) -> str:
+        """Tell no account and no text of the bank's, wherever this is printed."""
+        return f"Line(source={self.source!r}, ordinal={self.ordinal})"
+
 
 class RejectedLine(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the file that could not be read; it never stops the rest."""
