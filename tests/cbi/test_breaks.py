@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from api import db
-from cbi import resolve
+from cbi import resolve, settle
 from cbi.failed import frozen_of
 from cbi.refusal import EndingUnfit, NotFound
 from cbi.report import round_report
@@ -17,11 +17,12 @@ from cbi.suggest import suggest
 from ledger import breaks
 from ledger.attempt import Attempt
 from ledger.attempts import open_attempts
+from ledger.checks import CHECKS
 from ledger.events import Said
 from ledger.refusal import AttemptRefused, BreakRefused, SecondPersonNeeded
 from tests.cbi.bank import line, settled, statement, taken_in
 from tests.cbi.test_settle import LATER, START, balances, booked, rejection, sent
-from tests.cbi.world import ALFA, AT, staff
+from tests.cbi.world import ALFA, AT, TODAY, staff
 from tests.conftest import PARTNER_A
 from tests.ledger.books import pen
 
@@ -238,3 +239,60 @@ async def test_a_reconciliation_seals_its_result(conn):
         "2026-11",
         len(payments),
     )
+
+
+async def test_verification_sums_a_reconciliation_up_again(conn):
+    _, payments = await sent(conn)
+    await found(conn, booked("camt.053", *payments[:2]), statement(debit(1, "", 9), message_id="X"))
+    await db.set_facts(conn, staff(0, PARTNER_A, {"auditor", "finance"}))
+    for check in ("reconciliation_differs", "allocated_too_much", "period_unsealed"):
+        assert (await conn.execute(text(CHECKS[check]))).all() == []
+    await db.set_facts(conn, ALFA)
+    await conn.execute(
+        text(
+            "INSERT INTO ledger.digest (digest_id, partner_id, subject, sha256, made_at, actor_id)"
+            " SELECT gen_random_uuid(), partner_id, subject, sha256, made_at, actor_id"
+            " FROM ledger.digest"
+        )
+    )
+    made_up = (await conn.execute(text(CHECKS["reconciliation_differs"]))).all()
+    assert len(made_up) == 1
+
+
+async def test_what_nobody_fetched_is_free_again(conn):
+    round_id, payments = await sent(conn)
+    told = msgspec.structs.replace(
+        line("pain.002", 1, *payments[0], status="rejected"),
+        source="report-table",
+        status="unclaimed",
+        reason="",
+    )
+    await found(conn, statement(told, message_id="U1"), as_of=TODAY)
+    report = await round_report(conn, round_id=round_id)
+    assert set(report.undelivered_by_reason) == {"rejected:UNCLAIMED"}
+    assert (await balances(conn))["available"] == -payments[0][1]
+    assert report.ties
+
+
+async def test_page_by_page_a_reconciliation_comes_to_the_same(conn):
+    _, payments = await sent(conn, families=5)
+    for file in (
+        rejection(payments[0]),
+        booked("camt.053", *payments[1:4]),
+        statement(debit(1, "", 9), message_id="X", opening=1, sequence=5),
+    ):
+        await taken_in(conn, file)
+    await db.set_facts(conn, ALFA)
+    pieces = 0
+    done = None
+    while not isinstance(done, settle.Settled):
+        done = await settle.settle(
+            conn, run_id=uuid4(), **msgspec.structs.asdict(who()), as_of=LATER, page=2
+        )
+        pieces += 1
+    assert pieces == 3
+    assert (done.matched, done.delivered, done.rejected) == (4, 3, 1)
+    again = await settled(conn, as_of=LATER)
+    assert (again.matched, again.breaks) == (0, done.breaks)
+    assert await conn.scalar(text("SELECT count(*) FROM ledger.reconciliation")) == 2
+    assert await in_balance(conn)
