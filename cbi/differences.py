@@ -19,9 +19,7 @@ from ledger.transfer import Transfer, reversal, transfer_id
 _ABOUT = text("""
     SELECT b.break_id, b.kind, l.line_id, l.direction, l.amount_minor, l.currency,
         coalesce(l.booked_on, b.opened_on) AS booked_on,
-        coalesce(r.programme_id, a.programme_id) AS programme_id,
-        (SELECT count(*) FROM ledger.break_event v
-         WHERE v.break_id = b.break_id AND v.what = 'again') AS turn
+        coalesce(r.programme_id, a.programme_id) AS programme_id
     FROM ledger.break b JOIN ledger.statement_line l ON l.line_id = b.line_id
     JOIN ledger.statement s ON s.statement_id = l.statement_id
     LEFT JOIN LATERAL (SELECT r.programme_id FROM cbi.entitlement e
@@ -64,7 +62,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     direction: bookings.Direction
     money: Money
     booked_on: date
-    turn: int
+    turn: int = 0  # which time this line is booked as unexplained
 
     def booking(self) -> Transfer | None:
         """What stands in the books for it while it is open; None where nothing does."""
@@ -119,7 +117,31 @@ async def load_about(conn: AsyncConnection, break_ids: Sequence[UUID]) -> list[A
         facts = dict(row)
         money = Money(amount_minor=facts.pop("amount_minor"), currency=facts.pop("currency"))
         found.append(msgspec.convert({**facts, "money": money}, About))
-    return found
+    return await _at_their_turn(conn, found)
+
+
+async def _at_their_turn(conn: AsyncConnection, found: Sequence[About]) -> list[About]:
+    """Find the turn of what stands in the books for each line, or else the one that is next.
+
+    Another break may have been about the same line before, and ended.
+    """
+    done: list[About] = []
+    left, turn = list(found), 0
+    while left:
+        asked = [msgspec.structs.replace(each, turn=turn) for each in left]
+        both = [_ids(each) for each in asked]
+        facts = {"transfer_ids": [one for ids in both for one in ids]}
+        known = set((await conn.execute(_BOOKED, facts)).scalars())
+        left = []
+        for each, ids in zip(asked, both, strict=True):
+            (left if ids and known.issuperset(ids) else done).append(each)
+        turn += 1
+    return sorted(done, key=lambda each: each.break_id)
+
+
+def _ids(about: About) -> list[UUID]:
+    """Return the ids of what it books and of what takes that back."""
+    return [one.transfer_id for one in (about.booking(), about.reversed()) if one is not None]
 
 
 async def book(
@@ -132,13 +154,16 @@ async def book(
 ) -> None:
     """Book what open breaks are about, and take back what those that are gone had booked."""
     is_open = list((await conn.execute(_OPEN, {"partner_id": partner_id})).scalars())
-    transfers = [each.booking() for each in await load_about(conn, is_open)]
+    bookings_of = [each.booking() for each in await load_about(conn, is_open)]
+    wanted = {each.transfer_id: each for each in bookings_of if each is not None}
     explained = [each.reversed() for each in await load_about(conn, gone)]
     originals = [each.reverses for each in explained if each is not None]
     stands = set((await conn.execute(_BOOKED, {"transfer_ids": originals})).scalars())
-    wanted = {each.transfer_id: each for each in transfers if each is not None}
+    # What another break is about now stays booked.
     wanted |= {
-        each.transfer_id: each for each in explained if each is not None and each.reverses in stands
+        each.transfer_id: each
+        for each in explained
+        if each is not None and each.reverses in stands and each.reverses not in wanted
     }
     made = list(wanted.values())
     accounts = {

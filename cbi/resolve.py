@@ -199,14 +199,10 @@ async def _claim_of(conn: AsyncConnection, kept: Kept, money: Money, of_break: U
     if about is None or about.direction != "debit" or about.money != money:
         raise EndingUnfit(break_id=kept.break_id, reason="not-that-claim")
     is_claim = any(event.what == "settled" and event.ending == "claim" for event in events)
-    if other.is_over and is_claim:
-        turn = about.turn + 1
-    elif about.kind in bookings.CLAIMED and not other.is_over:
-        turn = about.turn
-    else:
+    if not is_claim and (about.kind not in bookings.CLAIMED or other.is_over):
         raise EndingUnfit(break_id=kept.break_id, reason="not-that-claim")
     claim = bookings.claimed(
-        about.programme_id, money, line_id=about.line_id, on=about.booked_on, turn=turn
+        about.programme_id, money, line_id=about.line_id, on=about.booked_on, turn=about.turn
     )
     return bookings.recovered(claim, by_line=kept.found.line_id, on=about.booked_on)
 

@@ -296,3 +296,28 @@ async def test_page_by_page_a_reconciliation_comes_to_the_same(conn):
     assert (again.matched, again.breaks) == (0, done.breaks)
     assert await conn.scalar(text("SELECT count(*) FROM ledger.reconciliation")) == 2
     assert await in_balance(conn)
+
+
+async def test_a_line_that_becomes_another_break_stays_in_suspense_once(conn):
+    _, payments = await sent(conn)
+    e2e, minor = payments[0]
+    assert "amount_differs" in await found(conn, booked("camt.053", (e2e, minor - 1)))
+    assert (await balances(conn))["suspense"] == minor - 1
+    kinds = await found(conn, rejection(payments[0]))
+    assert "amount_differs" not in kinds
+    assert "fsp_and_bank_disagree" in kinds
+    assert (await balances(conn))["suspense"] == minor - 1
+    assert await in_balance(conn)
+
+
+async def test_a_line_in_suspense_a_second_time_is_booked_a_second_time(conn):
+    _, payments = await sent(conn)
+    await found(conn, booked("camt.053", payments[0]))
+    line_id = await conn.scalar(text("SELECT line_id FROM ledger.allocation"))
+    minor = payments[0][1]
+    await db.set_facts(conn, ALFA)
+    await resolve.unmatch(conn, line_id, "not ours", who())
+    for _ in range(2):
+        assert "paid_not_instructed" in await found(conn)
+        assert (await balances(conn))["suspense"] == minor
+    assert await in_balance(conn)
