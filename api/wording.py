@@ -31,6 +31,9 @@ REFUSALS: dict[type[Exception], Wording] = {
     cbi.InvalidRegistration: Wording(
         422, "invalid-registration", "El registro tiene errores", "The registration has faults"
     ),
+    cbi.InvalidProfile: Wording(
+        422, "invalid-profile", "El perfil tiene errores", "The profile has faults"
+    ),
     cbi.ReferenceTaken: Wording(
         409,
         "reference-taken",

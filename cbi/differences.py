@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings
+from cbi.profiles import load_profile
 from ledger import post
 from ledger.matching import Break, BreakKind, SettledBy
 from ledger.money import Money
@@ -88,9 +89,11 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 async def settled_by(
     conn: AsyncConnection, programme_ids: Collection[UUID]
 ) -> Mapping[UUID, SettledBy]:
-    """Say for each programme whose word delivers its payments."""
-    del conn
-    return dict.fromkeys(programme_ids, "statement")
+    """Say for each programme whose word delivers its payments, as its provider's profile has it."""
+    return {
+        programme_id: (await load_profile(conn, programme_id)).settled_by
+        for programme_id in sorted(programme_ids)
+    }
 
 
 async def of_instruction(conn: AsyncConnection, *, partner_id: UUID) -> list[Break]:

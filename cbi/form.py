@@ -69,6 +69,12 @@ def _read_value(raw: object, kind: inspect.Type, path: Path, findings: list[Find
             if isinstance(raw, bool):
                 return raw
             findings.append(Finding(path, "bool_wanted"))
+        case inspect.IntType():
+            least, most = kind.ge or 0, kind.le or 0
+            if type(raw) is int and least <= raw <= most:
+                return raw
+            findings.append(Finding(path, "number_wanted", f"{least}–{most}"))
+            return least
         case inspect.DateType():
             if (day := _date(raw)) is not None:
                 return day

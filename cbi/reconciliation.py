@@ -17,7 +17,7 @@ import msgspec
 
 from cbi.entitlement import Entitlement
 from ledger.attempt import AttemptState
-from ledger.matching import Allocation, Break, Claim
+from ledger.matching import Allocation, Break, Claim, SettledBy
 from ledger.money import EXPONENTS, Money
 
 State = Literal[
@@ -154,10 +154,17 @@ class Tally:
             if len(self.rows) <= self._rows_max:
                 self.rows.append(row)
 
-    def report(self, round_id: UUID, *, currency: str, ledger: LedgerSide) -> Report:
+    def report(
+        self,
+        round_id: UUID,
+        *,
+        currency: str,
+        ledger: LedgerSide,
+        settled_by: SettledBy = "statement",
+    ) -> Report:
         """Put entitlement, instruction, ledger, provider's report and bank statement together."""
         instructed = _total(sums for state, sums in self.by_state.items() if state in INSTRUCTED)
-        checks = _checks(self, instructed, ledger)
+        checks = _checks(self, instructed, ledger, settled_by)
         of_round = {id(found) for found in self._of_round}
         is_small = len(self.rows) <= self._rows_max
         return Report(
@@ -306,7 +313,9 @@ def _state(attempt: AttemptState) -> tuple[State, str]:
     return "pending", ""
 
 
-def _checks(tally: Tally, instructed: Sums, ledger: LedgerSide) -> tuple[Check, ...]:
+def _checks(
+    tally: Tally, instructed: Sums, ledger: LedgerSide, settled_by: SettledBy
+) -> tuple[Check, ...]:
     pending, waiting = (
         tally.by_state.get(state, NONE).amount_minor for state in ("pending", "not_instructed")
     )
@@ -327,7 +336,10 @@ def _checks(tally: Tally, instructed: Sums, ledger: LedgerSide) -> tuple[Check, 
         _check("instructed = held by the round or given back", instructed.amount_minor, held),
         _check("ledger delivered = delivered", ledger.delivered_minor, delivered),
         _check("ledger committed and payable = pending", ledger.pending_minor, pending),
-        _check("bank debits less returns = delivered", bank, delivered),
+        # What delivers is what must be the same sum; the other may be late, or never come.
+        _check("bank debits less returns = delivered", bank, delivered)
+        if settled_by == "statement"
+        else _check("provider's report less returns = delivered", provider, delivered),
         _check("provider's notices = bank statement", provider, bank, must_hold=False),
     )
 

@@ -31,6 +31,13 @@ class InvalidRegistration(CbiRefusal):
 
 
 @dataclass(kw_only=True, eq=False)
+class InvalidProfile(CbiRefusal):
+    """The profile of a payment file has faults; each comes with its path."""
+
+    faults: Sequence[Fault]
+
+
+@dataclass(kw_only=True, eq=False)
 class ReferenceTaken(CbiRefusal):
     """The partner's reference belongs to a registration with other content."""
 

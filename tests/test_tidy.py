@@ -52,6 +52,8 @@ VERBS = {
         "payees",
         "payer",
         "payout",
+        "profile_tables",
+        "profiles",
         "register",
         "reissue",
         "release",

@@ -19,7 +19,6 @@ from tests.api.house import House, programme, registration
 
 JSON = {"Content-Type": "application/json"}
 NOBODY = UUID(int=7)
-
 # Clients branch on these; one that is changed or dropped breaks them.
 SLUGS = [
     "account-conflict", "account-not-open", "account-not-ours", "already-enrolled",
@@ -28,14 +27,15 @@ SLUGS = [
     "consent-missing", "ending-unfit", "enrolment-closed", "entitlement-settled", "expiry-stands",
     "family-assisted", "file-unreadable", "followup-superseded", "group-changed", "group-too-large",
     "idempotency-key-malformed", "idempotency-key-reused", "idempotency-key-running",
-    "identity-erased", "insufficient-funds", "invalid-registration", "model-not-found",
-    "model-unreadable", "money-given-back", "months-overlap", "never-expires", "no-expiry",
-    "no-instrument", "no-transfer-value", "not-found", "not-pending", "not-released", "not-sealed",
-    "nothing-to-pay", "nothing-to-reissue", "open-case", "outcome-conflict", "outside-area",
-    "payees-blocked", "period-just-closed", "period-out-of-order", "reference-taken",
-    "round-pending", "run-underway", "same-person", "second-person", "second-person-needed",
-    "shown-as-paid", "statement-repeated", "statement-unreadable", "step-done", "step-out-of-order",
-    "still-claimable", "too-many-payees", "transfer-conflict", "transfer-refused", "which-part",
+    "identity-erased", "insufficient-funds", "invalid-profile", "invalid-registration",
+    "model-not-found", "model-unreadable", "money-given-back", "months-overlap", "never-expires",
+    "no-expiry", "no-instrument", "no-transfer-value", "not-found", "not-pending", "not-released",
+    "not-sealed", "nothing-to-pay", "nothing-to-reissue", "open-case", "outcome-conflict",
+    "outside-area", "payees-blocked", "period-just-closed", "period-out-of-order",
+    "reference-taken", "round-pending", "run-underway", "same-person", "second-person",
+    "second-person-needed", "shown-as-paid", "statement-repeated", "statement-unreadable",
+    "step-done", "step-out-of-order", "still-claimable", "too-many-payees", "transfer-conflict",
+    "transfer-refused", "which-part",
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from api import db
+from tests.cbi.profiled import a_profile, profiled
 from tests.cbi.world import (
     ALFA,
     STAFF_ROLES,
@@ -259,6 +260,7 @@ async def busy(conn) -> None:
     await scored_and_asked(conn, theirs.flags[0].case_id)
     await judged(conn, theirs.flags[0].case_id, "different", PARTNER_A)
     programme = await programme_of(conn)
+    await profiled(conn, programme, a_profile())
     *_, left_out = await enrolled_families(conn, programme, 3)
     round_id = (await opened(conn, programme)).round_id
     await withdraw(conn, left_out)
