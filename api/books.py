@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 from sqlalchemy import select, text
@@ -15,8 +15,10 @@ from api import clock
 from api.db import Actor
 from api.once import once
 from api.page import AfterNumber, Key, Limit, Page, page
+from api.pieces import UNDER_WAY, in_pieces
 from api.state import CHECKPOINT_NAME, Requested, Service
 from cbi import settle, statements, tables
+from cbi.disbursement import Progress
 from cbi.settle import Settled
 from ledger import prove, verify
 from ledger.ingest import Ingested
@@ -126,23 +128,27 @@ async def list_statements(
     return page(items, limit=limit, cursor="statement_id")
 
 
-@post("/v1/reconciliations", tags=["reconciliation"])
-@once
+@post("/v1/reconciliations", tags=["reconciliation"], responses=UNDER_WAY)
 async def reconcile(
     request: Requested,
-    conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
     as_of: FromQuery[date | None] = None,
     idempotency_key: Key = None,
-) -> Settled:
-    """Match what came in, book what is proved, name every break."""
-    return await settle.settle(
-        conn,
-        partner_id=actor.partner_id,
-        actor_id=actor.actor_id,
-        at=clock.now(),
-        as_of=as_of or clock.today(),
-    )
+) -> Settled | Response[Progress]:
+    """Match what came in, book what is proved, name every break; call again until it is 201."""
+
+    async def piece(conn: AsyncConnection) -> Settled | Progress:
+        return await settle.settle(
+            conn,
+            run_id=clock.new_id(),
+            partner_id=actor.partner_id,
+            actor_id=actor.actor_id,
+            at=clock.now(),
+            as_of=as_of or clock.today(),
+        )
+
+    return await in_pieces(request, service, piece)
 
 
 @get("/v1/ledger/transfers", tags=["ledger"])

@@ -283,10 +283,9 @@ async def read_report(
     actor: NamedDependency[Actor],
     round_id: FromPath[UUID],
     format: FromQuery[Literal["json", "csv"]] = "json",  # noqa: A002 -- the caller's word
-    as_of: FromQuery[date | None] = None,
 ) -> Response[bytes]:
     """Reconcile the round: sums that must tie, and every break by name."""
-    found: Report = await report.round_report(conn, round_id=round_id, as_of=as_of or clock.today())
+    found: Report = await report.round_report(conn, round_id=round_id)
     if format == "csv":
         return Response(
             reconciliation.to_csv(found).encode(),

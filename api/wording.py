@@ -136,6 +136,63 @@ REFUSALS: dict[type[Exception], Wording] = {
         "Hay pagos de la ronda cuyo resultado no se conoce",
         "Payments of the round have no known outcome",
     ),
+    cbi.FollowupSuperseded: Wording(
+        409,
+        "followup-superseded",
+        "La ronda tiene un seguimiento más reciente",
+        "The round has a newer follow-up",
+    ),
+    cbi.NothingToReissue: Wording(
+        409,
+        "nothing-to-reissue",
+        "La ronda no tiene pagos fallidos que se puedan reemitir ahora",
+        "The round has no failed payments that can be re-issued now",
+    ),
+    cbi.MoneyGivenBack: Wording(
+        409,
+        "money-given-back",
+        "La ronda ya fue cerrada y devolvió su dinero al programa",
+        "The round was closed and gave its money back to the programme",
+    ),
+    cbi.NotPending: Wording(
+        409,
+        "not-pending",
+        "El pago no está pendiente: no fue enviado, o su resultado se conoce",
+        "The payment is not pending: it was not sent, or its outcome is known",
+    ),
+    cbi.StillClaimable: Wording(
+        409, "still-claimable", "El pago aún se puede cobrar", "The payment can still be collected"
+    ),
+    cbi.NeverExpires: Wording(
+        409,
+        "never-expires",
+        "El perfil del proveedor no dice cuándo vence un pago",
+        "The provider's profile does not say when a payment expires",
+    ),
+    cbi.ShownAsPaid: Wording(
+        409,
+        "shown-as-paid",
+        "Un informe del proveedor muestra el pago como pagado",
+        "A report of the provider shows the payment as paid",
+    ),
+    cbi.ExpiryStands: Wording(
+        409,
+        "expiry-stands",
+        "El vencimiento ya fue declarado; otra persona lo confirma",
+        "The expiry was declared already; another person confirms it",
+    ),
+    cbi.NoExpiry: Wording(
+        409,
+        "no-expiry",
+        "Nadie ha declarado vencido este pago",
+        "Nobody has declared this payment expired",
+    ),
+    cbi.SecondPerson: Wording(
+        403,
+        "second-person",
+        "Declarar y confirmar un vencimiento exigen dos personas",
+        "Declaring an expiry and confirming it take two people",
+    ),
     cbi.WhichPart: Wording(
         422,
         "which-part",
@@ -226,6 +283,24 @@ REFUSALS: dict[type[Exception], Wording] = {
         "period-out-of-order",
         "El período no ha terminado, o ya se cerró",
         "The period is not over, or is closed already",
+    ),
+    ledger.BreakRefused: Wording(
+        409,
+        "break-refused",
+        "La diferencia no admite esto tal como está",
+        "The break does not allow this as things stand",
+    ),
+    ledger.SecondPersonNeeded: Wording(
+        409,
+        "second-person-needed",
+        "Otra persona debe confirmar lo propuesto",
+        "Another person has to confirm what was proposed",
+    ),
+    cbi.EndingUnfit: Wording(
+        422,
+        "ending-unfit",
+        "La diferencia no puede terminar así",
+        "The break can't end like this",
     ),
     ledger.AttemptRefused: Wording(
         409,

@@ -28,11 +28,15 @@ from uuid import UUID
 from ledger.account import Account
 from ledger.attempt import Attempt
 from ledger.exchange import Exchange
+from ledger.matching import BreakKind
 from ledger.money import Money
 from ledger.transfer import Kind, Move, Transfer, move_id, reversal, transfer_id
 
 Own = Literal["advance", "clearing", "expense", "fees", "exchange", "receivable"]
 Direction = Literal["debit", "credit"]  # as the bank's statement has it
+
+# What the provider paid a second time, or after it had said no, it owes us.
+CLAIMED: tuple[BreakKind, ...] = ("paid_twice", "paid_after_void")
 
 
 def fund(programme_id: UUID, currency: str) -> Account:
@@ -139,6 +143,22 @@ def instructed(round_id: UUID, money: Money, *, on: date) -> Transfer:
     return _alone("adjust", ("instruct", round_id), sides, money, on=on, entry=entry)
 
 
+def reissued(
+    round_id: UUID, followup_id: UUID, attempts: Iterable[Attempt], *, currency: str, on: date
+) -> list[Transfer]:
+    """Payments of a follow-up are promised to families anew, of what came back to the round."""
+    entry = transfer_id("reissue", followup_id)
+    sides = available(round_id, currency), committed(round_id, currency)
+    return [_move("reserve", attempt, sides, entry=entry, on=on) for attempt in attempts]
+
+
+def reinstructed(round_id: UUID, followup_id: UUID, money: Money, *, on: date) -> Transfer:
+    """A follow-up is released with its total: what was promised is the provider's to pay."""
+    sides = committed(round_id, money.currency), payable(round_id, money.currency)
+    entry = transfer_id("reissue", followup_id)
+    return _alone("adjust", ("reinstruct", followup_id), sides, money, on=on, entry=entry)
+
+
 def not_needed(programme_id: UUID, round_id: UUID, money: Money, *, on: date) -> Transfer:
     """Families were taken off a funded round: at its release their money is the fund's again."""
     sides = available(round_id, money.currency), fund(programme_id, money.currency)
@@ -243,19 +263,64 @@ def exchange_result(
 
 
 def suspended(
-    programme_id: UUID, money: Money, direction: Direction, *, line_id: UUID, on: date
+    programme_id: UUID,
+    money: Money,
+    direction: Direction,
+    *,
+    line_id: UUID,
+    on: date,
+    turn: int = 0,
 ) -> Transfer:
-    """The bank moved money, and nobody can say yet what for; explaining it reverses this."""
+    """The bank moved money, and nobody can say yet what for; explaining it reverses this.
+
+    `turn` tells one time from another, should the explanation be taken back.
+    """
     out = suspense(programme_id, money.currency), advance(programme_id, money.currency)
     sides = out if direction == "debit" else out[::-1]
-    return _alone("adjust", ("suspense", programme_id, line_id), sides, money, on=on)
+    name = ("suspense", programme_id, line_id, *([turn] if turn else []))
+    return _alone("adjust", name, sides, money, on=on)
 
 
-def claimed(programme_id: UUID, money: Money, *, line_id: UUID, on: date) -> Transfer:
+def claimed(
+    programme_id: UUID, money: Money, *, line_id: UUID, on: date, turn: int = 0
+) -> Transfer:
     """The provider paid what we did not instruct: it owes us that; recovering it reverses this."""
     currency = money.currency
     sides = own(programme_id, "receivable", currency), advance(programme_id, currency)
-    return _alone("adjust", ("claim", programme_id, line_id), sides, money, on=on)
+    name = ("claim", programme_id, line_id, *([turn] if turn else []))
+    return _alone("adjust", name, sides, money, on=on)
+
+
+def unexplained(
+    programme_id: UUID,
+    kind: BreakKind,
+    money: Money,
+    direction: Direction,
+    *,
+    line_id: UUID,
+    on: date,
+    turn: int = 0,
+) -> Transfer | None:
+    """What a break books until it is settled; None for what moved once, and is booked already."""
+    if kind == "line_twice":
+        return None
+    if kind in CLAIMED and direction == "debit":
+        return claimed(programme_id, money, line_id=line_id, on=on, turn=turn)
+    return suspended(programme_id, money, direction, line_id=line_id, on=on, turn=turn)
+
+
+def written_off(
+    programme_id: UUID, money: Money, *, line_id: UUID, on: date, is_gain: bool
+) -> list[Transfer]:
+    """Nobody will ever explain it: the fund bears it, or keeps it."""
+    name = ("write-off", programme_id, line_id)
+    return _borne(programme_id, "fees", money, name=name, kind="adjust", on=on, is_gain=is_gain)
+
+
+def recovered(claim: Transfer, *, by_line: UUID | None, on: date) -> Transfer:
+    """The provider paid back what it owed."""
+    entry = transfer_id("recovered", claim.transfer_id, by_line)
+    return reversal(claim, entry_id=entry, effective_on=on)
 
 
 def cleared(programme_id: UUID, money: Money, *, report_id: UUID, on: date) -> Transfer:

@@ -5,8 +5,12 @@ so a file must declare which system it uses and only INEI is stored.
 """
 
 import re
+from collections.abc import Iterable
+from datetime import date
+from functools import cache
 from typing import Literal
 
+import holidays
 import msgspec
 
 UbigeoSystem = Literal["inei", "reniec"]
@@ -84,3 +88,13 @@ def ubigeo_fault(ubigeo: str) -> str:
 def department(ubigeo: str) -> Department:
     """The department of a valid INEI district code. Raises KeyError for another."""
     return DEPARTMENTS[ubigeo[:2]]
+
+
+@cache
+def _holidays(year: int) -> frozenset[date]:
+    return frozenset(holidays.country_holidays("PE", years=year))
+
+
+def bank_holidays(years: Iterable[int]) -> frozenset[date]:
+    """Return the days of these years on which banks in Peru are closed, week-ends apart."""
+    return frozenset(day for year in years for day in _holidays(year))

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import tables
+from cbi import profile_tables as tables
 from cbi.fault import Finding, fault, has_errors
 from cbi.payment_files.profile import Profile, Versioned, check
 from cbi.refusal import BadValue, InvalidProfile

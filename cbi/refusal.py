@@ -181,6 +181,85 @@ class RoundPending(CbiRefusal):
 
 
 @dataclass(kw_only=True, eq=False)
+class FollowupSuperseded(CbiRefusal):
+    """A newer follow-up of the round was opened: that one is signed, or another one opened."""
+
+    followup_id: UUID
+    newest: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class NothingToReissue(CbiRefusal):
+    """No payment of the round failed that can be paid now; those that can't are named with why."""
+
+    round_id: UUID
+    left_out: Mapping[UUID, Sequence[str]]
+
+
+@dataclass(kw_only=True, eq=False)
+class MoneyGivenBack(CbiRefusal):
+    """What came back was given back to the programme when the round was closed."""
+
+    round_id: UUID
+    available_minor: int
+    wanted_minor: int
+    given_back_minor: int
+
+
+@dataclass(kw_only=True, eq=False)
+class NotPending(CbiRefusal):
+    """The payment is not on its way: it was not sent, or how it ended is known."""
+
+    payment_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class StillClaimable(CbiRefusal):
+    """The provider gives the family until then to collect the payment."""
+
+    payment_id: UUID
+    claim_days: int
+    until: datetime
+
+
+@dataclass(kw_only=True, eq=False)
+class NeverExpires(CbiRefusal):
+    """The provider's profile does not say after how many days a payment expires."""
+
+    payment_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class ShownAsPaid(CbiRefusal):
+    """A report of the provider shows the payment as paid: it did not expire."""
+
+    payment_id: UUID
+    attempt_no: int
+
+
+@dataclass(kw_only=True, eq=False)
+class ExpiryStands(CbiRefusal):
+    """Somebody has declared this expiry already; another person confirms it."""
+
+    payment_id: UUID
+    attempt_no: int
+
+
+@dataclass(kw_only=True, eq=False)
+class NoExpiry(CbiRefusal):
+    """Nobody has declared that the payment expired."""
+
+    payment_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class SecondPerson(CbiRefusal):
+    """Declaring an expiry and confirming it take two people."""
+
+    payment_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
 class WhichPart(CbiRefusal):
     """The round's payment file has several parts, and the request names none of them."""
 
@@ -228,3 +307,11 @@ class CheckQuotaSpent(CbiRefusal):
     persons_left: int
     persons_per_day: int
     opens_again_at: datetime
+
+
+@dataclass(kw_only=True, eq=False)
+class EndingUnfit(CbiRefusal):
+    """A break can't end like this; `reason` is a word of `cbi/resolve.py`."""
+
+    break_id: UUID
+    reason: str

@@ -1,6 +1,5 @@
 """Load what a round's reports stand on."""
 
-from datetime import date
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -12,14 +11,14 @@ from cbi.disbursement import Step
 from cbi.enrol import load_programme
 from cbi.reconciliation import LedgerSide, PaymentRow, Report, Tally, payment_row
 from cbi.release import load_reserving
-from ledger import post, reconcile, standing
+from ledger import breaks, post, reconcile, standing
 
 _GIVEN_BACK = text("""
     SELECT CAST(coalesce(sum(amount_minor), 0) AS bigint) FROM ledger.transfer
     WHERE kind = 'close' AND debit_account = :available""")
 
 
-async def round_report(conn: AsyncConnection, *, round_id: UUID, as_of: date) -> Report:
+async def round_report(conn: AsyncConnection, *, round_id: UUID) -> Report:
     """Reconcile one round from what is booked and matched; writes nothing. Raises NotFound."""
     opened = await load_round(conn, round_id)
     programme = await load_programme(conn, opened.programme_id)
@@ -28,7 +27,7 @@ async def round_report(conn: AsyncConnection, *, round_id: UUID, as_of: date) ->
     payer = (
         await conn.execute(select(row.partner_id).where(row.round_id == round_id))
     ).scalar_one()
-    tally = Tally(await reconcile.breaks(conn, partner_id=payer, as_of=as_of))
+    tally = Tally(await breaks.standing(conn, partner_id=payer))
     after = FIRST
     while page := await load_entitlements(conn, round_id, after=after, limit=CHUNK_MAX):
         payment_ids = [entitlement.entitlement_id for entitlement in page]

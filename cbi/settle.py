@@ -1,23 +1,27 @@
 """Settle: turn what the bank proved into outcomes and transfers, each exactly once.
 
-A payment is delivered when the statement shows its debit, void when the bank rejected it, and
-returned when the statement shows its credit. A notification alone books nothing.
+A payment is delivered when the statement shows its debit (or, where a provider pays from money that
+lies with it, when its own report says so), void when it was rejected or not claimed, and returned
+when the statement shows its credit. What nobody can explain is a break, and is booked as such.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import bookings, tables
-from ledger import post, reconcile
+from cbi import bookings, differences, tables
+from cbi.disbursement import Progress
+from cbi.place import bank_holidays
+from ledger import breaks, loose, post, reconcile
 from ledger.attempt import AttemptState, Giveback, Outcome
 from ledger.attempts import record_outcomes, record_returns
-from ledger.matching import Allocation, Break, Claim
+from ledger.matching import Allocation, Break, Claim, allocate, match
+from ledger.reconcile import Done, Pageful, Run
 from ledger.standing import load_states
 from ledger.transfer import Transfer
 
@@ -29,11 +33,20 @@ BATCH = 3_000
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """What one reconciliation matched and booked, and what nobody can explain yet."""
 
+    run_id: UUID
     matched: int
     delivered: int
     rejected: int
     returned: int
     breaks: tuple[Break, ...]
+
+
+class Who(msgspec.Struct, frozen=True, kw_only=True):
+    """Who reconciles, for whom, and when."""
+
+    partner_id: UUID
+    actor_id: UUID
+    at: datetime
 
 
 class _Home(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,59 +58,153 @@ class _Home(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def settle(
-    conn: AsyncConnection, *, partner_id: UUID, actor_id: UUID, at: datetime, as_of: date
-) -> Settled:
-    """Match what came in since, book what is proved, and name every break.
+    conn: AsyncConnection,
+    *,
+    run_id: UUID,
+    partner_id: UUID,
+    actor_id: UUID,
+    at: datetime,
+    as_of: date,
+    page: int = reconcile.PAGE,
+) -> Settled | Progress:
+    """Do the next piece of a reconciliation, or all of it where its attempts fit one page.
 
-    Ids are derived from the payment and its attempt, so that running it twice, or dying in the
-    middle, books nothing twice and loses nothing.
+    Progress says that the piece is done and others are left: call again, each time in a transaction
+    of its own. Ids are derived from the payment and its attempt, so that running it twice, or dying
+    in the middle, books nothing twice and loses nothing. `run_id` names the run if it is new.
     """
-    found = await reconcile.reconcile(
-        conn, partner_id=partner_id, at=at, actor_id=actor_id, as_of=as_of
-    )
-    proved = [(what_of(allocation), allocation) for allocation in found.allocations]
-    booked: dict[What, list[Allocation]] = {"delivered": [], "rejected": [], "returned": []}
-    for what, allocation in proved:
-        if what is not None:
-            booked[what].append(allocation)
-    homes = await _homes(conn, [allocation.payment_id for _, allocation in proved])
-    for what, allocations in booked.items():
-        for start in range(0, len(allocations), BATCH):
-            await _book(
-                conn,
-                what,
-                allocations[start : start + BATCH],
-                homes,
-                partner_id=partner_id,
-                actor_id=actor_id,
-                at=at,
+    who = Who(partner_id=partner_id, actor_id=actor_id, at=at)
+    run, is_new = await reconcile.begin(conn, run_id=run_id, as_of=as_of, **_facts(who))
+    if is_new:
+        holidays = bank_holidays(range(as_of.year - 1, as_of.year + 1))
+        await loose.name_lines(conn, run_id=run.run_id, partner_id=partner_id, holidays=holidays)
+        run = await _book_batches(conn, run, who)
+    if not run.is_through:
+        run = await _settle_page(conn, run, who, page=page)
+        if not run.is_through:
+            return Progress(
+                step="reconcile",
+                chunks_done=run.pages,
+                chunks=run.pages + 1,
+                done=run.pages * page,
+                of=(run.pages + 1) * page,
             )
+    return await _end(conn, run, who)
+
+
+async def _book_batches(conn: AsyncConnection, run: Run, who: Who) -> Run:
+    """Match batches that were booked as one to the payments that the provider reports of them."""
+    shares = await loose.load_batches(conn, partner_id=who.partner_id)
+    found = [
+        allocate(attempt, line, "statement", part=share, rule=line.rule)
+        for line, attempt, share in shares
+    ]
+    if not found:
+        return run
+    done = await _book_all(conn, found, who)
+    page = Pageful(attempts=[], lines=[], claimed=[], parted=frozenset(), is_last=False)
+    return await reconcile.end_page(conn, run, page, found, done, partner_id=who.partner_id)
+
+
+async def _settle_page(conn: AsyncConnection, run: Run, who: Who, *, page: int) -> Run:
+    loaded = await reconcile.load_page(conn, partner_id=who.partner_id, after=run.upto, page=page)
+    homes = await _homes(conn, [attempt.payment_id for attempt in loaded.attempts])
+    settled_by = await differences.settled_by(conn, {home.programme_id for home in homes.values()})
+    attempts = [
+        attempt
+        if attempt.payment_id not in homes
+        or settled_by[homes[attempt.payment_id].programme_id] == attempt.settled_by
+        else msgspec.structs.replace(
+            attempt, settled_by=settled_by[homes[attempt.payment_id].programme_id]
+        )
+        for attempt in loaded.attempts
+    ]
+    found = match(
+        attempts,
+        loaded.lines,
+        loaded.claimed,
+        as_of=run.as_of,
+        pending_days=reconcile.PENDING_DAYS,
+        parted=loaded.parted,
+    )
+    by_report = {each.payment_id for each in attempts if each.settled_by == "report"}
+    done = await _book_all(conn, found.allocations, who, by_report=by_report, homes=homes)
+    await breaks.sight(conn, run, found.breaks, partner_id=who.partner_id)
+    return await reconcile.end_page(
+        conn, run, loaded, found.allocations, done, partner_id=who.partner_id
+    )
+
+
+async def _end(conn: AsyncConnection, run: Run, who: Who) -> Settled:
+    """Name what belongs to no payment, book what breaks are about, and end the run."""
+    found = await breaks.of_no_payment(conn, partner_id=who.partner_id)
+    found += await differences.of_instruction(conn, partner_id=who.partner_id)
+    await breaks.sight(conn, run, found, partner_id=who.partner_id)
+    done, gone, _ = await breaks.end(conn, run, **_facts(who))
+    await differences.book(conn, gone=gone, **_facts(who))
     return Settled(
-        matched=len(found.allocations),
+        run_id=run.run_id,
+        **msgspec.structs.asdict(done),
+        breaks=tuple(await breaks.standing(conn, partner_id=who.partner_id)),
+    )
+
+
+def _facts(who: Who) -> dict[str, Any]:
+    return msgspec.structs.asdict(who)
+
+
+async def _book_all(
+    conn: AsyncConnection,
+    allocations: Sequence[Allocation],
+    who: Who,
+    *,
+    by_report: Iterable[UUID] = (),
+    homes: Mapping[UUID, _Home] | None = None,
+) -> Done:
+    """Write allocations, and book what they prove."""
+    await reconcile.allocate(conn, allocations, **_facts(who))
+    reported = frozenset(by_report)
+    booked: dict[What, list[Allocation]] = {"delivered": [], "rejected": [], "returned": []}
+    for each in allocations:
+        what = what_of(each.claim, by_report=each.payment_id in reported)
+        if what is not None:
+            booked[what].append(each)
+    if homes is None:
+        homes = await _homes(conn, [each.payment_id for each in allocations])
+    for what, proved in booked.items():
+        for start in range(0, len(proved), BATCH):
+            await _book(conn, what, proved[start : start + BATCH], homes, **_facts(who))
+    return Done(
+        matched=len(allocations),
         delivered=len(booked["delivered"]),
         rejected=len(booked["rejected"]),
         returned=len(booked["returned"]),
-        breaks=tuple(found.breaks),
     )
 
 
-def what_of(allocation: Allocation) -> What | None:
-    """Say what an allocation proves about its payment; most corroborate and prove nothing new."""
-    claim: Claim = allocation.claim
-    if claim == "statement":
+def what_of(claim: Claim, *, by_report: bool) -> What | None:
+    """Say what a claim proves about its payment; most corroborate and prove nothing new."""
+    if claim == ("notification" if by_report else "statement"):
         return "delivered"
-    if claim == "return":
+    if claim == ("return_notification" if by_report else "return"):
         return "returned"
-    if claim == "rejection":
+    if claim in ("rejection", "unclaimed"):
         return "rejected"
     return None
+
+
+def reason_of(allocation: Allocation) -> str:
+    """Return the bank's reason; what nobody fetched says so itself."""
+    if allocation.claim == "unclaimed":
+        return allocation.reason or "UNCLAIMED"
+    return allocation.reason
 
 
 async def _book(
     conn: AsyncConnection,
     what: What,
     allocations: Sequence[Allocation],
-    homes: dict[UUID, _Home],
+    homes: Mapping[UUID, _Home],
     *,
     partner_id: UUID,
     actor_id: UUID,
@@ -126,7 +233,7 @@ async def _book(
                     payment_id=each.payment_id,
                     attempt_no=each.attempt_no,
                     outcome="post" if what == "delivered" else "void",
-                    reason=each.reason,
+                    reason=reason_of(each),
                     line_id=each.line_id,
                 )
                 for each in allocations

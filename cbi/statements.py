@@ -20,6 +20,13 @@ from ledger.statement import Statement
 # These report on an account of ours; the others answer a file of ours.
 ACCOUNT_SOURCES = ("camt.053", "camt.054")
 OUR_ID = re.compile(r"[0-9a-f]{32}[0-9]{2}")
+OUR_ID_LENGTH = 34
+# So many hexadecimal characters in one piece are no word and no document.
+OUR_PART = re.compile(r"(?<![0-9a-z])[0-9a-f]{12,140}(?![0-9a-z])")
+OUR_MIX = re.compile(r"[0-9][a-f]|[a-f][0-9]")
+# The message id of a payment file (cbi.disbursement.message_id).
+OUR_FILE = re.compile(r"[0-9A-Z]{25}[0-9A-Z-]{0,10}")
+UETR = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 NAMESPACE = UUID("5b0a1f0e-6d0c-5c55-9a7e-0c6b1f4f2a22")
 
 
@@ -70,6 +77,15 @@ async def take_in(
     return stored
 
 
+def our_reference(text: str) -> str:
+    """Return the longest part of a free text that may be the beginning of an id of ours, or "".
+
+    Digits alone may be a document or a telephone: without a letter nothing is kept.
+    """
+    found = max(OUR_PART.findall(text.lower()), key=len, default="")
+    return found[:OUR_ID_LENGTH] if OUR_MIX.search(found) else ""
+
+
 def without_names(statement: Statement, *, matching_key: bytes) -> Statement:
     """Return the statement with every id that we did not make as a keyed hash, equal for equal."""
 
@@ -83,6 +99,14 @@ def without_names(statement: Statement, *, matching_key: bytes) -> Statement:
             if OUR_ID.fullmatch(line.end_to_end_id)
             else hashed(line.end_to_end_id),
             bank_reference=hashed(line.bank_reference),
+            provider_id=hashed(line.provider_id),
+            uetr=line.uetr if UETR.fullmatch(line.uetr) else hashed(line.uetr),
+            batch_id=line.batch_id if OUR_FILE.fullmatch(line.batch_id) else hashed(line.batch_id),
+            account="",
+            account_token=payer.token_of(line.account, matching_key=matching_key)
+            if line.account
+            else "",
+            reference=our_reference(line.reference),
         )
         for line in statement.lines
     )

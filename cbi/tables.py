@@ -15,7 +15,7 @@ from sqlalchemy import (
     Text,
     Uuid,
 )
-from sqlalchemy.dialects.postgresql import DATERANGE, JSONB
+from sqlalchemy.dialects.postgresql import DATERANGE
 
 metadata = MetaData(schema="cbi")
 MOMENT = DateTime(timezone=True)
@@ -163,27 +163,6 @@ payer_account = _table(
     Column("wrapped", LargeBinary, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
 )
-fsp_profile = _table(
-    "fsp_profile",
-    Column("partner_id", Uuid, primary_key=True),
-    Column("code", Text, primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("content", JSONB, nullable=False),
-    Column("sha256", LargeBinary, nullable=False),
-    Column("added_by", Uuid, nullable=False),
-    Column("added_at", MOMENT, nullable=False),
-)
-programme_profile = _table(
-    "programme_profile",
-    Column("choice_no", BigInteger, primary_key=True),
-    Column("programme_id", Uuid, nullable=False),
-    Column("partner_id", Uuid, nullable=False),
-    Column("code", Text, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("own_version", Integer),
-    Column("since", MOMENT, nullable=False),
-    Column("actor_id", Uuid, nullable=False),
-)
 transfer_value = _table(
     "transfer_value",
     Column("programme_id", Uuid, primary_key=True),
@@ -321,4 +300,83 @@ bulk_access = _table(
     Column("upto_household", Uuid, nullable=False),
     Column("households", Integer, nullable=False),
     Column("left_out", ARRAY(Uuid), nullable=False),
+)
+followup = _table(
+    "followup",
+    Column("followup_id", Uuid, primary_key=True),
+    Column("round_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("followup_no", Integer, nullable=False),
+    Column("pays_on", Date, nullable=False),
+    Column("waiting", Integer, nullable=False),
+    Column("opened_by", Uuid, nullable=False),
+    Column("opened_at", MOMENT, nullable=False),
+    Column("released", SmallInteger),
+)
+followup_payment = _table(
+    "followup_payment",
+    Column("followup_id", Uuid, primary_key=True),
+    Column("payment_id", Uuid, primary_key=True),
+    Column("round_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("household_id", Uuid, nullable=False),
+    Column("attempt_no", Integer, nullable=False),
+    Column("after_return", Boolean, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("voided_no", Integer),
+    Column("voided", Text),
+    Column("returned_no", Integer),
+)
+followup_left_out = _table(
+    "followup_left_out",
+    Column("followup_id", Uuid, primary_key=True),
+    Column("payment_id", Uuid, primary_key=True),
+    Column("round_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("household_id", Uuid, nullable=False),
+    Column("reasons", ARRAY(Text), nullable=False),
+)
+followup_step = _table(
+    "followup_step",
+    Column("followup_id", Uuid, primary_key=True),
+    Column("step", SmallInteger, primary_key=True),
+    Column("previous", SmallInteger),
+    Column("round_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("at", MOMENT, nullable=False),
+    Column("payments", Integer, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("list_digest", LargeBinary, nullable=False),
+)
+followup_file = _table(
+    "followup_file",
+    Column("followup_id", Uuid, primary_key=True),
+    Column("round_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("kek_id", Text, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("written_at", MOMENT, nullable=False),
+)
+expiry = _table(
+    "expiry",
+    Column("payment_id", Uuid, primary_key=True),
+    Column("attempt_no", Integer, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("at", MOMENT, nullable=False),
+    Column("because", Text, nullable=False),
+    Column("claim_days", Integer, nullable=False),
+)
+expiry_confirmation = _table(
+    "expiry_confirmation",
+    Column("payment_id", Uuid, primary_key=True),
+    Column("attempt_no", Integer, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("proposed_by", Uuid, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("at", MOMENT, nullable=False),
 )

@@ -9,12 +9,17 @@ from ledger.money import Money
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try at one payment; `end_to_end_id` is what the bank will answer with."""
+    """One try at one payment; `end_to_end_id` is what the bank will answer with.
+
+    One after the first stands on the void outcome of the one before, or, `after_return`, on the
+    return of what that delivered.
+    """
 
     payment_id: UUID
     attempt_no: int
     end_to_end_id: str
     money: Money
+    after_return: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,11 +17,13 @@ ATTEMPTS_MAX = 10_000
 
 _OPEN = text("""
     INSERT INTO ledger.attempt
-        (payment_id, attempt_no, partner_id, end_to_end_id, amount_minor, currency, opened_at)
-    SELECT payment_id, attempt_no, :partner_id, end_to_end_id, amount_minor, currency, :at
+        (payment_id, attempt_no, partner_id, end_to_end_id, amount_minor, currency, after_return,
+         opened_at)
+    SELECT payment_id, attempt_no, :partner_id, end_to_end_id, amount_minor, currency, after_return,
+        :at
     FROM json_to_recordset(CAST(:rows AS json)) AS new
         (payment_id uuid, attempt_no integer, end_to_end_id text, amount_minor bigint,
-         currency text)
+         currency text, after_return boolean)
     ORDER BY payment_id, attempt_no
     ON CONFLICT (payment_id, attempt_no) DO NOTHING""")
 
@@ -47,15 +49,19 @@ _GIVEBACKS = text("""
 # What stands there now, beside every attempt that was asked for.
 _NOW = text("""
     SELECT asked.payment_id, asked.attempt_no, a.end_to_end_id, a.amount_minor, a.currency,
-        o.outcome, o.part_minor, before.outcome AS outcome_before,
+        a.after_return, o.outcome, o.part_minor,
+        CASE WHEN asked.after_return THEN back.payment_id IS NOT NULL
+            ELSE before.outcome IS NOT DISTINCT FROM 'void' END AS is_free,
         CASE WHEN a.payment_id IS NULL THEN (SELECT true FROM ledger.attempt other
             WHERE other.end_to_end_id = asked.end_to_end_id) END AS taken
     FROM json_to_recordset(CAST(:rows AS json)) AS asked
-        (payment_id uuid, attempt_no integer, end_to_end_id text)
+        (payment_id uuid, attempt_no integer, end_to_end_id text, after_return boolean)
     LEFT JOIN ledger.attempt a USING (payment_id, attempt_no)
     LEFT JOIN ledger.outcome o USING (payment_id, attempt_no)
     LEFT JOIN ledger.outcome before
         ON before.payment_id = asked.payment_id AND before.attempt_no = asked.attempt_no - 1
+    LEFT JOIN ledger.giveback back
+        ON back.payment_id = asked.payment_id AND back.attempt_no = asked.attempt_no - 1
     ORDER BY asked.payment_id, asked.attempt_no""")
 
 
@@ -64,14 +70,14 @@ async def open_attempts(
 ) -> int:
     """Open the attempts, all or none, and return how many were new; the same again is no news.
 
-    Raises AttemptRefused: the attempt before it has no void outcome (attempt_after_void), its
-    end-to-end id is taken (attempt_end_to_end_id_once), or it is open with another content
-    (attempt_pkey).
+    Raises AttemptRefused: the attempt before it has no void outcome (attempt_after_void) or did not
+    come back (attempt_after_return), its end-to-end id is taken (attempt_end_to_end_id_once), or it
+    is open with another content (attempt_pkey).
     """
     rows = [_attempt_row(attempt) for attempt in attempts]
 
     def culprit(row: RowMapping) -> bool:
-        if row["attempt_no"] > 1 and row["outcome_before"] != "void":
+        if row["attempt_no"] > 1 and not row["is_free"]:
             return True
         return row["taken"] is not None
 
@@ -79,7 +85,8 @@ async def open_attempts(
     if opened < len(rows):
         for row, now in await _beside(conn, rows):
             if any(
-                row[name] != now[name] for name in ("end_to_end_id", "amount_minor", "currency")
+                row[name] != now[name]
+                for name in ("end_to_end_id", "amount_minor", "currency", "after_return")
             ):
                 raise _refused(now, "attempt_pkey")
     return opened
@@ -135,6 +142,7 @@ def _attempt_row(attempt: Attempt) -> dict[str, object]:
         "end_to_end_id": attempt.end_to_end_id,
         "amount_minor": attempt.money.amount_minor,
         "currency": attempt.money.currency,
+        "after_return": attempt.after_return,
     }
 
 

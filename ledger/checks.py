@@ -48,13 +48,14 @@ CHECKS = {
                 = (o.payment_id, o.attempt_no, o.partner_id))""",
     "attempt_without_void": """
         SELECT a.payment_id || '/' || a.attempt_no AS detail FROM ledger.attempt a
-        WHERE a.attempt_no > 1 AND NOT EXISTS (SELECT FROM ledger.outcome o
+        WHERE a.attempt_no > 1 AND NOT a.after_return AND NOT EXISTS (SELECT FROM ledger.outcome o
             WHERE o.payment_id = a.payment_id AND o.attempt_no = a.attempt_no - 1
                 AND o.outcome = 'void')""",
     "attempt_after_delivery": """
         SELECT a.payment_id || '/' || a.attempt_no AS detail FROM ledger.attempt a
         JOIN ledger.outcome o ON o.payment_id = a.payment_id AND o.attempt_no < a.attempt_no
-        WHERE o.outcome = 'post'""",
+        WHERE o.outcome = 'post' AND NOT EXISTS (SELECT FROM ledger.giveback g
+            WHERE g.payment_id = o.payment_id AND g.attempt_no = o.attempt_no)""",
     "attempt_amount_differs": """
         SELECT DISTINCT t.payment_id || '/' || t.attempt_no AS detail FROM ledger.transfer t
         LEFT JOIN ledger.attempt a USING (payment_id, attempt_no)
@@ -130,4 +131,22 @@ CHECKS = {
         FULL JOIN (SELECT * FROM ledger.digest WHERE subject = 'period') AS d
             USING (digest_id, partner_id)
         WHERE d.sha256 IS DISTINCT FROM sha256(p.trial)""",
+    "reconciliation_differs": """
+        SELECT coalesce(e.run_id, d.digest_id) AS detail
+        FROM ledger.reconciliation_end e
+        FULL JOIN (SELECT * FROM ledger.digest WHERE subject = 'reconciliation') AS d
+            USING (digest_id, partner_id)
+        WHERE d.sha256 IS DISTINCT FROM sha256(
+            coalesce((SELECT string_agg(p.result, ''::bytea ORDER BY p.page_no)
+                FROM ledger.reconciliation_page p WHERE p.run_id = e.run_id), ''::bytea)
+            || coalesce((SELECT string_agg(uuid_send(s.break_id), ''::bytea ORDER BY s.break_id)
+                FROM ledger.sighting s WHERE s.run_id = e.run_id), ''::bytea))""",
+    "allocated_too_much": """
+        SELECT line_id AS detail FROM ledger.allocation_in_force c
+        JOIN ledger.statement_line l USING (line_id)
+        GROUP BY line_id, l.amount_minor HAVING sum(c.amount_minor) > l.amount_minor
+        UNION SELECT payment_id FROM ledger.allocation_in_force c
+        JOIN ledger.attempt a USING (payment_id, attempt_no)
+        GROUP BY payment_id, attempt_no, claim, a.amount_minor
+        HAVING sum(c.amount_minor) > a.amount_minor""",
 }

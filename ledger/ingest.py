@@ -47,13 +47,16 @@ _SAME_MESSAGE = text("""
 
 _LINES = text("""
     INSERT INTO ledger.statement_line (line_id, statement_id, partner_id, source, ordinal, status,
-        direction, end_to_end_id, bank_reference, amount_minor, currency, booked_on, reason)
+        direction, end_to_end_id, bank_reference, amount_minor, currency, booked_on, reason,
+        uetr, provider_id, batch_id, batch_count, account_token, reference, value_on)
     SELECT line_id, :statement_id, :partner_id, source, ordinal, status, direction,
-        end_to_end_id, bank_reference, amount_minor, currency, booked_on, reason
+        end_to_end_id, bank_reference, amount_minor, currency, booked_on, reason,
+        uetr, provider_id, batch_id, batch_count, account_token, reference, value_on
     FROM json_to_recordset(CAST(:rows AS json)) AS new
         (line_id uuid, source text, ordinal integer, status text, direction text,
          end_to_end_id text, bank_reference text, amount_minor bigint, currency text,
-         booked_on date, reason text)
+         booked_on date, reason text, uetr text, provider_id text, batch_id text,
+         batch_count integer, account_token text, reference text, value_on date)
     ORDER BY ordinal""")
 
 _REJECTED = text("""
@@ -131,6 +134,8 @@ def _statement_row(statement: Statement) -> dict[str, object]:
 def _line_row(statement_id: UUID, line: Line) -> dict[str, object | date]:
     row = msgspec.structs.asdict(line)
     money = row.pop("money")
+    # The other side's account is known by its keyed hash alone.
+    del row["account"], row["fees"], row["identity"]
     return row | {
         "line_id": line_id(statement_id, line.ordinal),
         "amount_minor": None if money is None else money.amount_minor,

@@ -1,6 +1,6 @@
 """Match what the bank reports to what we instructed. Pure, and blind to the order of its input.
 
-A line proves a step of an attempt when end-to-end id, amount, currency and direction agree and
+A line proves a step of an attempt when a key of ours, amount, currency and direction agree and
 nothing else could be meant. Every other line, and every silence, is a named break.
 """
 
@@ -12,11 +12,12 @@ from uuid import UUID
 import msgspec
 
 from ledger.money import Money
-from ledger.statement import Source, Status
+from ledger.statement import Source, Status, part_of
 
 Claim = Literal[
     "status",
     "rejection",
+    "unclaimed",
     "notification",
     "statement",
     "return_notice",
@@ -31,20 +32,35 @@ BreakKind = Literal[
     "line_twice",
     "currency_differs",
     "late_return",
+    "wrong_beneficiary",
     "paid_after_void",
     "fsp_and_bank_disagree",
+    "entitlement_and_instruction_disagree",
+    "delivered_unproved",
+    "batch_unexplained",
     "credit_unexplained",
     "status_unexplained",
+    "line_unreadable",
     "statement_gap",
     "statement_unbalanced",
 ]
-RULE = "end-to-end-id-exact/1"
+SettledBy = Literal["statement", "report"]
+# The version of all that decides what is matched and what is a break.
+RULES = "2026-11"
+EXACT = "end-to-end-id-exact/1"
 PAID: tuple[Claim, ...] = ("notification", "statement")
+ENDED: tuple[Claim, ...] = ("rejection", "unclaimed")
 CAME_BACK: tuple[Claim, ...] = ("return_notice", "return_notification", "return")
+# Reports say how a payment stands; they move no money.
+SAID: tuple[Claim, ...] = ("status", "rejection", "unclaimed")
 
 
-class OpenAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt as matching sees it: what was instructed, and how it ended if it did."""
+class OpenAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An attempt as matching sees it: what was instructed, and how it ended if it did.
+
+    `settled_by` says whose word delivers it: the bank's statement, or the provider's own report
+    where it pays from money that lies with it. `account_token` is the payee's, "" if not known.
+    """
 
     payment_id: UUID
     attempt_no: int
@@ -52,10 +68,12 @@ class OpenAttempt(msgspec.Struct, frozen=True, kw_only=True):
     money: Money
     opened_on: date
     outcome: Literal["post", "void"] | None = None
+    settled_by: SettledBy = "statement"
+    account_token: str = ""
 
 
-class StoredLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A statement line that was taken in."""
+class StoredLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A statement line that was taken in, with its number among the matches of this line."""
 
     line_id: UUID
     source: Source
@@ -66,10 +84,13 @@ class StoredLine(msgspec.Struct, frozen=True, kw_only=True):
     money: Money | None
     booked_on: date | None
     reason: str
+    account_token: str = ""
+    nth: int = 1
+    rule: str = EXACT  # how it was found to name its attempt
 
 
-class Allocation(msgspec.Struct, frozen=True, kw_only=True):
-    """A line that proves one step (`claim`) of one attempt, by `rule`."""
+class Allocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A line, or a part of it, that proves one step (`claim`) of one attempt, by `rule`."""
 
     line_id: UUID
     payment_id: UUID
@@ -80,10 +101,11 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True):
     direction: Literal["debit", "credit"]
     end_to_end_id: str
     bank_reference: str
-    money: Money | None
+    money: Money | None  # how much of the line; None for a report
     booked_on: date | None
     reason: str
     rule: str
+    nth: int = 1
 
 
 class Break(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,33 +136,57 @@ def match(
     *,
     as_of: date,
     pending_days: int,
+    parted: frozenset[tuple[UUID, UUID, int]] = frozenset(),
 ) -> Matching:
     """Match unclaimed lines to attempts; `claimed` is what these attempts were matched with before.
 
-    An attempt without a debit on a statement, a rejection or another break is pending until it is
-    older than `pending_days`; then its silence is a break.
+    An attempt without proof of delivery, a rejection or another break is pending until it is older
+    than `pending_days`; then its silence is a break. What a person has parted (line, payment,
+    attempt) is not matched again by itself.
     """
     groups: dict[str, list[StoredLine]] = {attempt.end_to_end_id: [] for attempt in attempts}
     breaks: list[Break] = []
     for line in lines:
-        if line.end_to_end_id in groups:
-            groups[line.end_to_end_id].append(line)
-        else:
+        group = groups.get(line.end_to_end_id)
+        if group is None:
             breaks.append(unexplained(line))
+        else:
+            group.append(line)
     before: dict[tuple[UUID, int], list[Allocation]] = {}
     for allocation in claimed:
         before.setdefault((allocation.payment_id, allocation.attempt_no), []).append(allocation)
     allocations: list[Allocation] = []
     for attempt in attempts:
-        held = before.get((attempt.payment_id, attempt.attempt_no), [])
-        group = _Group(attempt, groups[attempt.end_to_end_id], held)
-        group.settle(as_of=as_of, pending_days=pending_days)
-        allocations += group.allocations
-        breaks += group.breaks
-    return Matching(
-        allocations=sorted(allocations, key=lambda a: (a.end_to_end_id, a.claim)),
-        breaks=sorted_breaks(breaks),
+        own = groups[attempt.end_to_end_id]
+        held = before.get((attempt.payment_id, attempt.attempt_no), ())
+        if len(own) == 1 and not held and not parted and is_plain(attempt, own[0]):
+            allocations.append(allocate(attempt, own[0], claim_of(own[0])))
+            continue
+        one = _Group(attempt, own, held, parted)
+        one.settle(as_of=as_of, pending_days=pending_days)
+        allocations += one.allocations
+        breaks += one.breaks
+    allocations.sort(key=lambda a: (a.end_to_end_id, a.claim))
+    return Matching(allocations=allocations, breaks=sorted_breaks(breaks))
+
+
+def is_plain(attempt: OpenAttempt, line: StoredLine) -> bool:
+    """Whether this only line says that the attempt was paid as instructed: most are such."""
+    return (
+        attempt.outcome is None
+        and attempt.settled_by == "statement"
+        and line.direction == "debit"
+        and line.money == attempt.money
+        and line.status == "booked"
+        and claim_of(line) == "statement"
+        and not is_strange_account(attempt, line)
     )
+
+
+def is_strange_account(attempt: OpenAttempt, line: StoredLine) -> bool:
+    """Whether the money went to another account than the payee's; unknown is not strange."""
+    known = attempt.account_token != "" and line.account_token != ""
+    return known and attempt.account_token != line.account_token
 
 
 def sorted_breaks(breaks: Iterable[Break]) -> list[Break]:
@@ -151,95 +197,139 @@ def sorted_breaks(breaks: Iterable[Break]) -> list[Break]:
 
 
 def unexplained(line: StoredLine) -> Break:
-    """Return the break of a line whose end-to-end id is none of ours."""
+    """Return the break of a line that names none of our attempts."""
     kind: BreakKind = "paid_not_instructed" if line.direction == "debit" else "credit_unexplained"
-    if line.source == "pain.002":
+    if part_of(line.source, line.status) == "status":
         kind = "status_unexplained"
     return Break(
         kind=kind,
         end_to_end_id=line.end_to_end_id,
         line_id=line.line_id,
-        actual_minor=None if line.money is None else line.money.amount_minor,
-        currency="" if line.money is None else line.money.currency,
+        actual_minor=line.money.amount_minor if line.money else None,
+        currency=line.money.currency if line.money else "",
     )
 
 
 def claim_of(line: StoredLine) -> Claim:
     """Say which step of an attempt this kind of line can prove."""
-    match line.source, line.direction:
-        case "pain.002", _:
-            return "status"
-        case "pacs.004", _:
+    match part_of(line.source, line.status), line.direction:
+        case "status", _:
+            if line.status == "rejected":
+                return "rejection"
+            return "unclaimed" if line.status == "unclaimed" else "status"
+        case "return_notice", _:
             return "return_notice"
-        case "camt.054", "debit":
+        case "notification", "debit":
             return "notification"
-        case "camt.054", _:
+        case "notification", _:
             return "return_notification"
         case _, "debit":
             return "statement"
     return "return"
 
 
+def allocate(
+    attempt: OpenAttempt,
+    line: StoredLine,
+    claim: Claim,
+    *,
+    part: Money | None = None,
+    rule: str = "",
+) -> Allocation:
+    """Claim the line, or a part of it, for a step of the attempt."""
+    money = line.money if part is None else part
+    return Allocation(
+        line_id=line.line_id,
+        payment_id=attempt.payment_id,
+        attempt_no=attempt.attempt_no,
+        nth=line.nth,
+        claim=claim,
+        source=line.source,
+        status=line.status,
+        direction=line.direction,
+        end_to_end_id=attempt.end_to_end_id,
+        bank_reference=line.bank_reference,
+        money=None if claim in SAID else money,
+        booked_on=line.booked_on,
+        reason=line.reason,
+        rule=rule or line.rule,
+    )
+
+
 class _Group:
     """One attempt with the lines that name it."""
 
     def __init__(
-        self, attempt: OpenAttempt, lines: Sequence[StoredLine], held: Sequence[Allocation]
+        self,
+        attempt: OpenAttempt,
+        lines: Sequence[StoredLine],
+        held: Sequence[Allocation],
+        parted: frozenset[tuple[UUID, UUID, int]],
     ) -> None:
         self.attempt = attempt
-        self.held = {allocation.claim: allocation for allocation in held}
+        self.held: dict[Claim, Allocation] = {each.claim: each for each in held}
         self.lines: dict[Claim, list[StoredLine]] = {}
-        for line in sorted(lines, key=lambda line: line.line_id):
-            self.lines.setdefault(claim_of(line), []).append(line)
         self.allocations: list[Allocation] = []
         self.breaks: list[Break] = []
+        for line in sorted(lines, key=lambda line: line.line_id):
+            if (line.line_id, attempt.payment_id, attempt.attempt_no) in parted:
+                self.breaks.append(unexplained(line))
+            else:
+                self.lines.setdefault(claim_of(line), []).append(line)
 
     def settle(self, *, as_of: date, pending_days: int) -> None:
-        statuses = self.lines.pop("status", [])
-        rejected = [line for line in statuses if line.status == "rejected"]
+        ends = [line for claim in ENDED for line in self.lines.pop(claim, [])]
         paid = self.attempt.outcome == "post" or any(
             self.lines.get(claim) or claim in self.held for claim in PAID
         )
-        if rejected and paid and not self._is_rejected():
+        if ends and paid and not self._has_ended():
             # The one says it paid, the other that it did not: neither is believed.
-            self._break("fsp_and_bank_disagree", rejected[0])
+            self._break("fsp_and_bank_disagree", ends[0])
             for claim in PAID:
                 for line in self.lines.pop(claim, []):
                     self._break("fsp_and_bank_disagree", line)
         else:
-            self._settle_status(statuses, rejected)
+            self._settle_said(ends)
         for claim in PAID:
             self._settle_money(claim)
         overdue = (as_of - self.attempt.opened_on).days > pending_days
         for claim in CAME_BACK:
             self._settle_return(claim, overdue=overdue)
-        explained = self.attempt.outcome is not None or self._is_rejected() or bool(self.breaks)
-        if overdue and not explained and "statement" not in self.held:
+        self._settle_silence(overdue=overdue)
+
+    def _settle_silence(self, *, overdue: bool) -> None:
+        """Break over an attempt of which nothing is proved, once it is old enough."""
+        proves = "notification" if self.attempt.settled_by == "report" else "statement"
+        if self.breaks or proves in self.held or self._has_ended():
+            return
+        if self.attempt.outcome == "post":
+            # It is booked as delivered, and what proved it was taken away.
+            self._break("delivered_unproved", None)
+        elif self.attempt.outcome is None and overdue:
             # A debit that was announced and never booked is not the same as no debit.
-            announced = "notification" in self.held
+            announced = any(claim in self.held for claim in PAID)
             self._break("fsp_and_bank_disagree" if announced else "instructed_not_paid", None)
 
     def _settle_return(self, claim: Claim, *, overdue: bool) -> None:
         """Match a return once its debit was seen; until then it waits, but not for ever."""
         # The credit on a statement answers a debit on a statement: only that one is delivered.
-        debits: tuple[Claim, ...] = ("statement",) if claim == "return" else PAID
+        debits: tuple[Claim, ...] = PAID
+        if claim == "return" and self.attempt.settled_by == "statement":
+            debits = ("statement",)
         if self.attempt.outcome is not None or any(debit in self.held for debit in debits):
             self._settle_money(claim)
         elif overdue:
             for line in self.lines.get(claim, []):
                 self._break("fsp_and_bank_disagree", line)
 
-    def _settle_status(
-        self, statuses: Sequence[StoredLine], rejected: Sequence[StoredLine]
-    ) -> None:
-        """Claim the first acceptance and the first rejection; further reports are no news."""
-        accepted = [line for line in statuses if line.status != "rejected"]
-        for line in accepted[:1]:
+    def _settle_said(self, ends: Sequence[StoredLine]) -> None:
+        """Claim the first acceptance and the first ending; further reports are no news."""
+        for line in self.lines.pop("status", [])[:1]:
             if "status" not in self.held:
                 self._fit("status", line)
-        for line in rejected[:1]:
-            if not self._is_rejected():
-                self._fit("rejection", line)
+        for line in ends[:1]:
+            if not self._has_ended():
+                self._fit(claim_of(line), line)
 
     def _settle_money(self, claim: Claim) -> None:
         movements: dict[object, StoredLine] = {}
@@ -248,9 +338,9 @@ class _Group:
                 self._break("line_twice", line)
             else:
                 movements[_movement(line) if line.bank_reference else line.line_id] = line
-        fitting = [line for line in movements.values() if self._differs(line) is None]
+        fitting = [line for line in movements.values() if self._differs(line, claim) is None]
         for line in movements.values():
-            differs = self._differs(line)
+            differs = self._differs(line, claim)
             if differs is not None:
                 self._break(differs, line)
         held = self.held.get(claim)
@@ -260,7 +350,7 @@ class _Group:
                 self._break("line_twice" if same else "paid_twice", line)
             elif self.attempt.outcome == "void":
                 self._break("paid_after_void" if claim in PAID else "late_return", line)
-            elif claim in PAID and self._is_rejected():
+            elif claim in PAID and self._has_ended():
                 self._break("fsp_and_bank_disagree", line)
             elif len(fitting) > 1:
                 # Which of them was ours can't be known, so none is matched by itself.
@@ -268,31 +358,25 @@ class _Group:
             else:
                 self._fit(claim, line)
 
-    def _is_rejected(self) -> bool:
-        return "rejection" in self.held
+    def _has_ended(self) -> bool:
+        return any(claim in self.held for claim in ENDED)
 
-    def _differs(self, line: StoredLine) -> BreakKind | None:
-        if line.money is None or line.money == self.attempt.money:
-            return None
-        same = line.money.currency == self.attempt.money.currency
-        return "amount_differs" if same else "currency_differs"
+    def _differs(self, line: StoredLine, claim: Claim) -> BreakKind | None:
+        if line.money is not None and line.money != self.attempt.money:
+            same = line.money.currency == self.attempt.money.currency
+            return "amount_differs" if same else "currency_differs"
+        if claim in PAID and is_strange_account(self.attempt, line):
+            return "wrong_beneficiary"
+        return None
 
     def _fit(self, claim: Claim, line: StoredLine) -> None:
-        """Claim the line, or break over its amount or currency."""
-        differs = self._differs(line)
+        """Claim the line, or break over its amount, its currency or who got it."""
+        differs = self._differs(line, claim)
         if differs is not None:
             self._break(differs, line)
             return
-        facts = msgspec.structs.asdict(line)
-        allocation = Allocation(
-            **facts,
-            payment_id=self.attempt.payment_id,
-            attempt_no=self.attempt.attempt_no,
-            claim=claim,
-            rule=RULE,
-        )
-        self.held[claim] = allocation
-        self.allocations.append(allocation)
+        self.held[claim] = made = allocate(self.attempt, line, claim)
+        self.allocations.append(made)
 
     def _break(self, kind: BreakKind, line: StoredLine | None) -> None:
         attempt = self.attempt

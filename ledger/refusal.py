@@ -74,6 +74,21 @@ class AttemptRefused(LedgerRefusal):
 
 
 @dataclass(kw_only=True, eq=False)
+class BreakRefused(LedgerRefusal):
+    """This can't happen to the break as it stands: settled, nothing proposed, or just changed."""
+
+    break_id: UUID
+    constraint: str
+
+
+@dataclass(kw_only=True, eq=False)
+class SecondPersonNeeded(LedgerRefusal):
+    """Who proposed how a break ends does not confirm it."""
+
+    break_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
 class OutcomeConflict(LedgerRefusal):
     """The attempt has ended already, in the other way."""
 

@@ -10,7 +10,7 @@ from ledger.attempt import Attempt, AttemptState
 from ledger.money import Money
 
 _STATES = text("""
-    SELECT a.payment_id, a.attempt_no, a.end_to_end_id, a.amount_minor, a.currency,
+    SELECT a.payment_id, a.attempt_no, a.end_to_end_id, a.amount_minor, a.currency, a.after_return,
         o.outcome, o.part_minor, coalesce(o.reason, '') AS reason,
         g.payment_id IS NOT NULL AS returned, coalesce(g.reason, '') AS return_reason
     FROM ledger.attempt a
@@ -36,6 +36,7 @@ async def load_states(
                     attempt_no=row.attempt_no,
                     end_to_end_id=row.end_to_end_id,
                     money=Money(amount_minor=row.amount_minor, currency=row.currency),
+                    after_return=row.after_return,
                 ),
                 outcome=row.outcome,
                 part=part,

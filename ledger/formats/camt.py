@@ -24,6 +24,8 @@ CONTAINERS: dict[Source, str] = {"camt.053": "Stmt", "camt.054": "Ntfctn"}
 NOT_BOOKED = frozenset({"PDNG", "INFO", "FUTR"})
 RETURNED = "RRTN"  # sub-family: a payment that came back
 SEQUENCE_DIGITS_MAX = 18
+COUNT_DIGITS_MAX = 9
+UETR_MAX = 36
 
 Direction = Literal["debit", "credit"]
 DIRECTIONS: dict[str, Direction] = {"DBIT": "debit", "CRDT": "credit"}
@@ -101,7 +103,19 @@ def _whole(element: Element, source: Source, ordinal: int) -> Line:
         money=money,
         booked_on=xml.day(element, "BookgDt/Dt", "BookgDt/DtTm"),
         reason="",
+        batch_id=xml.identifier(element, "NtryDtls/Btch/PmtInfId", "NtryDtls/Btch/MsgId"),
+        batch_count=_count(element),
+        reference=xml.text(element, "AddtlNtryInf")[: xml.TEXT_MAX],
+        value_on=xml.day(element, "ValDt/Dt", "ValDt/DtTm"),
     )
+
+
+def _count(element: Element) -> int | None:
+    """Return how many payments a batch booking stands for, if it says so."""
+    digits = xml.text(element, "NtryDtls/Btch/NbOfTxs")
+    if not digits.isdecimal() or not digits.isascii() or len(digits) > COUNT_DIGITS_MAX:
+        return None
+    return int(digits) or None
 
 
 def _exploded(whole: Line, details: Sequence[Element], where: str, taken: Collected) -> int:
@@ -153,7 +167,17 @@ def _detailed(line: Line, detail: Element) -> Line:
         end_to_end_id=xml.identifier(detail, "Refs/EndToEndId"),
         bank_reference=xml.identifier(detail, "Refs/AcctSvcrRef") or line.bank_reference,
         reason=xml.reason_code(detail, "RtrInf"),
+        uetr=xml.text(detail, "Refs/UETR")[:UETR_MAX],
+        batch_id=xml.identifier(detail, "Refs/PmtInfId", "Refs/MsgId") or line.batch_id,
+        account=_account(detail, "CdtrAcct" if line.direction == "debit" else "DbtrAcct"),
+        reference=xml.text(detail, "RmtInf/Ustrd")[: xml.TEXT_MAX] or line.reference,
     )
+
+
+def _account(detail: Element, whose: str) -> str:
+    """Return the other side's account as the file gives it, or ""."""
+    path = f"RltdPties/{whose}/Id"
+    return xml.text(detail, f"{path}/IBAN", f"{path}/Othr/Id")[: xml.TEXT_MAX]
 
 
 def _original(detail: Element) -> str:

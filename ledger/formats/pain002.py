@@ -8,6 +8,7 @@ from ledger.money import Money
 from ledger.statement import Line, RejectedLine, Statement, Status
 
 VERSIONS = frozenset({"pain.002.001.03", "pain.002.001.10"})
+UETR_MAX = 36
 DEPTHS = {"TxInfAndSts": 3, "CstmrPmtStsRpt": 1}
 
 # External payment status codes. RCVD and PART say nothing about one payment; CANC and BLCK need
@@ -67,6 +68,7 @@ def _transaction(element: Element, ordinal: int) -> Line:
         status=STATUSES[code],
         end_to_end_id=end_to_end_id,
         bank_reference=xml.identifier(element, "AcctSvcrRef"),
+        uetr=xml.text(element, "OrgnlUETR")[:UETR_MAX],
         money=xml.amount(element, "OrgnlTxRef/Amt/InstdAmt"),
         reason=reasons,
     )
@@ -135,6 +137,7 @@ def _line(
     bank_reference: str,
     money: Money | None,
     reason: str,
+    uetr: str = "",
 ) -> Line:
     return Line(
         source="pain.002",
@@ -146,4 +149,6 @@ def _line(
         money=money,
         booked_on=None,
         reason=reason,
+        uetr=uetr,
+        provider_id=bank_reference,
     )

@@ -3,7 +3,7 @@
 from migrations.run import run_sql
 
 revision = "0022"
-down_revision = "0021"
+down_revision = "0026"
 
 
 def upgrade() -> None:

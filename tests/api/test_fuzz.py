@@ -109,8 +109,23 @@ async def bodies(house: House, paid) -> Bodies:
         "/v1/rounds": new_round(paid.programme_id),
         "/v1/rounds/{round_id}/closing": {},
         "/v1/rounds/{round_id}/cancellations": {"entitlement_id": str(UUID(int=4)), "because": "x"},
+        "/v1/rounds/{round_id}/followups": {"pays_on": DAY},
+        **{
+            f"/v1/followups/{{followup_id}}/{step}": {}
+            for step in ("prepare", "review", "approve", "release")
+        },
         "/v1/statements": {},
         "/v1/reconciliations": {},
+        "/v1/breaks/{break_id}/remarks": {"note": "x", "what": "take"},
+        "/v1/breaks/{break_id}/explanation": {"note": "x"},
+        "/v1/breaks/{break_id}/proposal": {
+            "ending": "payment",
+            "note": "x",
+            "payment_id": str(UUID(int=9)),
+            "attempt_no": 1,
+        },
+        "/v1/breaks/{break_id}/confirmation": {},
+        "/v1/lines/{line_id}/unmatching": {"note": "x"},
         **{
             f"/v1/rounds/{{round_id}}/{step}": {}
             for step in ("calculate", "prepare", "review", "approve", "release")
@@ -122,6 +137,9 @@ async def bodies(house: House, paid) -> Bodies:
         "case_id": case_id,
         # None of these: closing a real one would change what the others try.
         "enrolment_id": str(UUID(int=5)),
+        "break_id": str(UUID(int=10)),
+        "line_id": str(UUID(int=11)),
+        "followup_id": str(UUID(int=9)),
     }
     return Bodies(house, {path: (path.format(**ids), body) for path, body in valid.items()})
 

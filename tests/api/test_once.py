@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from api import access
 from api.once import HEADER
+from tests.api.breaking import BREAKS, CAMT, a_period
 from tests.api.house import (
     SIGNERS,
     House,
@@ -22,12 +23,6 @@ from tests.api.house import (
 from tests.api.test_wind_up import rejected, released
 
 STEPS = ("calculate", "prepare", "review", "approve", "release")
-CAMT = """<?xml version="1.0" encoding="UTF-8"?>
-<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"><BkToCstmrStmt>
-<GrpHdr><MsgId>{id}</MsgId><CreDtTm>2026-10-02T00:00:00Z</CreDtTm></GrpHdr>
-<Stmt><Id>{id}</Id><CreDtTm>2026-10-02T00:00:00-05:00</CreDtTm>
-<Acct><Id><Othr><Id>{account}</Id></Othr></Id><Ccy>PEN</Ccy></Acct></Stmt>
-</BkToCstmrStmt></Document>"""
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -103,10 +98,6 @@ async def a_fee(house: House) -> Prepared:
     return Prepared(asked.path.replace("funds", "fees"), asked.who, body)
 
 
-async def a_period(house: House) -> Prepared:
-    return Prepared("/v1/ledger/periods", "A/finance", {"until": "2025-12-31"})
-
-
 async def an_enrolment(house: House) -> Prepared:
     opened = await house.made("/v1/programmes", "A/programme", programme())
     receipt = await house.made("/v1/households", "A/registrar", registration())
@@ -150,6 +141,25 @@ async def a_round_that_is_over(house: House) -> Prepared:
     return Prepared(f"{path}/closing", "A/finance")
 
 
+async def a_followup(house: House) -> Prepared:
+    path = await released(house)
+    await rejected(house, path)
+    return Prepared(f"{path}/followups", "A/finance", {"pays_on": "2026-03-20"})
+
+
+def a_step_again(step: str) -> Callable[[House], Awaitable[Prepared]]:
+    async def prepare(house: House) -> Prepared:
+        asked = await a_followup(house)
+        made = await house.made(asked.path, asked.who, asked.body)
+        path = f"/v1/followups/{made['followup']['followup_id']}"
+        signers = dict(zip(STEPS[1:], SIGNERS, strict=True))
+        for before in STEPS[1 : STEPS.index(step)]:
+            await house.made(f"{path}/{before}", f"A/{signers[before]}")
+        return Prepared(f"{path}/{step}", f"A/{signers[step]}")
+
+    return prepare
+
+
 async def a_statement(house: House) -> Prepared:
     account = f"PE{uuid4().int % 10**12:012d}"
     await house.made("/v1/programmes", "A/programme", programme() | {"payer_account": account})
@@ -159,6 +169,13 @@ async def a_statement(house: House) -> Prepared:
 
 async def a_reconciliation(house: House) -> Prepared:
     return Prepared("/v1/reconciliations", "A/finance")
+
+
+def asked(make: Callable[[House], Awaitable[tuple[str, str, object]]]):
+    async def prepare(house: House) -> Prepared:
+        return Prepared(*await make(house))
+
+    return prepare
 
 
 PREPARE: dict[str, Callable[[House], Awaitable[Prepared]]] = {
@@ -179,9 +196,12 @@ PREPARE: dict[str, Callable[[House], Awaitable[Prepared]]] = {
     **{f"/v1/rounds/{{round_id}}/{step}": a_step(step) for step in STEPS},
     "/v1/rounds/{round_id}/closing": a_round_that_is_over,
     "/v1/rounds/{round_id}/cancellations": a_cancellation,
+    "/v1/rounds/{round_id}/followups": a_followup,
+    **{f"/v1/followups/{{followup_id}}/{step}": a_step_again(step) for step in STEPS[1:]},
     "/v1/statements": a_statement,
     "/v1/reconciliations": a_reconciliation,
-    "/v1/ledger/periods": a_period,
+    **{path: asked(make) for path, make in BREAKS.items()},
+    "/v1/ledger/periods": asked(a_period),
 }
 
 

@@ -6,7 +6,7 @@ from hashlib import sha256
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api import db
+from api import clock, db
 from cbi import settle
 from cbi.settle import Settled
 from ledger.ingest import Ingested, ingest
@@ -55,13 +55,15 @@ def statement(
     )
 
 
-async def taken_in(conn: AsyncConnection, made: Statement, who: db.Actor = ALFA) -> Ingested:
+async def taken_in(
+    conn: AsyncConnection, made: Statement, who: db.Actor = ALFA, account: str = "token"
+) -> Ingested:
     await db.set_facts(conn, who)
     return await ingest(
         conn,
         made,
         file_digest=sha256(msgspec.json.encode(made)).digest(),
-        account_token="token",
+        account_token=account,
         sealed=b"sealed",
         wrapped_key=b"wrapped",
         partner_id=who.partner_id,
@@ -73,5 +75,10 @@ async def taken_in(conn: AsyncConnection, made: Statement, who: db.Actor = ALFA)
 async def settled(conn: AsyncConnection, who: db.Actor = ALFA, as_of: date = TODAY) -> Settled:
     await db.set_facts(conn, who)
     return await settle.settle(
-        conn, partner_id=who.partner_id, actor_id=who.actor_id, at=AT, as_of=as_of
+        conn,
+        run_id=clock.new_id(),
+        partner_id=who.partner_id,
+        actor_id=who.actor_id,
+        at=AT,
+        as_of=as_of,
     )

@@ -14,9 +14,10 @@ TABLES = text("""
     SELECT table_name FROM information_schema.tables
     WHERE table_schema = 'ledger' AND table_type = 'BASE TABLE' ORDER BY table_name""")
 EXPECTED = {
-    "account", "allocation", "attempt", "checkpoint", "delta", "digest", "exchange", "giveback",
-    "leaf", "mark", "outcome", "period", "rejected_line", "snapshot",
-    "statement", "statement_line", "transfer",
+    "account", "allocation", "attempt", "break", "break_event", "checkpoint", "delta", "digest",
+    "exchange", "freeze", "giveback", "leaf", "mark", "naming", "outcome", "payee", "period",
+    "reconciliation", "reconciliation_end", "reconciliation_page", "rejected_line", "sighting",
+    "snapshot", "statement", "statement_line", "transfer", "unmatching",
 }  # fmt: skip
 
 

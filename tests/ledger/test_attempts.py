@@ -8,10 +8,22 @@ from sqlalchemy import text
 from api import db
 from ledger.attempt import Giveback, Outcome
 from ledger.attempts import open_attempts, record_outcomes, record_returns
-from ledger.refusal import AttemptRefused, OutcomeConflict
+from ledger.refusal import AttemptRefused, OutcomeConflict, TransferRefused
 from ledger.standing import load_states
+from ledger.transfer import reversal, transfer_id
 from tests.conftest import PARTNER_A, PARTNER_B, actor
-from tests.ledger.books import AT, attempt, ended, pen, tried
+from tests.ledger.books import (
+    AT,
+    DAY,
+    attempt,
+    came_back,
+    ended,
+    opened,
+    pen,
+    posted,
+    step,
+    tried,
+)
 
 
 def refusal(refused) -> tuple[int, str]:
@@ -60,6 +72,58 @@ async def test_an_attempt_after_a_returned_one_is_refused(conn):
     assert await record_returns(conn, [back], partner_id=PARTNER_A, at=AT) == 0
     with pytest.raises(AttemptRefused):
         await tried(conn, attempt(payment, 100, 2))
+
+
+async def test_after_what_came_back_comes_another_attempt_that_says_so(conn):
+    payment = uuid4()
+    second = msgspec.structs.replace(attempt(payment, 100, 2), after_return=True)
+    await tried(conn, attempt(payment, 100))
+    for _ in ("open", "delivered"):
+        with pytest.raises(AttemptRefused) as refused:
+            await tried(conn, second)
+        assert refusal(refused) == (2, "attempt_after_return")
+        await ended(conn, payment, "post")
+    await came_back(conn, payment)
+    assert await tried(conn, second) == 1
+    assert await tried(conn, second) == 0
+    with pytest.raises(AttemptRefused) as refused:
+        await tried(conn, msgspec.structs.replace(second, after_return=False))
+    assert refusal(refused)[0] == 2
+
+
+async def test_a_partly_delivered_payment_gets_no_other_attempt(conn):
+    payment = uuid4()
+    await tried(conn, attempt(payment, 100))
+    await ended(conn, payment, "post", part=pen(60))
+    for after_return in (False, True):
+        second = msgspec.structs.replace(attempt(payment, 100, 2), after_return=after_return)
+        with pytest.raises(AttemptRefused):
+            await tried(conn, second)
+
+
+async def test_what_came_back_is_reserved_again_when_it_is_taken_back_and_freed(conn):
+    await opened(conn, grant=100)
+    payment = uuid4()
+    await tried(conn, attempt(payment, 100))
+    sent = step("post", payment, 100)
+    await posted(conn, step("reserve", payment, 100))
+    await ended(conn, payment, "post")
+    await posted(conn, sent)
+    await came_back(conn, payment)
+    await tried(conn, msgspec.structs.replace(attempt(payment, 100, 2), after_return=True))
+    again = step("reserve", payment, 100, 2)
+    freed = msgspec.structs.replace(
+        step("void", payment, 100),
+        transfer_id=transfer_id("freed", payment_id=payment),
+        kind="adjust",
+    )
+    for more in (reversal(sent, entry_id=uuid4(), effective_on=DAY), freed):
+        with pytest.raises(TransferRefused) as refused:
+            async with conn.begin_nested():
+                await posted(conn, again)
+        assert refused.value.constraint == "transfer_after_void"
+        await posted(conn, more)
+    assert await posted(conn, again) == 1
 
 
 async def test_after_a_void_comes_the_next_number_and_no_other(conn):

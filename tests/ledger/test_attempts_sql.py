@@ -13,17 +13,20 @@ from tests.conftest import PARTNER_A, PARTNER_B, actor
 PAYMENT = UUID(int=900)
 
 
-async def attempted(conn, attempt_no: int, *, end_to_end_id: str = "", partner=PARTNER_A) -> None:
+async def attempted(
+    conn, attempt_no: int, *, end_to_end_id: str = "", partner=PARTNER_A, after_return=False
+) -> None:
     await conn.execute(
         text(
             "INSERT INTO ledger.attempt (payment_id, attempt_no, partner_id, end_to_end_id,"
-            " amount_minor, currency, opened_at) VALUES (:payment, :no, :partner, :e2e, 100, 'PEN',"
-            " now())"
+            " amount_minor, currency, opened_at, after_return) VALUES (:payment, :no, :partner,"
+            " :e2e, 100, 'PEN', now(), :after_return)"
         ),
         {
             "payment": PAYMENT,
             "no": attempt_no,
             "partner": partner,
+            "after_return": after_return,
             "e2e": end_to_end_id or f"E2E-{attempt_no}",
         },
     )
@@ -56,6 +59,10 @@ async def test_no_attempt_after_a_delivered_one(conn):
     await attempted(conn, 1)
     await ended(conn, 1, "post")
     assert await refused(conn, attempted(conn, 2)) == "attempt_after_void"
+    assert await refused(conn, attempted(conn, 2, after_return=True)) == "attempt_after_return"
+    assert (
+        await refused(conn, attempted(conn, 1, after_return=True)) == "attempt_first_after_nothing"
+    )
 
 
 async def test_no_second_outcome_not_even_the_same(conn):

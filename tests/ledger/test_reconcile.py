@@ -1,16 +1,18 @@
 import asyncio
-from datetime import date, timedelta
+from datetime import timedelta
 from hashlib import sha256
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import msgspec
 import pytest
 from sqlalchemy import text
 
 from api import db
+from ledger import breaks, loose, reconcile
 from ledger.ingest import Ingested, ingest, line_id
+from ledger.matching import Allocation, Break, match
 from ledger.money import Money
-from ledger.reconcile import Reconciliation, breaks, evidence, reconcile
+from ledger.reconcile import evidence
 from ledger.refusal import StatementRepeated
 from ledger.statement import Line, RejectedLine, Statement
 from tests.conftest import PARTNER_A, PARTNER_B, actor
@@ -67,15 +69,43 @@ async def taken_in(conn, made: Statement, file=b"", partner_id=PARTNER_A) -> Ing
     )
 
 
-async def reconciled(conn, days=1, payment_ids=None) -> Reconciliation:
-    return await reconcile(
-        conn,
-        partner_id=PARTNER_A,
-        at=AT,
-        actor_id=ACTOR,
-        as_of=DAY + timedelta(days=days),
-        payment_ids=payment_ids,
-    )
+class Reconciliation(msgspec.Struct, frozen=True):
+    """What a whole run matched, and the breaks that stand after it."""
+
+    allocations: list[Allocation]
+    breaks: list[Break]
+
+
+async def reconciled(conn, days=1, page=10_000) -> Reconciliation:
+    """Run all of a reconciliation, without booking anything."""
+    who = {"partner_id": PARTNER_A, "actor_id": ACTOR, "at": AT}
+    as_of = DAY + timedelta(days=days)
+    run, is_new = await reconcile.begin(conn, run_id=uuid4(), as_of=as_of, **who)
+    assert is_new
+    await loose.name_lines(conn, run_id=run.run_id, partner_id=PARTNER_A, holidays=frozenset())
+    made = []
+    while not run.is_through:
+        loaded = await reconcile.load_page(conn, partner_id=PARTNER_A, after=run.upto, page=page)
+        found = match(
+            loaded.attempts,
+            loaded.lines,
+            loaded.claimed,
+            as_of=as_of,
+            pending_days=reconcile.PENDING_DAYS,
+            parted=loaded.parted,
+        )
+        await reconcile.allocate(conn, found.allocations, **who)
+        await breaks.sight(conn, run, found.breaks, partner_id=PARTNER_A)
+        done = reconcile.Done(matched=len(found.allocations))
+        run = await reconcile.end_page(
+            conn, run, loaded, found.allocations, done, partner_id=PARTNER_A
+        )
+        made += found.allocations
+    strange = await breaks.of_no_payment(conn, partner_id=PARTNER_A)
+    await breaks.sight(conn, run, strange, partner_id=PARTNER_A)
+    done, _, _ = await breaks.end(conn, run, **who)
+    assert done.matched == len(made)
+    return Reconciliation(made, await breaks.standing(conn, partner_id=PARTNER_A))
 
 
 async def count(conn, table: str) -> int:
@@ -130,7 +160,7 @@ async def test_a_payment_is_matched_with_its_evidence_once(conn):
     only = first.allocations[0]
     assert (only.payment_id, only.attempt_no, only.claim) == (payment, 1, "statement")
     assert (only.line_id, only.money) == (line_id(taken.statement_id, 1), pen(100))
-    assert await reconciled(conn) == Reconciliation(allocations=[], breaks=[])
+    assert await reconciled(conn) == Reconciliation([], [])
     unknown = uuid4()
     assert await evidence(conn, [payment, unknown]) == {payment: [only], unknown: []}
 
@@ -151,7 +181,7 @@ async def test_evidence_comes_in_as_it_comes(conn):
     ]
 
 
-async def test_breaks_can_be_asked_for_at_any_time_and_write_nothing(conn):
+async def test_breaks_are_kept_until_their_cause_is_gone(conn):
     made = attempt(uuid4(), 100)
     await tried(conn, made)
     lines = (
@@ -160,20 +190,22 @@ async def test_breaks_can_be_asked_for_at_any_time_and_write_nothing(conn):
         line(3, "", direction="credit"),
     )
     await taken_in(conn, statement(*lines))
-    as_of = DAY + timedelta(days=1)
-    found = await breaks(conn, partner_id=PARTNER_A, as_of=as_of)
-    assert [one.kind for one in found] == [
+    first = await reconciled(conn)
+    assert [one.kind for one in first.breaks] == [
         "amount_differs",
         "credit_unexplained",
         "paid_not_instructed",
     ]
-    assert found == (await reconciled(conn)).breaks
+    assert (await reconciled(conn)).breaks == first.breaks
     assert await count(conn, "allocation") == 0
-    mine = [made.payment_id]
-    found = await breaks(conn, partner_id=PARTNER_A, as_of=as_of, payment_ids=mine)
-    assert [one.kind for one in found] == ["amount_differs"]
-    nobody = [UUID(int=5)]
-    assert await breaks(conn, partner_id=PARTNER_A, as_of=as_of, payment_ids=nobody) == []
+    assert await count(conn, '"break"') == 3
+    later = msgspec.structs.replace(attempt(uuid4(), 100), end_to_end_id="NOT-OURS")
+    await tried(conn, later)
+    again = await reconciled(conn)
+    assert [one.end_to_end_id for one in again.allocations] == ["NOT-OURS"]
+    assert [one.kind for one in again.breaks] == ["amount_differs", "credit_unexplained"]
+    kept = await breaks.load(conn, partner_id=PARTNER_A, is_over=True)
+    assert [(one.found.kind, one.last_turn) for one in kept] == [("paid_not_instructed", "gone")]
 
 
 async def test_a_statement_that_does_not_add_up_is_named(conn):
@@ -182,8 +214,11 @@ async def test_a_statement_that_does_not_add_up_is_named(conn):
     broken = Statement(**{f: getattr(made, f) for f in made.__struct_fields__ if f != "closing"},
                        closing=Money(amount_minor=1, currency="PEN"))  # fmt: skip
     await taken_in(conn, broken)
-    found = await breaks(conn, partner_id=PARTNER_A, as_of=date(2026, 3, 2))
-    assert [one.kind for one in found] == ["paid_not_instructed", "statement_unbalanced"]
+    assert [one.kind for one in (await reconciled(conn)).breaks] == [
+        "line_unreadable",
+        "paid_not_instructed",
+        "statement_unbalanced",
+    ]
 
 
 @pytest.mark.parametrize("direction", ["debit", "credit"])
@@ -207,22 +242,44 @@ async def test_the_lines_of_one_organisation_never_prove_the_payments_of_another
     assert (await reconciled(conn)).allocations == []
 
 
-async def test_a_line_is_allocated_once_whatever_the_program_believes(conn):
+ALLOCATE = """
+    INSERT INTO ledger.allocation SELECT line_id, :payment, 1, :nth, partner_id, :claim, :minor,
+        currency, rule, evidence, allocated_at, actor_id
+    FROM ledger.allocation LIMIT 1"""
+SHARED_OUT = [
+    ("allocation_within_line", {"minor": 1}),
+    ("allocation_within_line", {"minor": 1, "claim": "return"}),
+    ("allocation_in_order", {"minor": 1, "nth": 2}),
+    ("allocation_amount_of_money", {"minor": None}),
+    ("allocation_amount_of_money", {"minor": 1, "claim": "status"}),
+]
+
+
+@pytest.mark.parametrize(("constraint", "changed"), SHARED_OUT)
+async def test_a_line_proves_no_more_than_it_moved(conn, constraint, changed):
     made = [attempt(uuid4(), 100), attempt(uuid4(), 100)]
     await tried(conn, *made)
     await taken_in(conn, statement(line(1, made[0].end_to_end_id)))
     await reconciled(conn)
-    for constraint, payment, line_no in (("allocation_pkey", made[1], 1),):
-        with pytest.raises(Exception, match=constraint):
-            async with conn.begin_nested():
-                await conn.execute(
-                    text(
-                        "INSERT INTO ledger.allocation SELECT line_id, partner_id, :payment, 1,"
-                        " claim, amount_minor, currency, rule, evidence, allocated_at, actor_id"
-                        " FROM ledger.allocation LIMIT :line_no"
-                    ),
-                    {"payment": payment.payment_id, "line_no": line_no},
-                )
+    facts = {"payment": made[1].payment_id, "nth": 1, "claim": "statement"} | changed
+    with pytest.raises(Exception, match=constraint):
+        async with conn.begin_nested():
+            await conn.execute(text(ALLOCATE), facts)
+
+
+async def test_a_payment_is_proved_once(conn):
+    made = attempt(uuid4(), 100)
+    await tried(conn, made)
+    lines = [line(1, made.end_to_end_id), line(2, "X", amount_minor=1)]
+    await taken_in(conn, statement(*lines))
+    found = (await reconciled(conn)).allocations
+    more = msgspec.structs.replace(
+        found[0], line_id=line_id((await taken_in(conn, statement(*lines))).statement_id, 2),
+        money=pen(1),
+    )  # fmt: skip
+    with pytest.raises(Exception, match="allocation_claim_once"):
+        async with conn.begin_nested():
+            await reconcile.allocate(conn, [more], partner_id=PARTNER_A, at=AT, actor_id=ACTOR)
 
 
 async def test_two_reconciliations_at_once_make_each_allocation_once(own):
@@ -241,13 +298,13 @@ async def test_two_reconciliations_at_once_make_each_allocation_once(own):
     assert sum(await asyncio.gather(run(), run(), run())) == 50
 
 
-async def test_ten_thousand_and_more_are_matched_page_by_page(conn, monkeypatch):
-    monkeypatch.setattr("ledger.reconcile.PAGE", 7)
+async def test_many_are_matched_page_by_page(conn, monkeypatch):
+    monkeypatch.setattr("ledger.breaks.PAGE", 7)
     made = [attempt(uuid4(), 100) for _ in range(30)]
     await tried(conn, *made)
     lines = [line(n, one.end_to_end_id) for n, one in enumerate(made, start=1)]
     strays = [line(n, f"X{n}") for n in range(31, 46)]
     await taken_in(conn, statement(*lines, *strays))
-    found = await reconciled(conn)
+    found = await reconciled(conn, page=7)
     assert len(found.allocations) == 30
     assert [one.kind for one in found.breaks] == ["paid_not_instructed"] * 15

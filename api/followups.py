@@ -1,0 +1,183 @@
+"""Follow-ups over HTTP: what failed in a round is paid again, under four signatures."""
+
+from datetime import date
+from uuid import UUID
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api import clock
+from api.db import Actor
+from api.once import once
+from api.page import Key, Limit, Page, page
+from api.state import Requested, Service
+from cbi import disburse, follow, reissue, tables
+from cbi.disburse import Signed
+from cbi.disbursement import Step
+from cbi.follow import FollowupList
+from cbi.followup import Followup
+
+
+class NewFollowup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The day on which the provider is to pay."""
+
+    pays_on: date
+
+
+@post("/v1/rounds/{round_id:uuid}/followups", tags=["rounds"])
+@once
+async def open_followup(
+    request: Requested,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    round_id: FromPath[UUID],
+    data: JSONBody[NewFollowup],
+    idempotency_key: Key = None,
+) -> FollowupList:
+    """List every failed payment of a released round that can be paid again now.
+
+    It takes the place of one that was opened before and is not released.
+    """
+    return await follow.open_followup(
+        conn,
+        round_id=round_id,
+        followup_id=clock.new_id(),
+        pays_on=data.pays_on,
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
+        at=clock.now(),
+    )
+
+
+@get("/v1/rounds/{round_id:uuid}/followups", tags=["rounds"])
+async def list_followups(
+    conn: NamedDependency[AsyncConnection],
+    round_id: FromPath[UUID],
+    after: FromQuery[UUID | None] = None,
+    limit: Limit = 50,
+) -> Page[Followup]:
+    """List the follow-ups of a round, oldest first."""
+    await disburse.load_round(conn, round_id)
+    row = tables.followup.c
+    query = select(tables.followup).where(row.round_id == round_id)
+    if after is not None:
+        query = query.where(row.followup_id > after)
+    rows = await conn.execute(query.order_by(row.followup_id).limit(limit + 1))
+    return page([follow.as_followup(one) for one in rows], limit=limit, cursor="followup_id")
+
+
+@get("/v1/followups/{followup_id:uuid}", tags=["rounds"])
+async def read_followup(
+    conn: NamedDependency[AsyncConnection], followup_id: FromPath[UUID]
+) -> FollowupList:
+    """Return a follow-up: its list, its signatures, and who was left out of it with the reasons."""
+    return await follow.load_list(conn, followup_id)
+
+
+@post("/v1/followups/{followup_id:uuid}/prepare", tags=["rounds"])
+@once
+async def prepare_followup(
+    request: Requested,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    followup_id: FromPath[UUID],
+    idempotency_key: Key = None,
+) -> Signed:
+    """Sign the list as its preparer."""
+    return await _sign(conn, actor, followup_id, Step.PREPARED)
+
+
+@post("/v1/followups/{followup_id:uuid}/review", tags=["rounds"])
+@once
+async def review_followup(
+    request: Requested,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    followup_id: FromPath[UUID],
+    idempotency_key: Key = None,
+) -> Signed:
+    """Sign the list as its reviewer, who is not the preparer."""
+    return await _sign(conn, actor, followup_id, Step.REVIEWED)
+
+
+@post("/v1/followups/{followup_id:uuid}/approve", tags=["rounds"])
+@once
+async def approve_followup(
+    request: Requested,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    followup_id: FromPath[UUID],
+    idempotency_key: Key = None,
+) -> Signed:
+    """Approve as a third person; every payee and the money are checked as of now."""
+    return await _sign(conn, actor, followup_id, Step.APPROVED)
+
+
+@post("/v1/followups/{followup_id:uuid}/release", tags=["rounds"])
+@once
+async def release_followup(
+    request: Requested,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
+    followup_id: FromPath[UUID],
+    idempotency_key: Key = None,
+) -> Signed:
+    """Release as a fourth person: the next attempts are opened, booked and written to a file."""
+    return await reissue.release_followup(
+        conn,
+        followup_id=followup_id,
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
+        at=clock.now(),
+        vault=service.vault,
+    )
+
+
+@get(
+    "/v1/followups/{followup_id:uuid}/payment-file",
+    tags=["rounds"],
+    media_type="application/xml",
+)
+async def read_followup_file(
+    conn: NamedDependency[AsyncConnection],
+    service: NamedDependency[Service],
+    followup_id: FromPath[UUID],
+) -> Response[bytes]:
+    """Hand out the exact bytes that were released (pain.001.001.09)."""
+    file = await reissue.read_file(conn, followup_id, vault=service.vault)
+    return Response(
+        file.content,
+        media_type="application/xml",
+        headers={
+            "Content-Disposition": f'attachment; filename="{file.message_id}.xml"',
+            "X-Content-SHA256": file.sha256,
+        },
+    )
+
+
+async def _sign(conn: AsyncConnection, actor: Actor, followup_id: UUID, step: Step) -> Signed:
+    return await follow.sign_followup(
+        conn,
+        followup_id=followup_id,
+        step=step,
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
+        at=clock.now(),
+    )
+
+
+HANDLERS = (
+    open_followup,
+    list_followups,
+    read_followup,
+    prepare_followup,
+    review_followup,
+    approve_followup,
+    release_followup,
+    read_followup_file,
+)
