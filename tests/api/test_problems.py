@@ -38,7 +38,6 @@ SLUGS = [
     "transfer-refused", "which-part",
 ]  # fmt: skip
 
-
 # Those that a constraint alone refuses.
 SLUGS_OF_CONSTRAINTS = [
     "code-taken", "family-changed", "group-unknown", "months-far", "name-taken", "not-found",
