@@ -69,7 +69,7 @@ def _uses(uses: Drafts, pool: Pool) -> None:
             ("exchange_result", -held["exchange"]),
             ("other", held["fund"] + in_rounds - left),
         ):
-            draft.add(pool.programme, use, minor)
+            draft.add(pool.programme, use, minor, None)
         draft.add(pool.programme, "left_in_fund", None, held["fund"])
         draft.add(pool.programme, "left_in_rounds", None, in_rounds)
 

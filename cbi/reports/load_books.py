@@ -42,11 +42,11 @@ _MOVEMENTS = text("""
     ORDER BY m.currency, m.code, t.kind, o.code, m.side""")
 
 _FEES = text("""
-    SELECT t.transfer_id, t.kind, t.effective_on AS on, p.code AS programme, t.currency,
+    SELECT t.transfer_id, t.kind, t.effective_on, p.code AS programme, t.currency,
         CASE WHEN t.debit_account = a.account_id THEN t.amount_minor
             ELSE -t.amount_minor END AS amount_minor
     FROM cbi.programme AS p
-    JOIN ledger.account AS a ON a.code = 'programme:' || p.programme_id || ':fees'
+    JOIN ledger.account AS a ON a.code = 'programme:' || p.programme_id || '\\:fees'
     JOIN ledger.transfer AS t ON a.account_id IN (t.debit_account, t.credit_account)
     WHERE p.programme_id = ANY(:programme_ids) AND t.effective_on BETWEEN :since AND :until
     ORDER BY t.effective_on, t.transfer_id LIMIT :limit""")
@@ -54,7 +54,7 @@ _FEES = text("""
 _EXCHANGES = text("""
     SELECT x.*, t.effective_on, p.programme_id, p.code AS programme
     FROM cbi.programme AS p
-    JOIN ledger.account AS a ON a.code = 'programme:' || p.programme_id || ':fund'
+    JOIN ledger.account AS a ON a.code = 'programme:' || p.programme_id || '\\:fund'
     JOIN ledger.transfer AS t ON t.debit_account = a.account_id AND t.kind = 'exchange'
     JOIN ledger.exchange AS x ON x.entry_id = t.entry_id
     WHERE p.programme_id = ANY(:programme_ids) AND t.effective_on BETWEEN :since AND :until
@@ -64,7 +64,7 @@ _RESULTS = text("""
     SELECT t.entry_id, CAST(sum(CASE WHEN a.account_id = t.debit_account THEN -t.amount_minor
         ELSE t.amount_minor END) AS bigint) AS result_minor
     FROM ledger.transfer AS t JOIN ledger.account AS a
-        ON a.account_id IN (t.debit_account, t.credit_account) AND a.code LIKE '%:exchange'
+        ON a.account_id IN (t.debit_account, t.credit_account) AND a.code LIKE '%\\:exchange'
     WHERE t.entry_id = ANY(:entries) GROUP BY t.entry_id""")
 
 
@@ -164,7 +164,7 @@ async def fees(
         Fee(
             transfer_id=row.transfer_id,
             kind=row.kind,
-            on=row.on,
+            on=row.effective_on,
             programme=row.programme,
             money=Money(amount_minor=row.amount_minor, currency=row.currency),
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal
 from uuid import UUID
 
 import msgspec
@@ -47,6 +48,10 @@ _ENTITLED = text("""
     WHERE e.entitlement_id = :payment_id OR e.household_id = :household_id
     ORDER BY e.months, e.entitlement_id LIMIT :limit""")
 
+_PAYER = text("""
+    SELECT e.partner_id FROM cbi.entitlement AS e
+    WHERE e.entitlement_id = :payment_id OR e.household_id = :household_id LIMIT 1""")
+
 _TRIED = text("""
     SELECT a.payment_id, a.attempt_no, a.opened_at, a.amount_minor, a.currency, o.outcome,
         coalesce(o.reason, '') AS reason, o.decided_at, g.recorded_at AS returned_at,
@@ -87,7 +92,9 @@ async def statements(
 def _matched(row: dict[str, object], broken: Mapping[UUID, str]) -> Matched:
     # Sums of a bank's lines may be more than a bigint holds, so they come as numerics.
     is_repeat = row.pop("is_repeat")
-    sums = {key: int(str(row[key])) for key in ("debit_minor", "credit_minor", "matched_minor")}
+    sums = {
+        key: int(Decimal(str(row[key]))) for key in ("debit_minor", "credit_minor", "matched_minor")
+    }
     found = msgspec.convert({**row, **sums, "continuity": "no_balances"}, Matched)
     if is_repeat:
         return msgspec.structs.replace(found, continuity="repeats_another")
@@ -96,16 +103,25 @@ def _matched(row: dict[str, object], broken: Mapping[UUID, str]) -> Matched:
     return msgspec.structs.replace(found, continuity=broken.get(found.statement_id, "whole"))
 
 
-async def trace(
+async def payer_of(
     conn: AsyncConnection, *, payment_id: UUID | None, household_id: UUID | None
-) -> Trace:
-    """Return all that is known of a payment, or of a household's payments. Raises NotFound."""
-    facts = {"payment_id": payment_id, "household_id": household_id, "limit": PAYMENTS_MAX}
-    rows = (await conn.execute(_ENTITLED, facts)).mappings().all()
-    if not rows:
+) -> UUID:
+    """Return whose books a payment, or a household's payments, stand in. Raises NotFound."""
+    facts = {"payment_id": payment_id, "household_id": household_id}
+    payer: UUID | None = await conn.scalar(_PAYER, facts)
+    if payer is None:
         wanted = payment_id or household_id
         assert wanted is not None
         raise NotFound(what="payment", wanted=wanted)
+    return payer
+
+
+async def trace(
+    conn: AsyncConnection, *, payment_id: UUID | None, household_id: UUID | None
+) -> Trace:
+    """Return all that is known of a payment, or of a household's payments."""
+    facts = {"payment_id": payment_id, "household_id": household_id, "limit": PAYMENTS_MAX}
+    rows = (await conn.execute(_ENTITLED, facts)).mappings().all()
     entitled = [msgspec.convert(_with_money(row), Entitled) for row in rows]
     ids = [each.payment_id for each in entitled]
     tried = (await conn.execute(_TRIED, {"payment_ids": ids})).mappings()

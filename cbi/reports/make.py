@@ -86,6 +86,10 @@ async def _head(conn: AsyncConnection, asked: Asked) -> tuple[list[Parameter], U
             await conn.execute(select(row.partner_id).where(row.programme_id == programme_id))
         ).scalar_one()
         facts.insert(0, ("programme", "text", f"{programme.code} · {programme.name}"))
+    if asked.name == "trace":
+        payer = await load_proof.payer_of(
+            conn, payment_id=asked.payment_id, household_id=asked.household_id
+        )
     partner = tables.partner.c
     organisation = await conn.scalar(select(partner.name).where(partner.partner_id == payer))
     facts.insert(0, ("organisation", "text", organisation))
