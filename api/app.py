@@ -34,6 +34,7 @@ from api import (
     periods,
     problems,
     programmes,
+    reports,
     rounds,
     runs,
 )
@@ -78,6 +79,7 @@ def make_app(service: Service) -> Litestar:
             *funds.HANDLERS,
             *rounds.HANDLERS,
             *followups.HANDLERS,
+            reports.read,
             *books.HANDLERS,
             *breaks.HANDLERS,
             *periods.HANDLERS,
@@ -190,6 +192,7 @@ def _openapi() -> OpenAPIConfig:
                 "programmes",
                 "rounds",
                 "reconciliation",
+                "reports",
                 "ledger",
                 "access",
                 "health",
