@@ -26,7 +26,7 @@ from cbi.reports.words import Language
 Form = Literal["json", "csv", "xlsx", "pdf"]
 WRITERS: dict[Form, tuple[str, Callable[[Sheet, Language, BinaryIO], None]]] = {
     "json": ("application/json", as_json.write),
-    "csv": ("text/csv; charset=utf-8", as_csv.write),
+    "csv": ("text/csv", as_csv.write),
     "xlsx": (
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
         as_xlsx.write,

@@ -26,6 +26,20 @@ NAMES: tuple[Name, ...] = get_args(Name)
 OF_THE_BOOKS: frozenset[Name] = frozenset({"bank-match", "trial-balance", "trace"})
 NEEDS_ROUND: frozenset[Name] = frozenset({"round-summary", "payments", "control"})
 NEEDS_PROGRAMME: frozenset[Name] = frozenset({"advance-liquidation"})
+BETWEEN_DAYS: frozenset[Name] = frozenset(
+    {"advance-liquidation", "fees", "exchanges", "bank-match"}
+)
+# What each can be told. Anything else would stand at its head and change nothing below.
+TAKES: dict[str, frozenset[Name]] = {
+    "round_id": NEEDS_ROUND | {"line-exceptions", "unclaimed"},
+    "programme_id": NEEDS_PROGRAMME | {"unclaimed", "fees", "exchanges", "grants"},
+    "household_id": frozenset({"trace"}),
+    "payment_id": frozenset({"trace"}),
+    "since": BETWEEN_DAYS,
+    "until": BETWEEN_DAYS,
+    "booked_until": frozenset({"trial-balance"}),
+    "known_at": frozenset({"trial-balance"}),
+}
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

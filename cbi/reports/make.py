@@ -24,7 +24,7 @@ from cbi.reports import (
     trial_balance,
 )
 from cbi.reports import load_round as of_round
-from cbi.reports.asked import NEEDS_PROGRAMME, NEEDS_ROUND, Asked
+from cbi.reports.asked import NEEDS_PROGRAMME, NEEDS_ROUND, TAKES, Asked
 from cbi.reports.exceptions import Exceptions
 from cbi.reports.payments import Payments
 from cbi.reports.sheet import Checkpoint, Given, Kind, Parameter, Section, Sheet, cell_of
@@ -51,6 +51,9 @@ async def make(conn: AsyncConnection, asked: Asked) -> Sheet:
 
 
 def _must_be_complete(asked: Asked) -> None:
+    for field, takers in TAKES.items():
+        if getattr(asked, field) is not None and asked.name not in takers:
+            raise BadValue(field=field, reason="this report does not take it")
     if asked.name in NEEDS_ROUND and asked.round_id is None:
         raise BadValue(field="round_id", reason="this report is of a round")
     if asked.name in NEEDS_PROGRAMME and asked.programme_id is None:
