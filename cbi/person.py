@@ -72,7 +72,7 @@ def settle(person: Person) -> Person:
     """The person with phones in E.164 where valid and documents under their issuer."""
     return msgspec.structs.replace(
         person,
-        phones=tuple(dict.fromkeys(_e164(phone) or phone for phone in person.phones)),
+        phones=tuple(dict.fromkeys(e164(phone) or phone for phone in person.phones)),
         documents=tuple(
             msgspec.structs.replace(document, country=issuer(document))
             for document in person.documents
@@ -97,7 +97,7 @@ def faults_of(person: Person, path: Path, today: date) -> Iterator[Finding]:
     for index, phone in enumerate(person.phones):
         if re.search(r"[0-9]", phone) is None:
             yield Finding((*path, "phones", index), "phone_digits")
-        elif _e164(phone) is None:
+        elif e164(phone) is None:
             yield Finding((*path, "phones", index), "phone_form")
 
 
@@ -111,7 +111,7 @@ def _document_faults(document: Document, path: Path) -> Iterator[Finding]:
         yield Finding((*path, "country"), "document_country")
 
 
-def _e164(phone: str) -> str | None:
+def e164(phone: str) -> str | None:
     try:
         number = phonenumbers.parse(phone, "PE")
     except phonenumbers.NumberParseException:

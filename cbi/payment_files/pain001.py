@@ -1,21 +1,25 @@
-"""ISO 20022 pain.001.001.09: the file that asks a bank to pay a round.
+"""ISO 20022 pain.001.001.09, or .03 of 2009: the file that asks a bank to pay a round.
 
 Pure and deterministic: the same instruction gives the same bytes. The file holds what the bank
 needs to pay and nothing else: no document, address, phone, programme or household reference.
 """
 
 import re
-import unicodedata
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from typing import Literal
 
 import msgspec
 
+from cbi.payment_files.fold import fold
 from ledger.money import Money
 
 NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
+NAMESPACES = {"09": NAMESPACE, "03": NAMESPACE.replace("09", "03")}
 PAYMENTS_MAX = 100_000
-NAME_MAX = 70  # the standard allows 140, many banks cut at 70
 ACCOUNT_MAX = 34
+Version = Literal["09", "03"]
+PIECE = 500  # payments that are written at once
 
 # What a bank is called in the clearing: the first three digits of a CCI in Peru, and for the
 # programs that play a bank in tests, their routing number.
@@ -33,20 +37,11 @@ CLEARING_MEMBERS = {
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-]{0,34}")
 ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-]{0,33}")
 BIC = re.compile(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")
+BIC_03 = re.compile(r"[A-Z]{6}[A-Z2-9][A-NP-Z0-9](?:[A-Z0-9]{3})?")
 CCI = re.compile(r"[0-9]{20}")
 IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{10,30}")
 MEMBER = re.compile(r"[A-Za-z0-9]{1,35}")
 PURPOSE = re.compile(r"[A-Z0-9]{4}")
-
-# The SWIFT character set x, and the letters that don't decompose into one of it and an accent.
-NOT_SWIFT = re.compile(r"[^A-Za-z0-9/\-?:().,'+ ]+")
-LETTERS = str.maketrans(
-    {
-        "ß": "ss", "Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "Ø": "O", "ø": "o",
-        "Ł": "L", "ł": "l", "Đ": "D", "đ": "d", "ı": "i", "’": "'", "‘": "'", "´": "'", "`": "'",
-        "–": "-", "—": "-", "&": "+",
-    }
-)  # fmt: skip
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,20 +70,30 @@ class PaymentInstruction(msgspec.Struct, frozen=True, kw_only=True):
     debtor_agent: str
     currency: str
     payments: tuple[Payment, ...]
+    version: Version = "09"
 
 
 def write(instruction: PaymentInstruction) -> bytes:
     """Write the file. ValueError names the fault and the payment's place, never its content."""
+    return b"".join(pieces(instruction))
+
+
+def pieces(instruction: PaymentInstruction) -> Iterator[bytes]:
+    """Write the file piece by piece, so that it need not be held; the first comes after all checks.
+
+    ValueError as `write`.
+    """
     check(instruction)
-    document = [
-        "<?xml version='1.0' encoding='utf-8'?>\n",
-        f'<Document xmlns="{NAMESPACE}"><CstmrCdtTrfInitn>',
-        _header(instruction),
-        _batch(instruction),
-        *map(_payment, instruction.payments),
-        "</PmtInf></CstmrCdtTrfInitn></Document>",
-    ]
-    return "".join(document).encode()
+    version = instruction.version
+    yield (
+        "<?xml version='1.0' encoding='utf-8'?>\n"
+        f'<Document xmlns="{NAMESPACES[version]}"><CstmrCdtTrfInitn>'
+        f"{_header(instruction)}{_batch(instruction)}"
+    ).encode()
+    payments = instruction.payments
+    for start in range(0, len(payments), PIECE):
+        yield "".join(_payment(each, version) for each in payments[start : start + PIECE]).encode()
+    yield b"</PmtInf></CstmrCdtTrfInitn></Document>"
 
 
 def check(instruction: PaymentInstruction) -> None:
@@ -101,11 +106,12 @@ def check(instruction: PaymentInstruction) -> None:
         raise ValueError(f"a file holds 1 to {PAYMENTS_MAX} payments")
     if not ACCOUNT.fullmatch(instruction.debtor_account):
         raise ValueError("the debtor account is not 1 to 34 letters, digits or hyphens")
-    clearing_member(instruction.debtor_agent, instruction.debtor_account)
+    version = instruction.version
+    _check_agent(instruction.debtor_agent, instruction.debtor_account, version)
     seen: set[str] = set()
     for place, payment in enumerate(instruction.payments, start=1):
         try:
-            _check_payment(payment, instruction.currency)
+            _check_payment(payment, instruction.currency, version)
         except ValueError as fault:
             raise ValueError(f"payment {place}: {fault}") from None
         if payment.end_to_end_id in seen:
@@ -113,7 +119,7 @@ def check(instruction: PaymentInstruction) -> None:
         seen.add(payment.end_to_end_id)
 
 
-def _check_payment(payment: Payment, currency: str) -> None:
+def _check_payment(payment: Payment, currency: str, version: Version) -> None:
     if not IDENTIFIER.fullmatch(payment.end_to_end_id) or payment.end_to_end_id == "NOTPROVIDED":
         raise ValueError("the end-to-end id is not 1 to 35 letters, digits, points or hyphens")
     if payment.money.currency != currency:
@@ -124,7 +130,13 @@ def _check_payment(payment: Payment, currency: str) -> None:
         raise ValueError("the account is not 1 to 34 letters, digits or hyphens")
     if payment.purpose and not PURPOSE.fullmatch(payment.purpose):
         raise ValueError("the purpose is not a code of four letters")
-    clearing_member(payment.creditor_bank, payment.creditor_account)
+    _check_agent(payment.creditor_bank, payment.creditor_account, version)
+
+
+def _check_agent(bank: str, account: str, version: Version) -> None:
+    member = clearing_member(bank, account)
+    if version == "03" and not member.isdecimal() and not BIC_03.fullmatch(member):
+        raise ValueError("the bank's BIC is none of pain.001.001.03")
 
 
 def clearing_member(bank: str, account: str) -> str:
@@ -139,39 +151,13 @@ def clearing_member(bank: str, account: str) -> str:
     raise ValueError("the bank has no known number in the clearing")
 
 
-def reaches(account: str, bank: str) -> bool:
+def reaches(account: str, bank: str, version: Version = "09") -> bool:
     """Whether a transfer to this account at this bank can be written."""
     try:
-        clearing_member(bank, account)
+        _check_agent(bank, account, version)
     except ValueError:
         return False
     return ACCOUNT.fullmatch(account) is not None
-
-
-def fold(name: str) -> str:
-    """Fold a name to the SWIFT character set x, at most 70 characters.
-
-    Accents and tildes go (ñ becomes n); what has no Latin form becomes a space. A name of which
-    nothing is left becomes NOTPROVIDED, for the standard demands one.
-    """
-    name = name.translate(PLAIN)
-    if not name.isascii():
-        name = _without_marks(name)
-    kept = " ".join(NOT_SWIFT.sub(" ", name.translate(LETTERS)).split())
-    # SWIFT reads a slash or hyphen at the start of a line as a mark of its own.
-    return kept.replace("//", "/").strip(" /-:")[:NAME_MAX].rstrip(" /") or "NOTPROVIDED"
-
-
-def _without_marks(name: str) -> str:
-    """Take letters apart into their base and what stands on it, and leave that off."""
-    apart = unicodedata.normalize("NFKD", name)
-    return "".join(letter for letter in apart if not unicodedata.combining(letter))
-
-
-# Of the letters of Latin scripts once and for all: most names need no more.
-PLAIN = {
-    code: LETTERS.get(code) or _without_marks(chr(code)) for code in range(0xA0, 0x180)
-} | LETTERS
 
 
 def is_iban(account: str) -> bool:
@@ -209,27 +195,29 @@ def _totals(instruction: PaymentInstruction) -> str:
 
 def _batch(instruction: PaymentInstruction) -> str:
     account, agent = instruction.debtor_account, instruction.debtor_agent
+    day = instruction.execution_on.isoformat()
+    execution = day if instruction.version == "03" else f"<Dt>{day}</Dt>"
     return (
         f"\n<PmtInf><PmtInfId>{instruction.message_id}</PmtInfId><PmtMtd>TRF</PmtMtd>"
         # One booking per payment: a batch booking would hide which of them the bank debited.
         f"<BtchBookg>false</BtchBookg>{_totals(instruction)}"
-        f"<ReqdExctnDt><Dt>{instruction.execution_on.isoformat()}</Dt></ReqdExctnDt>"
+        f"<ReqdExctnDt>{execution}</ReqdExctnDt>"
         f"<Dbtr>{_name(instruction.debtor_name)}</Dbtr>"
         f"<DbtrAcct>{_account(account)}<Ccy>{instruction.currency}</Ccy></DbtrAcct>"
-        f"<DbtrAgt>{_agent(agent, account)}</DbtrAgt>"
+        f"<DbtrAgt>{_agent(agent, account, instruction.version)}</DbtrAgt>"
         # The household is owed the whole amount, so charges fall on us.
         "<ChrgBr>DEBT</ChrgBr>"
     )
 
 
-def _payment(payment: Payment) -> str:
+def _payment(payment: Payment, version: Version) -> str:
     """Write one payment, on a line of its own so that a person can look at the file."""
     money, account = payment.money, payment.creditor_account
     purpose = f"<Purp><Cd>{payment.purpose}</Cd></Purp>" if payment.purpose else ""
     return (
         f"\n<CdtTrfTxInf><PmtId><EndToEndId>{payment.end_to_end_id}</EndToEndId></PmtId>"
         f'<Amt><InstdAmt Ccy="{money.currency}">{money}</InstdAmt></Amt>'
-        f"<CdtrAgt>{_agent(payment.creditor_bank, account)}</CdtrAgt>"
+        f"<CdtrAgt>{_agent(payment.creditor_bank, account, version)}</CdtrAgt>"
         f"<Cdtr>{_name(payment.creditor_name)}</Cdtr>"
         f"<CdtrAcct>{_account(account)}</CdtrAcct>{purpose}</CdtTrfTxInf>"
     )
@@ -242,8 +230,9 @@ def _account(account: str) -> str:
     return f"<Id><Othr><Id>{account}</Id></Othr></Id>"
 
 
-def _agent(bank: str, account: str) -> str:
+def _agent(bank: str, account: str, version: Version) -> str:
     member = clearing_member(bank, account)
     if not member.isdecimal() and BIC.fullmatch(member):
-        return f"<FinInstnId><BICFI>{member}</BICFI></FinInstnId>"
+        bic = "BIC" if version == "03" else "BICFI"
+        return f"<FinInstnId><{bic}>{member}</{bic}></FinInstnId>"
     return f"<FinInstnId><ClrSysMmbId><MmbId>{member}</MmbId></ClrSysMmbId></FinInstnId>"

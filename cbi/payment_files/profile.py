@@ -149,16 +149,26 @@ def _faults_of(profile: Profile) -> Iterator[Finding]:
         yield Finding(("code",), "profile_code")
     if len(set(profile.instruments)) < len(profile.instruments):
         yield Finding(("instruments",), "profile_twice")
-    if profile.split_by == "branch" and set(profile.instruments) - {"bank_account"}:
+    only_accounts = set(profile.instruments) <= {"bank_account"}
+    if profile.split_by == "branch" and not only_accounts:
         yield Finding(("split_by",), "profile_branch")
     if profile.is_pain:
-        if set(profile.instruments) - {"bank_account"}:
+        if not only_accounts:
             yield Finding(("instruments",), "profile_pain_pays")
         for part in ("columns", "header", "trailer"):
             if getattr(profile, part):
                 yield Finding((part,), "profile_pain_columns")
-        return
+    else:
+        yield from _faults_of_text(profile)
+
+
+def _faults_of_text(profile: Profile) -> Iterator[Finding]:
     yield from _needs(profile)
+    if profile.kind == "fixed" and profile.charset == "utf-8":
+        # A letter of two bytes would shift all that follows.
+        yield Finding(("charset",), "code_unknown", "ascii, latin-1, cp1252")
+    if (profile.quoting, profile.delimiter, profile.decimals) == ("none", "comma", "comma"):
+        yield Finding(("quoting",), "profile_quoting")
     for part in ("header", "columns", "trailer"):
         for place, column in enumerate(getattr(profile, part)):
             yield from _faults_of_column(profile, column, (part, place))

@@ -9,18 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
+from cbi.payment_files import fold as fold_
 from cbi.payment_files import pain001
-from cbi.payment_files.pain001 import Payment, PaymentInstruction, fold, is_iban, write
+from cbi.payment_files.fold import fold
+from cbi.payment_files.pain001 import Payment, PaymentInstruction, is_iban, write
 from ledger.money import Money
 
 NS = {"p": pain001.NAMESPACE}
 CCI = "01136600010003254221"
 
 
-@pytest.fixture(scope="module")
+def published(version):
+    file = files("sepaxml") / "schemas" / f"pain.001.001.{version}.xsd"
+    return etree.XMLSchema(etree.fromstring(file.read_bytes()))
+
+
+SCHEMAS = {version: published(version) for version in ("03", "09")}
+
+
+@pytest.fixture
 def schema():
-    published = files("sepaxml") / "schemas" / "pain.001.001.09.xsd"
-    return etree.XMLSchema(etree.fromstring(published.read_bytes()))
+    return SCHEMAS["09"]
 
 
 def payment(number=1, **changes):
@@ -67,6 +76,37 @@ def test_fifty_payments_are_valid_against_the_published_schema(schema):
     cents = sum(p.money.amount_minor for p in payments)
     assert set(texts(file, ".//p:CtrlSum")) == {f"{cents // 100}.{cents % 100:02d}"}
     assert set(texts(file, ".//p:CdtTrfTxInf/p:CdtrAgt//p:MmbId")) == {"999999992", "011"}
+
+
+@given(name=st.text(max_size=200), payer=st.text(max_size=100), bic=st.booleans())
+@pytest.mark.parametrize("version", ["03", "09"])
+def test_any_names_are_valid_against_either_published_schema(version, name, payer, bic):
+    one = payment(creditor_name=name, creditor_bank="MOCKNLNA" if bic else "", purpose="CHAR")
+    iban = payment(2, creditor_account="NL94MOCK0191000001", creditor_bank="MOCK")
+    asked = instruction(one, iban, version=version, debtor_name=payer)
+    SCHEMAS[version].assertValid(etree.fromstring(write(asked)))
+
+
+def test_the_older_version_differs_in_day_and_bank_only():
+    one = payment(creditor_bank="MOCKNLNA")
+    newer, older = (write(instruction(one, version=version)).decode() for version in ("09", "03"))
+    assert older == newer.replace("001.09", "001.03").replace("BICFI", "BIC").replace(
+        "<Dt>2026-10-02</Dt>", "2026-10-02"
+    )
+
+
+def test_a_bic_that_the_older_schema_does_not_know_is_not_reached_by_it():
+    assert pain001.reaches("123", "MOC1NL2A")
+    assert not pain001.reaches("123", "MOC1NL2A", "03")
+    with pytest.raises(ValueError, match=r"payment 1: .*BIC"):
+        write(instruction(payment(creditor_bank="MOC1NL2A"), version="03"))
+
+
+def test_a_large_file_comes_in_pieces():
+    made = instruction(*(payment(number) for number in range(1, 2_001)))
+    pieces = list(pain001.pieces(made))
+    assert max(map(len, pieces)) < 250_000
+    assert b"".join(pieces) == write(made)
 
 
 def test_the_same_instruction_gives_the_same_bytes_in_any_time_zone():
@@ -117,8 +157,8 @@ def test_names_are_folded_to_the_character_set_of_banks(name, folded, schema):
 @given(name=st.text(max_size=200))
 def test_any_name_writes_a_file_and_folding_twice_is_folding_once(name):
     folded = fold(name)
-    assert 1 <= len(folded) <= pain001.NAME_MAX
-    assert pain001.NOT_SWIFT.search(folded) is None
+    assert 1 <= len(folded) <= fold_.NAME_MAX
+    assert fold_.NOT_SWIFT.search(folded) is None
     assert fold(folded) == folded
     assert texts(write(instruction(payment(creditor_name=name))), ".//p:Cdtr/p:Nm") == [folded]
 
