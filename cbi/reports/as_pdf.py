@@ -85,7 +85,10 @@ def _section(section: Section, language: Language) -> dict[str, Any]:
         "left_out": left_out,
         "columns": [
             {
-                "label": label_of(column, language),
+                # The section's title names the currency already.
+                "label": say("column", column.key, language)
+                if column.currency == section.about
+                else label_of(column, language),
                 "kind": column.kind,
                 "right": column.kind in NUMBERS,
                 "narrow": column.kind in NARROW,

@@ -82,4 +82,5 @@ def _columns(currency: str) -> list[Column]:
     # What names no currency names no amount.
     if not currency:
         return facts
-    return [*facts, money("expected", currency), money("actual", currency)]
+    # Amounts of payments and balances of statements: their sum would say nothing.
+    return [*facts, *(money(key, currency, adds_up=False) for key in ("expected", "actual"))]
