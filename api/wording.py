@@ -326,6 +326,24 @@ REFUSALS: dict[type[Exception], Wording] = {
         "No hay un punto de control de este tamaño",
         "There is no checkpoint of this size",
     ),
+    ledger.LayoutMalformed: Wording(
+        422,
+        "layout-malformed",
+        "El formato de la tabla no es válido",
+        "The layout of the table is not valid",
+    ),
+    ledger.LayoutUnknown: Wording(
+        404,
+        "layout-unknown",
+        "No existe este formato de tabla",
+        "There is no such layout of a table",
+    ),
+    ledger.LayoutJustChanged: Wording(
+        409,
+        "layout-just-changed",
+        "Otra persona acaba de cambiar este formato; intente de nuevo",
+        "Somebody has just changed this layout; try again",
+    ),
     ledger.StatementRepeated: Wording(
         409,
         "statement-repeated",
