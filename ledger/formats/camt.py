@@ -8,7 +8,7 @@ import msgspec
 from lxml.etree import _Element as Element
 
 from ledger.formats import xml
-from ledger.formats.entry import DIRECTIONS, Direction, Entry, original
+from ledger.formats.entry import DIRECTIONS, Direction, Entry
 from ledger.formats.xml import Fault, Unreadable
 from ledger.money import EXPONENTS, Money, exponent
 from ledger.statement import Frame, Line, RejectedLine, Source
@@ -44,9 +44,12 @@ class Tally:
         self.currency = self.currency or entry.money.currency
         self.booked += entry.is_booked
         # More than one is as good as none.
-        for detail in entry.details if len(self.originals) < 2 else ():
-            self.originals.add(original(detail))
-            self.originals.discard("")
+        if len(self.originals) <= 1:
+            self.originals.update(name for name in entry.originals if _is_id(name))
+
+
+def _is_id(name: str) -> bool:
+    return name not in {"", xml.NOT_PROVIDED} and len(name) <= xml.IDENTIFIER_MAX
 
 
 def read(file: BinaryIO, message: str) -> Iterator[Line | RejectedLine | Frame]:

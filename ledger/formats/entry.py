@@ -106,7 +106,17 @@ def gather(element: Element, spec: Spec, fields: Fields, parts: Parts) -> None:
 class Entry:
     """An entry as it stands in the file; raises Fault where it can't be read."""
 
-    __slots__ = ("details", "direction", "fees", "fields", "is_booked", "money", "parts", "returns")
+    __slots__ = (
+        "details",
+        "direction",
+        "fees",
+        "fields",
+        "is_booked",
+        "money",
+        "originals",
+        "parts",
+        "returns",
+    )
 
     def __init__(self, element: Element) -> None:
         self.fields: Fields = {}
@@ -114,6 +124,7 @@ class Entry:
         namespace = f"{str(element.tag).partition('}')[0]}}}"
         gather(element, spelled(namespace, entry=True), self.fields, self.parts)
         self.details = self.parts.get("TxDtls", [])
+        self.originals: list[str] = []  # the messages of ours that its details name
         self.is_booked = _is_booked(self.parts.get("Sts", []))
         self.direction = _direction(self.fields.get("CdtDbtInd", ""))
         amounts = self.parts.get("Amt")
@@ -137,6 +148,7 @@ class Entry:
         if not self.details:
             return [self.alone(source, ordinal)], True
         details = [Detail(element) for element in self.details]
+        self.originals = [detail.fields.get("Refs/MsgId", "") for detail in details]
         shares = [detail.share(self) for detail in details]
         if len(details) == 1:
             share = shares[0]
@@ -216,14 +228,6 @@ def _line(
         fees=entry.fees if place < 2 else None,
         identity=identity,
     )
-
-
-def original(element: Element) -> str:
-    """Return the message of ours that a detail names, or ""."""
-    try:
-        return xml.identifier(element, "Refs/MsgId")
-    except Fault:
-        return ""
 
 
 def _is_booked(statuses: Sequence[Element]) -> bool:
