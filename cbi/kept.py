@@ -12,9 +12,9 @@ from ledger.statement import MOVED, Line, movement
 
 OUR_ID = re.compile(r"[0-9a-f]{32}[0-9]{2}")
 # As cbi.disbursement.message_id names files and their parts.
-OUR_MESSAGE = re.compile(r"CBI[0-9A-Z]{20,32}(?:-[0-9A-Z]{1,6})?")
+OUR_FILE = re.compile(r"CBI[0-9A-Z]{20,32}(?:-[0-9]{1,6})?")
 UETR = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-WORDS = re.compile(r"[^0-9a-z]+")
+WORDS = re.compile(r"[\s\-]+")
 RUN = re.compile(r"[0-9a-f]+")
 RUN_MIN = 12
 RUN_MAX = 34
@@ -30,9 +30,7 @@ def without_names(*, matching_key: bytes) -> Callable[[Line], Line]:
     def hashed(text: str) -> str:
         return f"h-{keyed_digest(matching_key, 'bank id', text).hex()[:30]}" if text else ""
 
-    batch = lru_cache(maxsize=1024)(
-        lambda text: text if OUR_MESSAGE.fullmatch(text) else hashed(text)
-    )
+    batch = lru_cache(maxsize=1024)(lambda text: text if OUR_FILE.fullmatch(text) else hashed(text))
     token = lru_cache(maxsize=1024)(
         lambda account: payer.token_of(account, matching_key=matching_key) if account else ""
     )
@@ -44,7 +42,7 @@ def without_names(*, matching_key: bytes) -> Callable[[Line], Line]:
             line,
             end_to_end_id=line.end_to_end_id if ours else hashed(line.end_to_end_id),
             bank_reference=hashed(line.bank_reference),
-            uetr=line.uetr if UETR.fullmatch(line.uetr) else "",
+            uetr=line.uetr if UETR.fullmatch(line.uetr) else hashed(line.uetr),
             provider_id=hashed(line.provider_id),
             batch_id=batch(line.batch_id),
             account="",
@@ -59,18 +57,15 @@ def without_names(*, matching_key: bytes) -> Callable[[Line], Line]:
 def part_of_id(text: str) -> str:
     """Return what of a free text may be a part of an end-to-end id of ours, or "".
 
-    The longest run of hexadecimal digits, blanks and hyphens within it taken out. A word of letters
-    alone may be a name, and digits alone may be an account or a document: neither is a part of it.
+    The longest run of hexadecimal digits, with blanks and hyphens within it taken out. A word of
+    letters alone may be a name, and digits alone may be an account or a document: neither is kept.
     """
     best, run = "", ""
     for word in (*WORDS.split(text.lower()), ""):
-        if word and RUN.fullmatch(word) and not word.isalpha():
+        if RUN.fullmatch(word) and not word.isalpha():
             run += word
             continue
-        whole = RUN_MIN <= len(run) <= RUN_MAX and not run.isdecimal()
-        best, run = (run if whole and len(run) > len(best) else best), ""
-        if not word.isalpha():
-            inner = max(RUN.findall(word), key=len, default="")
-            fits = RUN_MIN <= len(inner) <= RUN_MAX and not inner.isdecimal()
-            best = inner if fits and len(inner) > len(best) else best
-    return best
+        if len(best) < len(run) >= RUN_MIN and not run.isdecimal():
+            best = run
+        run = ""
+    return best[:RUN_MAX]

@@ -8,7 +8,6 @@ that one person's message can't be passed off as another's.
 import hmac
 import secrets
 from collections.abc import Mapping
-from hashlib import sha256
 from typing import TypeVar
 from uuid import UUID
 

@@ -37,6 +37,7 @@ CLOSINGS = frozenset({"62F", "62M"})
 # them.
 SUB_FIELD = re.compile(r"\?[0-9]{2}")
 KEYS = "EREF|KREF|MREF|CRED|DEBT|SVWZ|ABWA|IBAN|BIC|PURP|COAM|OAMT"
+KEY = re.compile(rf"(?:{KEYS})\+|/")
 PLUS = re.compile(rf"({KEYS})\+(.*?)(?=(?:{KEYS})\+|$)")
 SLASH = re.compile(r"/(EREF|IBAN|PREF)/([^/]{1,35})(?=/|$)")
 
@@ -246,9 +247,7 @@ def _movement(value: str, more: str, message: Message, ordinal: int) -> Line:
         reason="",
         batch_id=told.get("KREF", told.get("PREF", reference))[: xml.IDENTIFIER_MAX],
         account=told.get("IBAN", "")[: xml.TEXT_MAX],
-        reference=f"{found['extra_details'] or ''} {SUB_FIELD.sub('', more)}".strip()[
-            : xml.REFERENCE_MAX
-        ],
+        reference=_text_of(found["extra_details"] or "", more),
         value_on=value_on,
     )
 
@@ -259,6 +258,12 @@ def _told(more: str) -> dict[str, str]:
     told = dict(SLASH.findall(more.replace("\n", "")))
     told.update((key, text.strip()) for key, text in PLUS.findall(joined))
     return {key: text for key, text in told.items() if text and text not in NO_REFERENCE}
+
+
+def _text_of(extra: str, more: str) -> str:
+    """Return the free text, its keys taken out; a word may go on in the next line or sub-field."""
+    joined = SUB_FIELD.sub("", more.replace("\n", ""))
+    return f"{extra} {KEY.sub(' ', joined)}".strip()[: xml.REFERENCE_MAX]
 
 
 def _money(digits: str, currency: str, where: str) -> Money:
