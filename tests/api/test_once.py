@@ -10,7 +10,6 @@ from sqlalchemy import text
 
 from api import access
 from api.once import HEADER
-from ledger.formats.layout import example
 from tests.api.breaking import BREAKS, CAMT, a_period
 from tests.api.house import (
     SIGNERS,
@@ -168,11 +167,6 @@ async def a_statement(house: House) -> Prepared:
     return Prepared("/v1/statements", "A/finance", content=content)
 
 
-async def a_layout(house: House) -> Prepared:
-    body = {"code": f"l-{uuid4().hex[:12]}", "layout": msgspec.to_builtins(example("banco-csv"))}
-    return Prepared("/v1/statement-layouts", "A/finance", body)
-
-
 async def a_reconciliation(house: House) -> Prepared:
     return Prepared("/v1/reconciliations", "A/finance")
 
@@ -205,7 +199,6 @@ PREPARE: dict[str, Callable[[House], Awaitable[Prepared]]] = {
     "/v1/rounds/{round_id}/followups": a_followup,
     **{f"/v1/followups/{{followup_id}}/{step}": a_step_again(step) for step in STEPS[1:]},
     "/v1/statements": a_statement,
-    "/v1/statement-layouts": a_layout,
     "/v1/reconciliations": a_reconciliation,
     **{path: asked(make) for path, make in BREAKS.items()},
     "/v1/ledger/periods": asked(a_period),
