@@ -60,6 +60,8 @@ class Message:
         self.currency = ""
 
     def frame(self) -> Frame:
+        if not self.account:
+            raise Unreadable(":25:", "missing")
         number = "" if self.number is None else f" {self.number}"
         day = "" if self.booked_on is None else f" {self.booked_on}"
         return Frame(
@@ -96,6 +98,7 @@ class _Reader:
     def take(self, number: int, name: str, value: str) -> Iterator[Line | RejectedLine | Frame]:
         yield from self._waited(value if name == "86" else "")
         if name == "20":
+            yield from self._begun()
             self.following = Message()
             self.following.reference = _group(REFERENCE, value.strip()[:16]) or ""
         elif self.following is not None and name in {"25", "28C", "28"}:

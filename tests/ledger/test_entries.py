@@ -42,7 +42,7 @@ def test_an_entry_tells_its_batch_its_days_and_its_charges():
     [
         ('<Chrgs><Amt Ccy="PEN">1.00</Amt></Chrgs><Chrgs><Amt Ccy="PEN">2.00</Amt></Chrgs>', 300),
         (
-            '<Chrgs><Rcrd><Amt Ccy="PEN">1.00</Amt></Rcrd><Rcrd><Amt Ccy="PEN">.</Amt></Rcrd></Chrgs>',
+            '<Chrgs><Rcrd><Amt Ccy="PEN">.</Amt></Rcrd></Chrgs>',
             0,
         ),
         ('<Chrgs><Amt Ccy="ZZZ">1.00</Amt></Chrgs>', 0),
