@@ -39,7 +39,7 @@ def read(file: BinaryIO, layout: Layout) -> Iterator[Line | RejectedLine | Frame
     places: dict[Field, int] | None = None
     if not layout.has_header:
         places = {field: int(column) - 1 for field, column in layout.columns.items()}
-    ordinal, after, currency = 0, 0, ""
+    ordinal, after, lines, currency = 0, 0, 0, ""
     for number, row in rows:
         after = _after(layout, row, number, after)
         if after or number <= layout.rows_before:
@@ -49,11 +49,15 @@ def read(file: BinaryIO, layout: Layout) -> Iterator[Line | RejectedLine | Frame
         elif any(_text(cell) for cell in row):
             ordinal += 1
             part = _row(layout, places, row, ordinal=ordinal, number=number)
-            if isinstance(part, Line) and part.money is not None:
-                currency = currency or part.money.currency
+            if isinstance(part, Line):
+                lines += 1
+                currency = currency or ("" if part.money is None else part.money.currency)
             yield part
     if places is None:
         raise Unreadable("row 1", "no header where the layout has it")
+    if ordinal and not lines:
+        # Kept as read, the file could not be read again by the right layout.
+        raise Unreadable("row 1", "no row can be read by this layout")
     frame, faults = _frame(layout, around, layout.currency or currency, ordinal)
     for fault in faults:
         yield RejectedLine(ordinal=0, where=fault.where, reason=fault.reason)

@@ -143,11 +143,12 @@ def plain(**changes) -> Layout:
     ],
 )
 def test_amounts_are_read_as_the_layout_has_them_or_rejected(written, changes, minor):
-    found = only(f"{written},2026-10-02\n".encode(), plain(**changes))
+    found = only(f"{written},2026-10-02\n1,\n".encode(), plain(**changes))
     if minor is None:
         assert [one.where for one in found.rejected] == ["row 1/amount"]
         return
-    (line,) = found.lines
+    line = found.lines[0]
+    assert found.rejected == ()
     sign = 1 if line.direction == "credit" else -1
     assert sign * line.money.amount_minor == minor
 
@@ -166,8 +167,9 @@ def test_amounts_are_read_as_the_layout_has_them_or_rejected(written, changes, m
     ],
 )
 def test_days_are_read_as_the_layout_has_them_or_rejected(written, form, is_read):
-    found = only(f"1.00,{written}\n".encode(), plain(dates=form))
-    assert [line.booked_on for line in found.lines] == ([date(2026, 10, 2)] if is_read else [])
+    found = only(f"1.00,{written}\n2.00,\n".encode(), plain(dates=form))
+    days = [date(2026, 10, 2)] if is_read else []
+    assert [line.booked_on for line in found.lines] == [*days, None]
     assert len(found.rejected) == (not is_read)
 
 
@@ -205,6 +207,7 @@ def test_a_number_of_rows_that_the_table_declares_is_held_against_what_was_read(
         (b"a,b\n1,2\n", {"has_header": True, "columns": {"amount": "Monto"}}),
         (b"Monto,monto\n1,2\n", {"has_header": True, "columns": {"amount": "Monto"}}),
         (b"1.00\n" + b"fin\n" * 200, {"stop": "fin"}),
+        (b"uno,2026-10-02\ndos,2026-10-02\n", {}),
     ],
 )
 def test_what_is_no_such_table_is_refused(content, changes):
