@@ -30,7 +30,7 @@ def without_names(*, matching_key: bytes) -> Callable[[Line], Line]:
     def hashed(text: str) -> str:
         return f"h-{keyed_digest(matching_key, 'bank id', text).hex()[:30]}" if text else ""
 
-    batch = lru_cache(maxsize=1024)(lambda text: text if OUR_FILE.fullmatch(text) else hashed(text))
+    batch = lru_cache(maxsize=1024)(lambda text: file_id(text, matching_key=matching_key))
     token = lru_cache(maxsize=1024)(
         lambda account: payer.token_of(account, matching_key=matching_key) if account else ""
     )
@@ -52,6 +52,13 @@ def without_names(*, matching_key: bytes) -> Callable[[Line], Line]:
         )
 
     return kept
+
+
+def file_id(text: str, *, matching_key: bytes) -> str:
+    """Return the id of a file as it is if it is one of ours, else its keyed hash."""
+    if not text or OUR_FILE.fullmatch(text):
+        return text
+    return f"h-{keyed_digest(matching_key, 'bank id', text).hex()[:30]}"
 
 
 def part_of_id(text: str) -> str:

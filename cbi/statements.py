@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import payer
-from cbi.kept import without_names
+from cbi.kept import file_id, without_names
 from cbi.refusal import AccountNotOurs
 from cbi.vault import Vault, WrappedKey, open_bytes, seal
 from ledger import evidence, ingest
@@ -63,8 +63,8 @@ async def take_in(
     before = await _known(conn, digests, partner_id=partner_id)
     if before:
         return before
-    file_id = uuid5(NAMESPACE, f"{partner_id}|{digests.of(0).hex()}")
-    key, wrapped = vault.new_key(file_id)
+    sealed_id = uuid5(NAMESPACE, f"{partner_id}|{digests.of(0).hex()}")
+    key, wrapped = vault.new_key(sealed_id)
     received = Received(
         file_digest=digests.of(0),
         wrapped_key=msgspec.json.encode(wrapped),
@@ -83,7 +83,7 @@ async def take_in(
     first = stored[0].statement_id
     if stored[0].repeated:
         return stored
-    for number, sealed in _sealed(file, digests.size, key=key, kind="statement", owner=file_id):
+    for number, sealed in _sealed(file, digests.size, key=key, kind="statement", owner=sealed_id):
         await evidence.keep_piece(conn, first, number, sealed=sealed, partner_id=partner_id)
     return stored
 
@@ -100,12 +100,12 @@ async def opened(
     if held is None:
         return
     wrapped_key, many = held
-    file_id = uuid5(NAMESPACE, f"{partner_id}|{file_digest.hex()}")
-    key = vault.unwrap(msgspec.json.decode(wrapped_key, type=WrappedKey), file_id)
+    sealed_id = uuid5(NAMESPACE, f"{partner_id}|{file_digest.hex()}")
+    key = vault.unwrap(msgspec.json.decode(wrapped_key, type=WrappedKey), sealed_id)
     number = 0
     async for sealed in evidence.sealed_pieces(conn, statement_id, many):
         number += 1
-        yield open_bytes(key, sealed, kind=f"statement {number}/{many}", owner=file_id)
+        yield open_bytes(key, sealed, kind=f"statement {number}/{many}", owner=sealed_id)
 
 
 async def keep_unread(
@@ -187,16 +187,26 @@ async def _store(
             await ingest.stage(conn, batch, staged, statement_id=statement_id)  # type: ignore[arg-type]
             if not isinstance(frame, Frame):
                 continue
-            token = payer.token_of(frame.account, matching_key=matching_key)
-            if frame.source in ACCOUNT_SOURCES and not await payer.is_ours(conn, token):
-                raise AccountNotOurs(source=frame.source, message_id=frame.message_id[:35])
-            account = token if frame.account else ""
-            stored.append(
-                await ingest.store(conn, frame, staged, received=received, account_token=account)
-            )
+            stored.append(await _close(conn, frame, staged, received, matching_key=matching_key))
             staged = Staged()
             received = msgspec.structs.replace(received, file_digest=digests.of(len(stored)))
     return stored
+
+
+async def _close(
+    conn: AsyncConnection, frame: Frame, staged: Staged, received: Received, *, matching_key: bytes
+) -> Ingested:
+    token = payer.token_of(frame.account, matching_key=matching_key)
+    if frame.source in ACCOUNT_SOURCES and not await payer.is_ours(conn, token):
+        raise AccountNotOurs(source=frame.source, message_id=frame.message_id[:35])
+    original = file_id(frame.original_message_id, matching_key=matching_key)
+    return await ingest.store(
+        conn,
+        msgspec.structs.replace(frame, original_message_id=original),
+        staged,
+        received=received,
+        account_token=token if frame.account else "",
+    )
 
 
 def _batch(parts: Parts, kept: Callable[[Line], Line]) -> list[Line | RejectedLine | Frame]:

@@ -120,6 +120,10 @@ _LINES = text(f"""
     WHERE l.ordinal >= :first AND l.ordinal < :after
     ORDER BY l.ordinal""")  # noqa: S608 - our own columns
 
+_SLICED = (
+    text("CREATE INDEX IF NOT EXISTS staged_line_by_ordinal ON staged_line (ordinal)"),
+    text("ANALYZE staged_line"),
+)
 _BOUNDS = text("SELECT min(ordinal) AS first, max(ordinal) AS last FROM staged_line")
 
 _REJECTED = text("""
@@ -276,6 +280,10 @@ async def store(
     await conn.execute(_EQUAL)
     bounds = (await conn.execute(_BOUNDS)).one()
     if bounds.first is not None:
+        if bounds.last - bounds.first >= SLICE:
+            # So that each slice finds its own lines and does not read all of them.
+            for prepared in _SLICED:
+                await conn.execute(prepared)
         for first in range(bounds.first, bounds.last + 1, SLICE):
             await conn.execute(_LINES, row | {"first": first, "after": first + SLICE})
     await conn.execute(_REJECTED, row)

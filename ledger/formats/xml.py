@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import cache, lru_cache
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from lxml import etree
 from lxml.etree import _Element as Element
@@ -19,6 +19,9 @@ from ledger.money import Money
 
 BYTES_MAX = 1024**3
 PIECE_BYTES = 1024 * 1024
+# A booking with some hundred thousand payments in it; and what stands beside the entries.
+ELEMENT_BYTES_MAX = 64 * 1024 * 1024
+SIBLINGS_MAX = 2_000
 PROLOG_BYTES = 64 * 1024
 BOM = b"\xef\xbb\xbf"
 MARKERS = (b"<!DOCTYPE", b"<!ENTITY")
@@ -86,6 +89,8 @@ def walk(file: BinaryIO, message: str, depths: Mapping[str, int]) -> Iterator[El
             if sum(1 for _ in element.iterancestors()) != wanted[str(element.tag)]:
                 raise Unreadable(f"line {element.sourceline}", "an element out of its place")
             within = parent
+        if parent is not None and len(parent) > SIBLINGS_MAX:
+            raise Unreadable(f"line {element.sourceline}", "too much beside the entries")
         yield element
         if before is not None and before.tag == element.tag:
             holder = before.getparent()
@@ -95,10 +100,27 @@ def walk(file: BinaryIO, message: str, depths: Mapping[str, int]) -> Iterator[El
         element.clear()
 
 
+class _Bounded:
+    """A file that ends the reading where one element would grow without end."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.since = 0  # bytes since the last element came out
+
+    def read(self, size: int) -> bytes:
+        piece = self._file.read(size)
+        self.since += len(piece)
+        if self.since > ELEMENT_BYTES_MAX:
+            where = f"byte {self._file.tell()}"
+            raise Unreadable(where, f"one element of more than {ELEMENT_BYTES_MAX} bytes")
+        return piece
+
+
 def _events(file: BinaryIO, event: str, *tags: str) -> Iterator[tuple[str, Element]]:
     file.seek(0)
+    bounded = _Bounded(file)
     events = etree.iterparse(
-        file,
+        cast("BinaryIO", bounded),
         events=(event,),
         tag=tags,
         resolve_entities=False,
@@ -114,7 +136,9 @@ def _events(file: BinaryIO, event: str, *tags: str) -> Iterator[tuple[str, Eleme
         collect_ids=False,
     )
     try:
-        yield from events
+        for found in events:
+            bounded.since = 0
+            yield found
     except etree.XMLSyntaxError as error:
         line, column = error.position
         raise Unreadable(place(file, line or 1, column), "not well-formed XML") from None

@@ -178,6 +178,19 @@ def test_a_thousand_statements_are_the_limit():
         read_all(content)
 
 
+def test_one_entry_that_grows_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr(xml, "ELEMENT_BYTES_MAX", 100_000)
+    many = "".join(detail(f"p{number}", "0.01") for number in range(3_000))
+    with pytest.raises(Unreadable, match="one element of more than 100000 bytes"):
+        read(camt(entry(many)))
+    assert len(read(camt(entry(detail()) * 3_000)).lines) == 3_000
+
+
+def test_a_file_that_hides_its_size_beside_the_entries_is_refused():
+    with pytest.raises(Unreadable, match="beside the entries"):
+        read(camt((entry(detail()) + "<x/>") * 2_100))
+
+
 MEASURED = """
 import resource, sys
 from ledger.formats.read import read_file
