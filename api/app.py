@@ -37,6 +37,7 @@ from api import (
     reports,
     rounds,
     runs,
+    statements,
 )
 from api.db import SYSTEM, transaction
 from api.described import describe_failures
@@ -80,6 +81,7 @@ def make_app(service: Service) -> Litestar:
             *rounds.HANDLERS,
             *followups.HANDLERS,
             reports.read,
+            *statements.HANDLERS,
             *books.HANDLERS,
             *breaks.HANDLERS,
             *periods.HANDLERS,

@@ -1,4 +1,4 @@
-"""Money over HTTP: take in the bank's files, reconcile, read the ledger and the access log."""
+"""Money over HTTP: reconcile, read the ledger and the access log."""
 
 from datetime import date, datetime
 from typing import Annotated
@@ -13,35 +13,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
 from api.db import Actor
-from api.once import once
 from api.page import AfterNumber, Key, Limit, Page, page
 from api.pieces import UNDER_WAY, in_pieces
 from api.state import CHECKPOINT_NAME, Requested, Service
-from cbi import settle, statements, tables
+from cbi import settle, tables
 from cbi.disbursement import Progress
 from cbi.settle import Settled
 from ledger import prove, verify
-from ledger.ingest import Ingested
 from ledger.note import verifier_key
 from ledger.receipt import Receipt
 from ledger.verify import Verification
 from ledger.witness import Consistency
 
 Size = Annotated[int, QueryParameter(ge=1, le=2**62)]
-
-
-class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of the bank in a list."""
-
-    statement_id: UUID
-    source: str
-    message_id: str
-    currency: str
-    sequence: int | None
-    booked_on: date | None
-    opening_minor: int | None
-    closing_minor: int | None
-    received_at: datetime
 
 
 class TransferRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,47 +69,6 @@ class AccessRow(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     purpose: str
     household_id: UUID
-
-
-@post("/v1/statements", tags=["reconciliation"])
-@once
-async def take_in(
-    request: Requested,
-    conn: NamedDependency[AsyncConnection],
-    actor: NamedDependency[Actor],
-    service: NamedDependency[Service],
-    idempotency_key: Key = None,
-) -> list[Ingested]:
-    """Take in a file of the bank as its body: pain.002, camt.053, camt.054 or pacs.004.
-
-    The same file again stores nothing and says so.
-    """
-    return await statements.take_in(
-        conn,
-        await request.body(),
-        vault=service.vault,
-        matching_key=service.settings.matching_key,
-        partner_id=actor.partner_id,
-        actor_id=actor.actor_id,
-        at=clock.now(),
-    )
-
-
-@get("/v1/statements", tags=["reconciliation"])
-async def list_statements(
-    conn: NamedDependency[AsyncConnection], after: FromQuery[UUID | None] = None, limit: Limit = 50
-) -> Page[StatementRow]:
-    """List the files taken in, by id."""
-    rows = await conn.execute(
-        text(
-            "SELECT statement_id, source, message_id, currency, sequence, booked_on,"
-            " opening_minor, closing_minor, received_at FROM ledger.statement"
-            " WHERE statement_id > :after ORDER BY statement_id LIMIT :limit"
-        ),
-        {"after": after or UUID(int=0), "limit": limit + 1},
-    )
-    items = [msgspec.convert(row._mapping, StatementRow) for row in rows]  # noqa: SLF001
-    return page(items, limit=limit, cursor="statement_id")
 
 
 @post("/v1/reconciliations", tags=["reconciliation"], responses=UNDER_WAY)
@@ -238,8 +181,6 @@ async def access_log(
 
 
 HANDLERS = (
-    take_in,
-    list_statements,
     reconcile,
     list_transfers,
     list_checkpoints,

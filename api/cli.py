@@ -2,7 +2,7 @@
 
 import rich_click as click
 
-from api.commands import access, database, dedup, demo, households, ledger, serve
+from api.commands import access, database, dedup, demo, households, ledger, serve, statements
 
 click.rich_click.TEXT_MARKUP = "markdown"
 
@@ -17,6 +17,7 @@ def main() -> None:
     """
 
 
+households.import_.add_command(statements.statement)
 for each in (
     serve.serve,
     serve.settings_,

@@ -86,7 +86,9 @@ def once(handler: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
 
 async def _digest(request: Request[Any, Any, Any], route: str) -> bytes:
     """Digest the decoded body, so that spaces and the order of keys make no difference."""
-    body = await request.body()
+    # A body that was taken to a file is known by its digest.
+    streamed = request.scope.get("body_digest")
+    body = streamed if isinstance(streamed, bytes) else await request.body()
     # A file that is no JSON: its bytes are its content.
     with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeError):
         body = msgspec.json.encode(msgspec.json.decode(body), order="sorted")

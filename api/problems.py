@@ -18,8 +18,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api import refusal
+from api.constraints import CONSTRAINTS
 from api.logs import LOG
-from api.wording import CONSTRAINTS, NOT_FOUND, REFUSALS, Wording
+from api.wording import NOT_FOUND, REFUSALS, Wording
 from cbi import refusal as cbi
 from cbi.intake.source import REASONS
 from cbi.refusal import CbiRefusal

@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     owner_database_url: str
     pool_size: int
     body_bytes_max: int
+    statement_bytes_max: int
     check_persons_per_day: int
     chunk_payments: int
     work_seconds: int
@@ -65,6 +66,7 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("CBI_OWNER_DATABASE_URL", "", "the same database as its owner, for `cbi migrate` only"),
     ("CBI_POOL_SIZE", "10", "database connections of one process, 5 to 100"),
     ("CBI_BODY_BYTES_MAX", "10485760", "largest request body in bytes"),
+    ("CBI_STATEMENT_BYTES_MAX", "1073741824", "largest file of a bank in bytes"),
     ("CBI_CHECK_PERSONS_PER_DAY", "2000", "persons that one organisation may check a day"),
     ("CBI_CHUNK_PAYMENTS", "10000", "payments of one part of a payment file, 1 to 10000"),
     ("CBI_WORK_SECONDS", "20", "a large round's step answers 202 after so long, 0 to 300"),
@@ -98,6 +100,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         owner_database_url=_address(values, "CBI_OWNER_DATABASE_URL"),
         pool_size=_number(values, "CBI_POOL_SIZE", POOL_SIZE_MIN, 100),
         body_bytes_max=_number(values, "CBI_BODY_BYTES_MAX", 1024, 1024**3),
+        statement_bytes_max=_number(values, "CBI_STATEMENT_BYTES_MAX", 1024, 2**40),
         check_persons_per_day=_number(values, "CBI_CHECK_PERSONS_PER_DAY", 0, 10**9),
         chunk_payments=_number(values, "CBI_CHUNK_PAYMENTS", 1, 10_000),
         work_seconds=_number(values, "CBI_WORK_SECONDS", 0, 300),

@@ -326,6 +326,24 @@ REFUSALS: dict[type[Exception], Wording] = {
         "No hay un punto de control de este tamaño",
         "There is no checkpoint of this size",
     ),
+    ledger.LayoutMalformed: Wording(
+        422,
+        "layout-malformed",
+        "El formato de la tabla no es válido",
+        "The layout of the table is not valid",
+    ),
+    ledger.LayoutUnknown: Wording(
+        404,
+        "layout-unknown",
+        "No existe este formato de tabla",
+        "There is no such layout of a table",
+    ),
+    ledger.LayoutJustChanged: Wording(
+        409,
+        "layout-just-changed",
+        "Otra persona acaba de cambiar este formato; intente de nuevo",
+        "Somebody has just changed this layout; try again",
+    ),
     ledger.StatementRepeated: Wording(
         409,
         "statement-repeated",
@@ -355,42 +373,5 @@ REFUSALS: dict[type[Exception], Wording] = {
         "idempotency-key-reused",
         "Esta clave se usó para otra solicitud",
         "This key was used for another request",
-    ),
-}
-
-# Constraints that a verb doesn't turn into a refusal of its own.
-CONSTRAINTS: dict[str, Wording] = {
-    "partner_code_once": Wording(409, "code-taken", "El código ya existe", "The code is taken"),
-    "programme_code_once": Wording(409, "code-taken", "El código ya existe", "The code is taken"),
-    "round_name_once": Wording(409, "name-taken", "El nombre ya existe", "The name is taken"),
-    "household_reference_once": Wording(
-        409,
-        "registration-running",
-        "La misma referencia se está registrando ahora",
-        "The same reference is being registered now",
-    ),
-    "transfer_value_pkey": Wording(
-        409,
-        "running",
-        "Se está haciendo otro cambio de estos montos",
-        "Another change of these values is being made",
-    ),
-    "family_of_today": Wording(
-        409,
-        "family-changed",
-        "Una decisión cambió la familia en este momento; intente de nuevo",
-        "A decision has just changed the family; try again",
-    ),
-    "round_of_programme": NOT_FOUND,
-    "transfer_value_of_programme": NOT_FOUND,
-    "enrolment_in_programme": NOT_FOUND,
-    "round_months_near": Wording(
-        422,
-        "months-far",
-        "Los meses de la ronda están lejos de la fecha de pago",
-        "The round's months are far from its day of payment",
-    ),
-    "programme_group_known": Wording(
-        422, "group-unknown", "No existe este grupo", "There is no such group of assistance"
     ),
 }

@@ -8,7 +8,6 @@ that one person's message can't be passed off as another's.
 import hmac
 import secrets
 from collections.abc import Mapping
-from hashlib import sha256
 from typing import TypeVar
 from uuid import UUID
 
@@ -72,7 +71,7 @@ def open_bytes(key: bytes, sealed: bytes, *, kind: str, owner: UUID) -> bytes:
 def keyed_digest(secret: bytes, *parts: str) -> bytes:
     """HMAC-SHA-256 over `parts`, each with its length, so that no two lists of parts collide."""
     message = b"".join(len(raw := part.encode()).to_bytes(4, "big") + raw for part in parts)
-    return hmac.new(secret, message, sha256).digest()
+    return hmac.digest(secret, message, "sha256")
 
 
 def keyed_int(secret: bytes, *parts: str) -> int:

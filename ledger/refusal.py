@@ -112,6 +112,28 @@ class StatementUnreadable(LedgerRefusal):
 
 
 @dataclass(kw_only=True, eq=False)
+class LayoutMalformed(LedgerRefusal):
+    """The layout of a table can't be used; each fault by its path."""
+
+    faults: list[tuple[str, str]]
+
+
+@dataclass(kw_only=True, eq=False)
+class LayoutUnknown(LedgerRefusal):
+    """The organisation has no layout of this code, or not in this version."""
+
+    code: str
+    version: int | None
+
+
+@dataclass(kw_only=True, eq=False)
+class LayoutJustChanged(LedgerRefusal):
+    """Somebody added a version of this layout at this very moment."""
+
+    code: str
+
+
+@dataclass(kw_only=True, eq=False)
 class NotSealed(LedgerRefusal):
     """The newest checkpoint holds nothing of this payment or period: unknown, or waiting."""
 

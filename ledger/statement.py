@@ -29,7 +29,7 @@ PARTS: dict[Source, Part] = {
 MOVED = frozenset({"booked", "returned"})
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class Line(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One reported fact. A text is "" where the file has none.
 
     `account` and `reference` may name a person: they are for the reader's caller, who keeps a
@@ -99,3 +99,19 @@ def part_of(source: Source, status: Status = "booked") -> Part:
     if source == "report-table":
         return "notification" if status in MOVED else "status"
     return PARTS[source]
+
+
+def movement(line: Line) -> str:
+    """Return what tells a movement from all others of its account, as one text.
+
+    That is the bank's reference, or its identity where several share the reference; else all that
+    is known of it, and then two that are equal may both be real. It may name a person.
+    """
+    money = "" if line.money is None else f"{line.money.amount_minor} {line.money.currency}"
+    known = line.identity or line.bank_reference
+    if known:
+        return f"known\x1f{known}\x1f{line.direction}\x1f{money}\x1f{line.end_to_end_id}"
+    days = f"{line.booked_on}\x1f{line.value_on}"
+    account = line.account or line.account_token
+    facts = ("told", line.direction, money, days, line.reference, account, line.end_to_end_id)
+    return "\x1f".join(facts)

@@ -66,7 +66,7 @@ async def households(
         leave("say --format json, csv or kobo", WRONG_USE)
     content = await asyncio.to_thread(file.read_bytes)
     rows = list(intake.rows(content, format=kind, ubigeo_system=ubigeo_system))
-    actor = await _clerk(run, code)
+    actor = await clerk(run, code, REGISTRAR)
     results: list[RowResult] = []
     bar = Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=STDERR)
     with bar as progress:
@@ -99,7 +99,7 @@ def _tell(imported: Imported) -> None:
             CONSOLE.print(f"… and {left} more; --json shows up to 1,000")
 
 
-async def _clerk(run: Run, code: str) -> Actor:
+async def clerk(run: Run, code: str, role: str) -> Actor:
     """Act as the partner's own command line, so that the access log says so."""
     async with transaction(run.service.engine, SYSTEM, request_id="cli") as conn:
         partner_id = await partners.find(conn, code)
@@ -112,5 +112,5 @@ async def _clerk(run: Run, code: str) -> Actor:
         actor_id=actor_id,
         partner_id=partner_id,
         partner_code=code,
-        roles=frozenset({REGISTRAR}),
+        roles=frozenset({role}),
     )

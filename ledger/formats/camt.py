@@ -1,222 +1,104 @@
 """camt.053 and camt.054: what was booked on our account, by day or as it happens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from datetime import date
-from typing import Literal
+from typing import BinaryIO
 
 import msgspec
 from lxml.etree import _Element as Element
 
 from ledger.formats import xml
+from ledger.formats.entry import DIRECTIONS, Direction, Entry
 from ledger.formats.xml import Fault, Unreadable
-from ledger.money import EXPONENTS, Money
-from ledger.statement import Line, RejectedLine, Source, Statement
+from ledger.money import EXPONENTS, Money, exponent
+from ledger.statement import Frame, Line, RejectedLine, Source
 
 VERSIONS: dict[str, Source] = {
-    "camt.053.001.02": "camt.053",
-    "camt.053.001.04": "camt.053",
-    "camt.053.001.08": "camt.053",
-    "camt.054.001.02": "camt.054",
-    "camt.054.001.04": "camt.054",
-    "camt.054.001.08": "camt.054",
+    f"{source}.001.{version}": source
+    for source in ("camt.053", "camt.054")
+    for version in ("02", "04", "08", "10", "13", "14")
 }
 CONTAINERS: dict[Source, str] = {"camt.053": "Stmt", "camt.054": "Ntfctn"}
-NOT_BOOKED = frozenset({"PDNG", "INFO", "FUTR"})
-RETURNED = "RRTN"  # sub-family: a payment that came back
 SEQUENCE_DIGITS_MAX = 18
-COUNT_DIGITS_MAX = 9
-UETR_MAX = 36
-
-Direction = Literal["debit", "credit"]
-DIRECTIONS: dict[str, Direction] = {"DBIT": "debit", "CRDT": "credit"}
+ADD_UP = "the details do not add up to the entry"
+OTHER_COUNT = "another number of entries than the statement declares"
+OTHER_SUM = "another sum of entries than the statement declares"
 
 
-class Collected(msgspec.Struct, kw_only=True):
-    """What one statement has gathered while the file is walked."""
+class Tally:
+    """What has gone by of one statement, to be held against what it declares."""
 
-    lines: list[Line] = []
-    rejected: list[RejectedLine] = []
-    originals: set[str] = set()
-    entries: int = 0
+    def __init__(self) -> None:
+        self.entries = 0
+        self.counts: dict[Direction, int] = {"debit": 0, "credit": 0}
+        self.sums: dict[Direction, int] = {"debit": 0, "credit": 0}
+        self.booked = 0
+        self.unread = 0
+        self.currency = ""
+        self.originals: set[str] = set()
+        self.rejected: list[RejectedLine] = []
 
-    def reject(self, *, ordinal: int, where: str, reason: str) -> None:
-        self.rejected.append(RejectedLine(ordinal=ordinal, where=where, reason=reason))
+    def add(self, entry: Entry) -> None:
+        self.counts[entry.direction] += 1
+        self.sums[entry.direction] += entry.money.amount_minor
+        self.currency = self.currency or entry.money.currency
+        self.booked += entry.is_booked
+        # More than one is as good as none.
+        if len(self.originals) <= 1:
+            self.originals.update(name for name in entry.originals if _is_id(name))
 
 
-def read_all(content: bytes, message: str) -> tuple[Statement, ...]:
-    """Read every statement or notification of the file; ordinals run through the whole file."""
+def _is_id(name: str) -> bool:
+    return name not in {"", xml.NOT_PROVIDED} and len(name) <= xml.IDENTIFIER_MAX
+
+
+def read(file: BinaryIO, message: str) -> Iterator[Line | RejectedLine | Frame]:
+    """Yield each statement's lines and then its frame; ordinals run through the whole file."""
     source = VERSIONS[message]
     container = CONTAINERS[source]
-    statements: list[Statement] = []
-    taken = Collected()
-    ordinal = 0
-    for element in xml.walk(content, message, {"Ntry": 3, container: 2}):
-        where = f"{container}[{len(statements) + 1}]"
-        if element.tag.endswith("}Ntry"):
-            taken.entries += 1
-            ordinal = _entry(element, source, f"{where}/Ntry[{taken.entries}]", taken, ordinal)
+    tally, statements, ordinal = Tally(), 0, 0
+    entry_tag = f"{{{xml.NAMESPACE}{message}}}Ntry"
+    for element in xml.walk(file, message, {"Ntry": 3, container: 2}):
+        where = f"{container}[{statements + 1}]"
+        if element.tag == entry_tag:
+            for part in _entry(element, source, where, tally, ordinal + 1):
+                yield part
+                ordinal = part.ordinal
         else:
-            statement, ordinal = _statement(element, source, where, taken, ordinal)
-            statements.append(statement)
-            taken = Collected()
-    if not statements:
+            statements += 1
+            frame, rejected = _frame(element, source, where, tally, ordinal)
+            yield from rejected
+            ordinal = max([ordinal, *(part.ordinal for part in rejected)])
+            yield frame
+            tally = Tally()
+    if statements == 0:
         raise Unreadable(container, "missing")
-    return tuple(statements)
 
 
-def _entry(element: Element, source: Source, where: str, taken: Collected, ordinal: int) -> int:
-    """Add the lines of one entry and return the last ordinal used; pending entries add none."""
+def _entry(
+    element: Element, source: Source, where: str, tally: Tally, ordinal: int
+) -> list[Line | RejectedLine]:
+    """Return the lines of one entry; one that is only announced has none."""
+    tally.entries += 1
     try:
-        if not _is_booked(element):
-            return ordinal
-        whole = _whole(element, source, ordinal + 1)
-        details = xml.find_all(element, "NtryDtls/TxDtls")
-        if len(details) > 1:
-            return _exploded(whole, details, where, taken)
-        line = _detailed(whole, details[0]) if details else whole
-        share = _share(details[0], whole) if details else None
+        entry = Entry(element)
+        lines, add_up = entry.lines(source, ordinal) if entry.is_booked else ([], True)
     except Fault as fault:
-        taken.reject(ordinal=ordinal + 1, where=f"{where}/{fault.where}", reason=fault.reason)
-        return ordinal + 1
-    taken.lines.append(line)
-    taken.originals.update(_original(detail) for detail in details)
-    if share is not None and _signed([share]) != _signed([whole]):
-        # The entry is what moved, so it stands; that its details differ must not go unseen.
-        return _differs(taken, where, ordinal + 2)
-    return ordinal + 1
+        tally.unread += 1
+        place = f"{where}/Ntry[{tally.entries}]/{fault.where}"
+        return [RejectedLine(ordinal=ordinal, where=place, reason=fault.reason)]
+    tally.add(entry)
+    if add_up:
+        return lines  # type: ignore[return-value]
+    # The entry is what moved, so it stands; that its details differ must not go unseen.
+    place = f"{where}/Ntry[{tally.entries}]/NtryDtls"
+    return [*lines, RejectedLine(ordinal=lines[-1].ordinal + 1, where=place, reason=ADD_UP)]
 
 
-def _whole(element: Element, source: Source, ordinal: int) -> Line:
-    """Read an entry as one movement, before its details."""
-    direction = _direction(element)
-    money = xml.amount(element, "Amt")
-    if money is None:
-        raise Fault("Amt", "missing")
-    back = xml.text(element, "RvslInd") in {"true", "1"} or _is_return_code(element)
-    return Line(
-        source=source,
-        ordinal=ordinal,
-        status="returned" if back and direction == "credit" else "booked",
-        direction=direction,
-        end_to_end_id="",
-        bank_reference=xml.identifier(element, "AcctSvcrRef", "NtryRef"),
-        money=money,
-        booked_on=xml.day(element, "BookgDt/Dt", "BookgDt/DtTm"),
-        reason="",
-        batch_id=xml.identifier(element, "NtryDtls/Btch/PmtInfId", "NtryDtls/Btch/MsgId"),
-        batch_count=_count(element),
-        reference=xml.text(element, "AddtlNtryInf")[: xml.TEXT_MAX],
-        value_on=xml.day(element, "ValDt/Dt", "ValDt/DtTm"),
-    )
-
-
-def _count(element: Element) -> int | None:
-    """Return how many payments a batch booking stands for, if it says so."""
-    digits = xml.text(element, "NtryDtls/Btch/NbOfTxs")
-    if not digits.isdecimal() or not digits.isascii() or len(digits) > COUNT_DIGITS_MAX:
-        return None
-    return int(digits) or None
-
-
-def _exploded(whole: Line, details: Sequence[Element], where: str, taken: Collected) -> int:
-    """Add one line per detail where the details carry the whole entry, else the entry alone."""
-    shares = [_share(detail, whole) for detail in details]
-    full = [share for share in shares if share is not None]
-    lines = [
-        msgspec.structs.replace(_detailed(share, detail), ordinal=whole.ordinal + place)
-        for place, (share, detail) in enumerate(zip(full, details, strict=False))
-    ]
-    if len(full) == len(details) and _signed(full) == _signed([whole]):
-        taken.lines.extend(lines)
-        taken.originals.update(_original(detail) for detail in details)
-        return lines[-1].ordinal
-    taken.lines.append(whole)
-    return _differs(taken, where, whole.ordinal + 1)
-
-
-def _differs(taken: Collected, where: str, ordinal: int) -> int:
-    reason = "the details do not add up to the entry"
-    taken.reject(ordinal=ordinal, where=f"{where}/NtryDtls", reason=reason)
-    return ordinal
-
-
-def _share(detail: Element, whole: Line) -> Line | None:
-    """Return the entry with a detail's own amount and direction; None where it has no amount.
-
-    An amount in another currency is what was ordered, not what moved on the account.
-    """
-    money = xml.amount(detail, "Amt", "AmtDtls/TxAmt/Amt", "AmtDtls/InstdAmt/Amt")
-    if money is None or whole.money is None or money.currency != whole.money.currency:
-        return None
-    own = xml.find(detail, "CdtDbtInd") is not None
-    return msgspec.structs.replace(
-        whole, money=money, direction=_direction(detail) if own else whole.direction
-    )
-
-
-def _detailed(line: Line, detail: Element) -> Line:
-    """Add to a line what its one detail says about it."""
-    back = (
-        line.status == "returned"
-        or xml.find(detail, "RtrInf") is not None
-        or _is_return_code(detail)
-    )
-    return msgspec.structs.replace(
-        line,
-        status="returned" if back and line.direction == "credit" else "booked",
-        end_to_end_id=xml.identifier(detail, "Refs/EndToEndId"),
-        bank_reference=xml.identifier(detail, "Refs/AcctSvcrRef") or line.bank_reference,
-        reason=xml.reason_code(detail, "RtrInf"),
-        uetr=xml.text(detail, "Refs/UETR")[:UETR_MAX],
-        batch_id=xml.identifier(detail, "Refs/PmtInfId", "Refs/MsgId") or line.batch_id,
-        account=_account(detail, "CdtrAcct" if line.direction == "debit" else "DbtrAcct"),
-        reference=xml.text(detail, "RmtInf/Ustrd")[: xml.TEXT_MAX] or line.reference,
-    )
-
-
-def _account(detail: Element, whose: str) -> str:
-    """Return the other side's account as the file gives it, or ""."""
-    path = f"RltdPties/{whose}/Id"
-    return xml.text(detail, f"{path}/IBAN", f"{path}/Othr/Id")[: xml.TEXT_MAX]
-
-
-def _original(detail: Element) -> str:
-    try:
-        return xml.identifier(detail, "Refs/MsgId")
-    except Fault:
-        return ""
-
-
-def _is_booked(element: Element) -> bool:
-    status = xml.text(element, "Sts/Cd", "Sts")
-    if status != "BOOK" and status not in NOT_BOOKED:
-        raise Fault("Sts", "a status that is not known here")
-    return status == "BOOK"
-
-
-def _direction(element: Element) -> Direction:
-    code = xml.text(element, "CdtDbtInd")
-    if code not in DIRECTIONS:
-        raise Fault("CdtDbtInd", "neither CRDT nor DBIT")
-    return DIRECTIONS[code]
-
-
-def _is_return_code(element: Element) -> bool:
-    return xml.text(element, "BkTxCd/Domn/Fmly/SubFmlyCd") == RETURNED
-
-
-def _signed(lines: Sequence[Line]) -> int:
-    return sum(
-        line.money.amount_minor * (1 if line.direction == "credit" else -1)
-        for line in lines
-        if line.money is not None
-    )
-
-
-def _statement(
-    element: Element, source: Source, where: str, taken: Collected, ordinal: int
-) -> tuple[Statement, int]:
-    """Put a container and the lines gathered in it together."""
+def _frame(
+    element: Element, source: Source, where: str, tally: Tally, ordinal: int
+) -> tuple[Frame, list[RejectedLine]]:
+    """Read what stands around the entries, and hold what it declares against them."""
     root = element.getparent()
     try:
         message_id = xml.identifier(element, "Id")
@@ -226,30 +108,36 @@ def _statement(
         raise Unreadable(f"{where}/{fault.where}", fault.reason) from None
     if not message_id:
         raise Unreadable(f"{where}/Id", "missing")
+    rejected: list[RejectedLine] = []
     facts = Facts()
     try:
         facts = _facts(element, source)
     except Fault as fault:
-        ordinal += 1
-        taken.reject(ordinal=ordinal, where=f"{where}/{fault.where}", reason=fault.reason)
+        place = f"{where}/{fault.where}"
+        rejected.append(RejectedLine(ordinal=ordinal + 1, where=place, reason=fault.reason))
+    currency = facts.currency or next(
+        (money.currency for money in (facts.opening, facts.closing) if money), tally.currency
+    )
     if _is_unknown(facts.currency):
         # The lines say their own currencies; of the frame nothing can be concluded.
-        taken.reject(ordinal=0, where=f"{where}/Acct/Ccy", reason=xml.CURRENCY_UNKNOWN)
-    amounts = [m for m in (facts.opening, facts.closing, *(x.money for x in taken.lines)) if m]
-    originals = taken.originals - {""}
-    return Statement(
+        place = f"{where}/Acct/Ccy"
+        rejected.append(RejectedLine(ordinal=0, where=place, reason=xml.CURRENCY_UNKNOWN))
+    else:
+        rejected += [
+            RejectedLine(ordinal=0, where=f"{where}/TxsSummry/{path}", reason=reason)
+            for path, reason in _undeclared(element, tally, currency)
+        ]
+    return Frame(
         source=source,
         message_id=message_id,
-        original_message_id=originals.pop() if len(originals) == 1 else "",
+        original_message_id=next(iter(tally.originals)) if len(tally.originals) == 1 else "",
         account=xml.text(element, "Acct/Id/IBAN", "Acct/Id/Othr/Id")[: xml.TEXT_MAX],
-        currency=facts.currency or (amounts[0].currency if amounts else ""),
+        currency=currency,
         sequence=facts.sequence,
         booked_on=facts.booked_on,
         opening=facts.opening,
         closing=facts.closing,
-        lines=tuple(taken.lines),
-        rejected=tuple(taken.rejected),
-    ), ordinal
+    ), rejected
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -264,9 +152,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 def _facts(element: Element, source: Source) -> Facts:
     digits = xml.text(element, "ElctrncSeqNb", "LglSeqNb")
-    if digits and not (
-        digits.isascii() and digits.isdecimal() and len(digits) <= SEQUENCE_DIGITS_MAX
-    ):
+    if digits and not _is_number(digits):
         raise Fault("ElctrncSeqNb", "not a number")
     opening = closing = None
     booked_on = None
@@ -293,6 +179,48 @@ def _facts(element: Element, source: Source) -> Facts:
     )
 
 
+def _undeclared(element: Element, tally: Tally, currency: str) -> Iterator[tuple[str, str]]:
+    """Say where the counts and sums that the bank declares are not those of what was read.
+
+    Banks count either all entries or the booked ones. A sum that holds an entry which could not
+    be read proves nothing, and a sum has no currency of its own.
+    """
+    sides: dict[str, tuple[Direction, ...]] = {
+        "TtlNtries": ("debit", "credit"),
+        "TtlCdtNtries": ("credit",),
+        "TtlDbtNtries": ("debit",),
+    }
+    all_booked = tally.booked + tally.unread == tally.entries
+    for name, directions in sides.items():
+        digits = xml.text(element, f"TxsSummry/{name}/NbOfNtries")
+        if digits and (name == "TtlNtries" or tally.unread == 0):
+            whole = name == "TtlNtries"
+            read = tally.entries if whole else sum(tally.counts[side] for side in directions)
+            counts = {read, tally.booked + tally.unread} if whole else {read}
+            if (all_booked or whole) and not (_is_number(digits) and int(digits) in counts):
+                yield f"{name}/NbOfNtries", OTHER_COUNT
+        written = xml.text(element, f"TxsSummry/{name}/Sum")
+        known = tally.unread == 0 and all_booked and currency in EXPONENTS
+        moved = sum(tally.sums[side] for side in directions)
+        if written and known and _minor(written, currency) != moved:
+            yield f"{name}/Sum", OTHER_SUM
+
+
+def _minor(written: str, currency: str) -> int | None:
+    """Return a sum in minor units: it may have more digits than one amount."""
+    whole, _, decimals = written.partition(".")
+    digits = exponent(currency)
+    decimals = decimals.rstrip("0")
+    if len(decimals) > digits or not _is_number(f"{whole}{decimals}", digits=40):
+        return None
+    minor: int = int(whole or "0") * 10**digits + int(decimals.ljust(digits, "0") or "0")
+    return minor
+
+
+def _is_number(text: str, *, digits: int = SEQUENCE_DIGITS_MAX) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= digits
+
+
 def _is_unknown(currency: str) -> bool:
     return currency != "" and currency not in EXPONENTS
 
@@ -301,5 +229,8 @@ def _balance(balance: Element) -> Money:
     money = xml.amount(balance, "Amt")
     if money is None:
         raise Fault("Amt", "missing")
-    sign = 1 if _direction(balance) == "credit" else -1
+    code = xml.text(balance, "CdtDbtInd")
+    if code not in DIRECTIONS:
+        raise Fault("CdtDbtInd", "neither CRDT nor DBIT")
+    sign = 1 if DIRECTIONS[code] == "credit" else -1
     return Money(amount_minor=sign * money.amount_minor, currency=money.currency)

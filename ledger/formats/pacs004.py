@@ -1,39 +1,48 @@
 """pacs.004: payments that had settled and come back."""
 
+from collections.abc import Iterator
 from datetime import date
+from typing import BinaryIO
 
+import msgspec
 from lxml.etree import _Element as Element
 
 from ledger.formats import xml
 from ledger.formats.xml import Fault, Unreadable
-from ledger.statement import Line, RejectedLine, Statement
+from ledger.statement import Frame, Line, RejectedLine
 
-VERSIONS = frozenset({"pacs.004.001.09"})
+VERSIONS = frozenset(f"pacs.004.001.{version:02d}" for version in range(2, 12))
 DEPTHS = {"GrpHdr": 2, "TxInf": 2, "PmtRtr": 1}
 
 
-def read(content: bytes, message: str) -> Statement:
-    """Read one return message: each transaction is a credit to our account."""
-    lines: list[Line] = []
-    rejected: list[RejectedLine] = []
-    statement: Statement | None = None
+def read(file: BinaryIO, message: str) -> Iterator[Line | RejectedLine | Frame]:
+    """Yield the transactions of one return message, each a credit to our account; then its frame.
+
+    The message's element is PmtRtr since version .02.
+    """
+    frame: Frame | None = None
     settled_on: date | None = None
-    for element in xml.walk(content, message, DEPTHS):
+    ordinal, currency = 0, ""
+    for element in xml.walk(file, message, DEPTHS):
         if element.tag.endswith("}GrpHdr"):
-            settled_on, statement = _header(element)
+            settled_on, frame = _header(element)
         elif element.tag.endswith("}TxInf"):
-            ordinal = len(lines) + len(rejected) + 1
+            ordinal += 1
             try:
-                lines.append(_transaction(element, ordinal, settled_on))
+                line = _transaction(element, ordinal, settled_on)
             except Fault as fault:
                 where = f"TxInf[{ordinal}]/{fault.where}"
-                rejected.append(RejectedLine(ordinal=ordinal, where=where, reason=fault.reason))
-        elif statement is not None:
-            return _finish(element, statement, lines, rejected)
+                yield RejectedLine(ordinal=ordinal, where=where, reason=fault.reason)
+                continue
+            currency = currency or (line.money.currency if line.money is not None else "")
+            yield line
+        elif frame is not None:
+            yield _finish(element, frame, currency)
+            return
     raise Unreadable("PmtRtr/GrpHdr", "missing")
 
 
-def _header(element: Element) -> tuple[date | None, Statement]:
+def _header(element: Element) -> tuple[date | None, Frame]:
     try:
         message_id = xml.identifier(element, "MsgId")
         booked_on = xml.day(element, "IntrBkSttlmDt", "CreDtTm")
@@ -42,7 +51,7 @@ def _header(element: Element) -> tuple[date | None, Statement]:
         raise Unreadable(f"GrpHdr/{fault.where}", fault.reason) from None
     if not message_id:
         raise Unreadable("GrpHdr/MsgId", "missing")
-    return booked_on, Statement(
+    return booked_on, Frame(
         source="pacs.004",
         message_id=message_id,
         original_message_id="",
@@ -52,8 +61,6 @@ def _header(element: Element) -> tuple[date | None, Statement]:
         booked_on=booked_on,
         opening=None,
         closing=None,
-        lines=(),
-        rejected=(),
     )
 
 
@@ -71,27 +78,19 @@ def _transaction(element: Element, ordinal: int, settled_on: date | None) -> Lin
         money=money,
         booked_on=xml.day(element, "IntrBkSttlmDt") or settled_on,
         reason=xml.reason_code(element, "RtrRsnInf"),
+        uetr=xml.text(element, "OrgnlUETR").lower()[: xml.UETR_CHARACTERS],
+        batch_id=xml.identifier(element, "OrgnlGrpInf/OrgnlMsgId"),
+        account=xml.text(element, "OrgnlTxRef/CdtrAcct/Id/IBAN", "OrgnlTxRef/CdtrAcct/Id/Othr/Id")[
+            : xml.TEXT_MAX
+        ],
     )
 
 
-def _finish(
-    element: Element, header: Statement, lines: list[Line], rejected: list[RejectedLine]
-) -> Statement:
+def _finish(element: Element, frame: Frame, currency: str) -> Frame:
     try:
         original = xml.identifier(element, "OrgnlGrpInf/OrgnlMsgId")
     except Fault as fault:
         raise Unreadable(fault.where, fault.reason) from None
-    return Statement(
-        source=header.source,
-        message_id=header.message_id,
-        original_message_id=original,
-        account="",
-        currency=header.currency
-        or next((line.money.currency for line in lines if line.money is not None), ""),
-        sequence=None,
-        booked_on=header.booked_on,
-        opening=None,
-        closing=None,
-        lines=tuple(lines),
-        rejected=tuple(rejected),
+    return msgspec.structs.replace(
+        frame, original_message_id=original, currency=frame.currency or currency
     )

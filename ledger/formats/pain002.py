@@ -1,14 +1,15 @@
 """pain.002: what the bank says about each payment of a file that we sent."""
 
+from collections.abc import Iterator
+from typing import BinaryIO
+
 from lxml.etree import _Element as Element
 
 from ledger.formats import xml
 from ledger.formats.xml import Fault, Unreadable
-from ledger.money import Money
-from ledger.statement import Line, RejectedLine, Statement, Status
+from ledger.statement import Frame, Line, RejectedLine, Status
 
 VERSIONS = frozenset({"pain.002.001.03", "pain.002.001.10"})
-UETR_MAX = 36
 DEPTHS = {"TxInfAndSts": 3, "CstmrPmtStsRpt": 1}
 
 # External payment status codes. RCVD and PART say nothing about one payment; CANC and BLCK need
@@ -27,24 +28,30 @@ STATUSES: dict[str, Status] = {
 }
 
 
-def read(content: bytes, message: str) -> Statement:
-    """Read one status report. A line whose end-to-end id is "" speaks of the whole file."""
-    lines: list[Line] = []
-    rejected: list[RejectedLine] = []
-    statement: Statement | None = None
-    for element in xml.walk(content, message, DEPTHS):
+def read(file: BinaryIO, message: str) -> Iterator[Line | RejectedLine | Frame]:
+    """Yield the lines of one status report and then its frame.
+
+    A line whose end-to-end id is "" speaks of the whole file.
+    """
+    ordinal, currency = 0, ""
+    for element in xml.walk(file, message, DEPTHS):
         if element.tag.endswith("}TxInfAndSts"):
-            ordinal = len(lines) + len(rejected) + 1
+            ordinal += 1
             try:
-                lines.append(_transaction(element, ordinal))
+                line = _transaction(element, ordinal)
             except Fault as fault:
                 where = f"TxInfAndSts[{ordinal}]/{fault.where}"
-                rejected.append(RejectedLine(ordinal=ordinal, where=where, reason=fault.reason))
-        elif statement is None:
-            statement = _report(element, lines, rejected)
-    if statement is None:
-        raise Unreadable("CstmrPmtStsRpt", "missing")
-    return statement
+                yield RejectedLine(ordinal=ordinal, where=where, reason=fault.reason)
+                continue
+            currency = currency or (line.money.currency if line.money is not None else "")
+            yield line
+        else:
+            frame = _report(element, currency)
+            if ordinal == 0:
+                yield from _whole_file(element)
+            yield frame
+            return
+    raise Unreadable("CstmrPmtStsRpt", "missing")
 
 
 def _transaction(element: Element, ordinal: int) -> Line:
@@ -63,46 +70,50 @@ def _transaction(element: Element, ordinal: int) -> Line:
             code = xml.text(root, "OrgnlGrpInfAndSts/GrpSts")
     if code not in STATUSES:
         raise Fault("TxSts", "a status that is not known here")
-    return _line(
+    reference = xml.identifier(element, "AcctSvcrRef")
+    return Line(
+        source="pain.002",
         ordinal=ordinal,
         status=STATUSES[code],
+        direction="debit",
         end_to_end_id=end_to_end_id,
-        bank_reference=xml.identifier(element, "AcctSvcrRef"),
-        uetr=xml.text(element, "OrgnlUETR")[:UETR_MAX],
+        bank_reference=reference,
         money=xml.amount(element, "OrgnlTxRef/Amt/InstdAmt"),
+        booked_on=None,
         reason=reasons,
+        uetr=xml.text(element, "OrgnlUETR").lower()[: xml.UETR_CHARACTERS],
+        provider_id=reference,
+        batch_id="" if batch is None else xml.identifier(batch, "OrgnlPmtInfId"),
+        account=xml.text(element, "OrgnlTxRef/CdtrAcct/Id/IBAN", "OrgnlTxRef/CdtrAcct/Id/Othr/Id")[
+            : xml.TEXT_MAX
+        ],
     )
 
 
-def _report(element: Element, lines: list[Line], rejected: list[RejectedLine]) -> Statement:
-    original = "OrgnlGrpInfAndSts"
+def _report(element: Element, currency: str) -> Frame:
     try:
         message_id = xml.identifier(element, "GrpHdr/MsgId")
-        original_message_id = xml.identifier(element, f"{original}/OrgnlMsgId")
+        original_message_id = xml.identifier(element, "OrgnlGrpInfAndSts/OrgnlMsgId")
         booked_on = xml.day(element, "GrpHdr/CreDtTm")
     except Fault as fault:
         raise Unreadable(f"CstmrPmtStsRpt/{fault.where}", fault.reason) from None
     if not message_id:
         raise Unreadable("GrpHdr/MsgId", "missing")
-    if not lines and not rejected:
-        _whole_file(element, lines, rejected)
-    return Statement(
+    return Frame(
         source="pain.002",
         message_id=message_id,
         original_message_id=original_message_id,
         account="",
-        currency=next((line.money.currency for line in lines if line.money), ""),
+        currency=currency,
         sequence=None,
         booked_on=booked_on,
         opening=None,
         closing=None,
-        lines=tuple(lines),
-        rejected=tuple(rejected),
     )
 
 
-def _whole_file(element: Element, lines: list[Line], rejected: list[RejectedLine]) -> None:
-    """Add what a report without transactions says, if it says it of the file as a whole."""
+def _whole_file(element: Element) -> Iterator[Line | RejectedLine]:
+    """Yield what a report without transactions says, if it says it of the file as a whole."""
     group = xml.find(element, "OrgnlGrpInfAndSts")
     batches = xml.find_all(element, "OrgnlPmtInfAndSts")
     code = xml.text(element, "OrgnlGrpInfAndSts/GrpSts")
@@ -114,41 +125,17 @@ def _whole_file(element: Element, lines: list[Line], rejected: list[RejectedLine
             filter(None, (xml.reason_code(b, "StsRsnInf") for b in batches)), ""
         )
     if code in STATUSES:
-        lines.append(
-            _line(
-                ordinal=1,
-                status=STATUSES[code],
-                end_to_end_id="",
-                bank_reference="",
-                money=None,
-                reason=reason,
-            )
+        yield Line(
+            source="pain.002",
+            ordinal=1,
+            status=STATUSES[code],
+            direction="debit",
+            end_to_end_id="",
+            bank_reference="",
+            money=None,
+            booked_on=None,
+            reason=reason,
         )
     elif batches or code != "RCVD":
         where = "OrgnlGrpInfAndSts/GrpSts"
-        rejected.append(RejectedLine(ordinal=1, where=where, reason="no status that is known here"))
-
-
-def _line(
-    *,
-    ordinal: int,
-    status: Status,
-    end_to_end_id: str,
-    bank_reference: str,
-    money: Money | None,
-    reason: str,
-    uetr: str = "",
-) -> Line:
-    return Line(
-        source="pain.002",
-        ordinal=ordinal,
-        status=status,
-        direction="debit",
-        end_to_end_id=end_to_end_id,
-        bank_reference=bank_reference,
-        money=money,
-        booked_on=None,
-        reason=reason,
-        uetr=uetr,
-        provider_id=bank_reference,
-    )
+        yield RejectedLine(ordinal=1, where=where, reason="no status that is known here")

@@ -8,8 +8,8 @@ memory does not grow with it.
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
-from functools import cache
-from io import BytesIO
+from functools import cache, lru_cache
+from typing import BinaryIO, cast
 
 from lxml import etree
 from lxml.etree import _Element as Element
@@ -17,11 +17,23 @@ from lxml.etree import _Element as Element
 from ledger import money
 from ledger.money import Money
 
-BYTES_MAX = 50 * 1024 * 1024
+BYTES_MAX = 1024**3
+PIECE_BYTES = 1024 * 1024
+# A booking with some hundred thousand payments in it; and what stands beside the entries.
+ELEMENT_BYTES_MAX = 64 * 1024 * 1024
+SIBLINGS_MAX = 2_000
+PROLOG_BYTES = 64 * 1024
+BOM = b"\xef\xbb\xbf"
+MARKERS = (b"<!DOCTYPE", b"<!ENTITY")
 TEXT_MAX = 140
 IDENTIFIER_MAX = 35  # ISO 20022 Max35Text
 NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:"
 NOT_PROVIDED = "NOTPROVIDED"
+NOT_A_TEXT = "neither UTF-8 nor Latin-1"
+ENTITIES = "document types and entities are refused"
+NARRATIVE = "NARR"
+REFERENCE_MAX = 1000
+UETR_CHARACTERS = 36
 CURRENCY_UNKNOWN = "currency unknown"
 
 # Others can hide "<!DOCTYPE" from a search of the bytes (UTF-16, UTF-7, EBCDIC), and no bank
@@ -50,42 +62,65 @@ class Fault(ValueError):
         self.reason = reason
 
 
-def message_type(content: bytes) -> str:
+def message_type(file: BinaryIO) -> str:
     """Return the message and its version ("camt.053.001.08") from the root's namespace."""
-    for _, element in _events(content, "start", "*"):
+    for _, element in _events(file, "start", "*"):
         namespace, _, name = element.tag.removeprefix("{").rpartition("}")
         if element.getroottree().docinfo.internalDTD is not None:
-            raise Unreadable("/", "document types and entities are refused")
+            raise Unreadable("/", ENTITIES)
         if name != "Document" or not namespace.startswith(NAMESPACE):
             raise Unreadable("/", "not an ISO 20022 message")
         return namespace.removeprefix(NAMESPACE)
     raise Unreadable("/", "the file is empty")
 
 
-def walk(content: bytes, message: str, depths: Mapping[str, int]) -> Iterator[Element]:
+def walk(file: BinaryIO, message: str, depths: Mapping[str, int]) -> Iterator[Element]:
     """Yield each element of these local names as it ends, children complete.
 
     `depths` gives the number of ancestors each must have: an entry hidden inside another entry
     would be counted twice. An element is forgotten once the next of its name is complete.
     """
     before: Element | None = None
+    within: Element | None = None  # whose children are at their place
     wanted = {f"{{{NAMESPACE}{message}}}{name}": depth for name, depth in depths.items()}
-    for _, element in _events(content, "end", *wanted):
-        if sum(1 for _ in element.iterancestors()) != wanted[str(element.tag)]:
-            raise Unreadable(f"line {element.sourceline}", "an element out of its place")
+    for _, element in _events(file, "end", *wanted):
+        parent = element.getparent()
+        if parent is None or parent is not within or before is None or before.tag != element.tag:
+            if sum(1 for _ in element.iterancestors()) != wanted[str(element.tag)]:
+                raise Unreadable(f"line {element.sourceline}", "an element out of its place")
+            within = parent
+        if parent is not None and len(parent) > SIBLINGS_MAX:
+            raise Unreadable(f"line {element.sourceline}", "too much beside the entries")
         yield element
         if before is not None and before.tag == element.tag:
-            parent = before.getparent()
-            if parent is not None:
-                parent.remove(before)
+            holder = before.getparent()
+            if holder is not None:
+                holder.remove(before)
         before = element
         element.clear()
 
 
-def _events(content: bytes, event: str, *tags: str) -> Iterator[tuple[str, Element]]:
-    _refuse_early(content)
+class _Bounded:
+    """A file that ends the reading where one element would grow without end."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.since = 0  # bytes since the last element came out
+
+    def read(self, size: int) -> bytes:
+        piece = self._file.read(size)
+        self.since += len(piece)
+        if self.since > ELEMENT_BYTES_MAX:
+            where = f"byte {self._file.tell()}"
+            raise Unreadable(where, f"one element of more than {ELEMENT_BYTES_MAX} bytes")
+        return piece
+
+
+def _events(file: BinaryIO, event: str, *tags: str) -> Iterator[tuple[str, Element]]:
+    file.seek(0)
+    bounded = _Bounded(file)
     events = etree.iterparse(
-        BytesIO(content),
+        cast("BinaryIO", bounded),
         events=(event,),
         tag=tags,
         resolve_entities=False,
@@ -95,34 +130,79 @@ def _events(content: bytes, event: str, *tags: str) -> Iterator[tuple[str, Eleme
         no_network=True,
         huge_tree=False,
         recover=False,
+        remove_blank_text=True,
         remove_comments=True,
         remove_pis=True,
         collect_ids=False,
     )
     try:
-        yield from events
+        for found in events:
+            bounded.since = 0
+            yield found
     except etree.XMLSyntaxError as error:
-        raise Unreadable(f"line {error.lineno or 1}", "not well-formed XML") from None
+        line, column = error.position
+        raise Unreadable(place(file, line or 1, column), "not well-formed XML") from None
     except (etree.LxmlError, LookupError, UnicodeError):
         raise Unreadable("/", "not readable as XML") from None
 
 
-def _refuse_early(content: bytes) -> None:
-    """Refuse before the parser sees a byte."""
-    if not content.strip():
+def place(file: BinaryIO, line: int, column: int) -> str:
+    """Say where a line's column (from 1) stands in the file: line and byte."""
+    file.seek(0)
+    size, seen = 0, 1
+    while seen < line and (piece := file.read(PIECE_BYTES)):
+        missing, many = line - seen, piece.count(b"\n")
+        if many >= missing:
+            piece = piece[: _nth(piece, missing) + 1]
+        size += len(piece)
+        seen += min(many, missing)
+    return f"line {line}, byte {size + max(column - 1, 0)}"
+
+
+def _nth(piece: bytes, nth: int) -> int:
+    at = -1
+    for _ in range(nth):
+        at = piece.index(b"\n", at + 1)
+    return at
+
+
+def refuse_early(file: BinaryIO, *, bytes_max: int = BYTES_MAX, is_xml: bool = True) -> None:
+    """Refuse before a parser sees a byte; reads the file once, in pieces."""
+    if is_xml:
+        _refuse_prolog(file)
+    markers = MARKERS if is_xml else ()
+    file.seek(0)
+    size, lines, blank, tail = 0, 1, True, b""
+    while piece := file.read(PIECE_BYTES):
+        if size + len(piece) > bytes_max:
+            raise Unreadable("/", f"more than {bytes_max} bytes")
+        window = tail + piece
+        found = {window.find(b"\0"): NOT_A_TEXT}
+        found |= {window.find(marker): ENTITIES for marker in markers}
+        found.pop(-1, None)
+        if found:
+            at = min(found)
+            line = lines - tail.count(b"\n") + window.count(b"\n", 0, at)
+            raise Unreadable(f"line {line}, byte {size - len(tail) + at}", found[at])
+        blank = blank and not piece.strip()
+        size += len(piece)
+        lines += piece.count(b"\n")
+        tail = piece[1 - max(map(len, MARKERS)) :]
+    if blank:
         raise Unreadable("/", "the file is empty")
-    if len(content) > BYTES_MAX:
-        raise Unreadable("/", f"more than {BYTES_MAX} bytes")
-    if b"\0" in content:
-        raise Unreadable("/", "neither UTF-8 nor Latin-1")
-    prolog = content[: content.find(b"?>") + 1]
-    declared = ENCODING.search(prolog)
+
+
+def _refuse_prolog(file: BinaryIO) -> None:
+    file.seek(0)
+    prolog = file.read(PROLOG_BYTES)
+    begin = prolog.removeprefix(BOM).lstrip()
+    if begin and (
+        not begin.startswith(b"<") or (begin.startswith(b"<?xml") and b"?>" not in begin)
+    ):
+        raise Unreadable("line 1, byte 0", "not well-formed XML")
+    declared = ENCODING.search(prolog[: prolog.find(b"?>") + 1])
     if declared is not None and declared.group(1).decode("ascii").lower() not in ENCODINGS:
-        raise Unreadable("/", "neither UTF-8 nor Latin-1")
-    for marker in (b"<!DOCTYPE", b"<!ENTITY"):
-        at = content.find(marker)
-        if at >= 0:
-            raise Unreadable(f"byte {at}", "document types and entities are refused")
+        raise Unreadable("/", NOT_A_TEXT)
 
 
 def find(element: Element, path: str) -> Element | None:
@@ -167,17 +247,7 @@ def amount(element: Element, *paths: str) -> Money | None:
         found = find(element, path)
         if found is None:
             continue
-        digits = (found.text or "").strip()
-        currency = found.get("Ccy") or ""
-        if currency not in money.EXPONENTS:
-            raise Fault(path, CURRENCY_UNKNOWN)
-        try:
-            read = money.parse(digits, currency) if digits.isascii() else None
-        except ValueError:
-            read = None
-        if read is None or digits.startswith("-"):
-            raise Fault(path, "not an amount of its currency")
-        return read
+        return money_of((found.text or "").strip(), found.get("Ccy") or "", path)
     return None
 
 
@@ -187,25 +257,52 @@ def day(element: Element, *paths: str) -> date | None:
         value = text(element, path)
         if not value:
             continue
-        found = DATE.fullmatch(value)
-        try:
-            return date.fromisoformat(found.group(1) if found else "")
-        except ValueError:
-            raise Fault(path, "not a date") from None
+        return day_of(value, path)
     return None
 
 
+@lru_cache(maxsize=4096)
+def money_of(digits: str, currency: str, path: str) -> Money:
+    """Read an amount; the same one comes again and again, so it is remembered."""
+    if currency not in money.EXPONENTS:
+        raise Fault(path, CURRENCY_UNKNOWN)
+    try:
+        read = money.parse(digits, currency) if digits.isascii() else None
+    except ValueError:
+        read = None
+    if read is None or digits.startswith("-"):
+        raise Fault(path, "not an amount of its currency")
+    return read
+
+
+@lru_cache(maxsize=4096)
+def day_of(value: str, path: str) -> date:
+    """Read a date; a time after it is cut off."""
+    found = DATE.fullmatch(value)
+    try:
+        return date.fromisoformat(found.group(1) if found else "")
+    except ValueError:
+        raise Fault(path, "not a date") from None
+
+
 def reason_code(element: Element, path: str) -> str:
-    """Return the first ISO reason code under `path`, or "".
+    """Return the first ISO reason code under `path`, or ""."""
+    narrative = ""
+    for found in find_all(element, path):
+        code = code_of(found)
+        if code and code != NARRATIVE:
+            return code
+        narrative = narrative or code
+    return narrative
+
+
+def code_of(element: Element) -> str:
+    """Return the ISO code of a reason, or "".
 
     Words of the bank's own may name a person, so they are not kept: they become NARR, the code
     for "see the narrative".
     """
-    narrative = ""
-    for found in find_all(element, path):
-        code = text(found, "Rsn/Cd")
-        if REASON.fullmatch(code):
-            return code
-        if code or text(found, "Rsn/Prtry"):
-            narrative = "NARR"
-    return narrative
+    code = text(element, "Rsn/Cd")
+    if REASON.fullmatch(code):
+        return code
+    return NARRATIVE if code or text(element, "Rsn/Prtry") else ""

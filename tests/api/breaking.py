@@ -3,8 +3,10 @@
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
+import msgspec
 from sqlalchemy import text
 
+from ledger.formats.layout import example
 from tests.api.house import House, open_round, programme, release
 
 Asked = tuple[str, str, object]
@@ -106,6 +108,12 @@ async def an_unmatching(house: House) -> Asked:
     return (f"/v1/lines/{line_id}/unmatching", "A/finance", {"note": "by mistake"})
 
 
+async def a_layout(house: House) -> Asked:
+    del house
+    body = {"code": f"l-{uuid4().hex[:12]}", "layout": msgspec.to_builtins(example("banco-csv"))}
+    return ("/v1/statement-layouts", "A/finance", body)
+
+
 async def a_period(house: House) -> Asked:
     del house
     return ("/v1/ledger/periods", "A/finance", {"until": "2025-12-31"})
@@ -117,4 +125,5 @@ BREAKS: dict[str, Callable[[House], Awaitable[Asked]]] = {
     "/v1/breaks/{break_id}/proposal": a_proposal,
     "/v1/breaks/{break_id}/confirmation": a_confirmation,
     "/v1/lines/{line_id}/unmatching": an_unmatching,
+    "/v1/statement-layouts": a_layout,
 }

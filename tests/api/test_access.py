@@ -144,6 +144,8 @@ async def test_a_partner_sees_nothing_of_another_in_any_list(house: House, paid)
         ("/v1/programmes", "programme"),
         ("/v1/rounds", "finance"),
         ("/v1/statements", "finance"),
+        ("/v1/statements/unread", "finance"),
+        ("/v1/statement-layouts", "finance"),
         ("/v1/ledger/transfers", "finance"),
     ):
         mine = await items(house, path, f"A/{role}")

@@ -206,6 +206,22 @@ def test_a_file_is_imported_its_faults_told_and_again_changes_nothing(
     assert "file-unreadable" in refused.stderr
 
 
+def test_a_file_of_a_bank_that_can_not_be_read_is_refused_with_its_place(
+    cbi: Command, tmp_path: Path
+) -> None:
+    file = tmp_path / "extracto.xml"
+    file.write_bytes(b'<?xml version="1.0"?>\n<Document =></Document>')
+    words = ("import", "statement", file, "--partner", "ALFA")
+    refused = cbi(*words, code=3)
+    assert "statement-unreadable" in refused.stderr
+    assert "line 2, byte " in refused.stderr
+    assert "layout-unknown" in cbi(*words, "--layout", "banco", code=3).stderr
+    counted = cbi(
+        "psql", "--role", "owner", "-tAc", "SELECT count(*) FROM ledger.unread_file", code=0
+    )
+    assert counted.stdout.strip() == "1"
+
+
 def test_psql_as_the_service_sees_nothing_and_changes_nothing(cbi: Command) -> None:
     seen = cbi("psql", "-tAc", "SELECT count(*) FROM cbi.household", code=0)
     assert seen.stdout.strip() == "0"

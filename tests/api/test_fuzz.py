@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api import access
+from ledger.formats.layout import example
 from tests.api.house import House, new_round, open_case, programme, registration
 
 QUERIES = {"/v1/imports": "?format={}&ubigeo_system=inei"}
@@ -115,6 +116,10 @@ async def bodies(house: House, paid) -> Bodies:
             for step in ("prepare", "review", "approve", "release")
         },
         "/v1/statements": {},
+        "/v1/statement-layouts": {
+            "code": "x",
+            "layout": msgspec.to_builtins(example("banco-csv")),
+        },
         "/v1/reconciliations": {},
         "/v1/breaks/{break_id}/remarks": {"note": "x", "what": "take"},
         "/v1/breaks/{break_id}/explanation": {"note": "x"},

@@ -24,6 +24,8 @@ LISTS = {
     "/v1/ledger/checkpoints": "size",
     "/v1/access-log": "access_no",
     "/v1/statements": "statement_id",
+    "/v1/statements/unread": "unread_id",
+    "/v1/statement-layouts": "name",
     "/v1/rounds/{round_id}/payments": "payment_id",
     "/v1/programmes/{programme_id}/enrolments": "enrolment_id",
 }

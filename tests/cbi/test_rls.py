@@ -321,6 +321,7 @@ async def test_a_handler_that_forgets_its_partner_sees_nothing_foreign(conn):
     unused = {"statement", "statement_line", "rejected_line", "outcome", "giveback", "allocation"}
     unused |= {"unmatching", "naming", "payee", "break", "break_event", "sighting", "freeze"}
     unused |= {"reconciliation", "reconciliation_page", "reconciliation_end"}
+    unused |= {"statement_layout", "statement_piece", "unread_file", "unread_piece"}
     # No model was learned, and no run made.
     no_run = {"cbi.bulk_access", "dedup.model", "dedup.model_activation"}
     no_run |= {"dedup.run", "dedup.run_step"}

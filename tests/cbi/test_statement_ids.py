@@ -7,9 +7,9 @@ import pytest
 
 from cbi import payer
 from cbi.disbursement import end_to_end_id, message_id
-from cbi.statements import OUR_FILE, OUR_ID, our_reference, without_names
+from cbi.kept import OUR_FILE, OUR_ID, part_of_id, without_names
 from ledger.formats.read import read
-from tests.cbi.bank import line, statement
+from tests.cbi.bank import line
 
 KEY = b"m" * 32
 OURS = end_to_end_id(UUID("0123456789abcdef0123456789abcdef"), 1)
@@ -21,7 +21,10 @@ OURS = end_to_end_id(UUID("0123456789abcdef0123456789abcdef"), 1)
         (f"PAGO {OURS.upper()} GRACIAS", OURS),
         ("REF 0123456789ABCDEF CBI", "0123456789abcdef"),
         ("V12345678 a 987654321 beca", ""),
-        ("0123-4567-89AB-CDEF", ""),
+        ("0123-4567-89AB-C0EF", "0123456789abc0ef"),
+        ("0123 4567 89ab", "0123456789ab"),
+        ("Ada 45678901 Fe 987654321", ""),
+        (f"{OURS}{OURS}", OURS),
         ("ayuda para la familia Pérez", ""),
         ("TRANSF 20260701123456", ""),
         ("", ""),
@@ -29,7 +32,7 @@ OURS = end_to_end_id(UUID("0123456789abcdef0123456789abcdef"), 1)
     ],
 )
 def test_of_a_free_text_only_what_may_be_our_id_is_kept(text_, kept):
-    assert our_reference(text_) == kept
+    assert part_of_id(text_) == kept
 
 
 def test_our_own_ids_are_known_by_their_form():
@@ -49,7 +52,7 @@ def test_no_name_and_no_account_is_left_of_a_line():
         account="00219183920230308750",
         reference=f"pago a {canary}",
     )
-    (kept,) = without_names(statement(named, message_id="S"), matching_key=KEY).lines
+    kept = without_names(matching_key=KEY)(named)
     told = msgspec.json.encode(kept).decode()
     assert canary not in told
     assert "JUANA" not in told

@@ -17,7 +17,8 @@ EXPECTED = {
     "account", "allocation", "attempt", "break", "break_event", "checkpoint", "delta", "digest",
     "exchange", "freeze", "giveback", "leaf", "mark", "naming", "outcome", "payee", "period",
     "reconciliation", "reconciliation_end", "reconciliation_page", "rejected_line", "sighting",
-    "snapshot", "statement", "statement_line", "transfer", "unmatching",
+    "snapshot", "statement", "statement_layout", "statement_line", "statement_piece", "transfer",
+    "unmatching", "unread_file", "unread_piece",
 }  # fmt: skip
 
 

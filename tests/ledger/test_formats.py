@@ -1,13 +1,14 @@
 """Bank messages of every version that is read, good, bad and hostile."""
 
 from datetime import date
+from io import BytesIO
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.formats import xml
-from ledger.formats.read import read, read_all
+from ledger.formats.read import read, read_all, read_file
 from ledger.formats.xml import Unreadable
 from ledger.money import Money
 from ledger.statement import Statement
@@ -340,7 +341,7 @@ def test_a_hostile_or_broken_file_is_refused_without_repeating_it(hostile):
 
 def test_a_file_beyond_the_limit_is_refused_before_it_is_parsed():
     with pytest.raises(Unreadable, match="bytes"):
-        read(GOOD[0] + b" " * xml.BYTES_MAX)
+        list(read_file(BytesIO(GOOD[0]), bytes_max=len(GOOD[0]) - 1))
 
 
 def total_outcome(content):

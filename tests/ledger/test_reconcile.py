@@ -126,7 +126,7 @@ async def test_the_same_file_again_stores_nothing(conn):
 async def test_another_file_under_the_same_message_id_is_refused(conn):
     first = await taken_in(conn, statement(line(1, "E1")))
     with pytest.raises(StatementRepeated) as refused:
-        await taken_in(conn, statement(line(1, "E1")), file=b"other")
+        await taken_in(conn, statement(line(1, "E1", amount_minor=200)), file=b"other")
     assert refused.value.statement_id == first.statement_id
 
 

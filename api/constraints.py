@@ -1,0 +1,40 @@
+"""How a constraint that alone refuses is told, by its name."""
+
+from api.wording import NOT_FOUND, Wording
+
+# Constraints that a verb doesn't turn into a refusal of its own.
+CONSTRAINTS: dict[str, Wording] = {
+    "partner_code_once": Wording(409, "code-taken", "El código ya existe", "The code is taken"),
+    "programme_code_once": Wording(409, "code-taken", "El código ya existe", "The code is taken"),
+    "round_name_once": Wording(409, "name-taken", "El nombre ya existe", "The name is taken"),
+    "household_reference_once": Wording(
+        409,
+        "registration-running",
+        "La misma referencia se está registrando ahora",
+        "The same reference is being registered now",
+    ),
+    "transfer_value_pkey": Wording(
+        409,
+        "running",
+        "Se está haciendo otro cambio de estos montos",
+        "Another change of these values is being made",
+    ),
+    "family_of_today": Wording(
+        409,
+        "family-changed",
+        "Una decisión cambió la familia en este momento; intente de nuevo",
+        "A decision has just changed the family; try again",
+    ),
+    "round_of_programme": NOT_FOUND,
+    "transfer_value_of_programme": NOT_FOUND,
+    "enrolment_in_programme": NOT_FOUND,
+    "round_months_near": Wording(
+        422,
+        "months-far",
+        "Los meses de la ronda están lejos de la fecha de pago",
+        "The round's months are far from its day of payment",
+    ),
+    "programme_group_known": Wording(
+        422, "group-unknown", "No existe este grupo", "There is no such group of assistance"
+    ),
+}
