@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings
+from cbi.profiles import load_profile
 from ledger import post
 from ledger.matching import Break, BreakKind, SettledBy
 from ledger.money import Money
@@ -89,8 +90,7 @@ async def settled_by(
     conn: AsyncConnection, programme_ids: Collection[UUID]
 ) -> Mapping[UUID, SettledBy]:
     """Say for each programme whose word delivers its payments."""
-    del conn
-    return dict.fromkeys(programme_ids, "statement")
+    return {one: (await load_profile(conn, one)).settled_by for one in programme_ids}
 
 
 async def of_instruction(conn: AsyncConnection, *, partner_id: UUID) -> list[Break]:

@@ -9,8 +9,10 @@ import msgspec
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import profile_tables as tables
+from cbi import tables
+from cbi.disbursement import Round, Step
 from cbi.fault import Finding, fault, has_errors
+from cbi.file_tables import fsp_profile, programme_profile
 from cbi.payment_files.profile import Profile, Versioned, check
 from cbi.refusal import BadValue, InvalidProfile
 
@@ -72,17 +74,19 @@ def read(raw: object) -> Profile:
     return profile
 
 
-async def load_profile(conn: AsyncConnection, programme_id: UUID) -> Versioned:
-    """Load the profile in force; a programme that chose none has pain.001.001.09."""
-    choice = tables.programme_profile.c
-    row = (
-        await conn.execute(
-            select(choice.code, choice.version)
-            .where(choice.programme_id == programme_id)
-            .order_by(choice.choice_no.desc())
-            .limit(1)
-        )
-    ).one_or_none()
+async def load_profile(
+    conn: AsyncConnection, programme_id: UUID, *, as_of: datetime | None = None
+) -> Versioned:
+    """Load the profile in force, or in force at a moment.
+
+    A programme that chose none has pain.001.001.09.
+    """
+    choice = programme_profile.c
+    query = select(choice.code, choice.version).where(choice.programme_id == programme_id)
+    if as_of is not None:
+        query = query.where(choice.since <= as_of)
+    newest = query.order_by(choice.choice_no.desc()).limit(1)
+    row = (await conn.execute(newest)).one_or_none()
     if row is None:
         return SHIPPED[BUILT_IN]
     found = await load_version(conn, row.code, row.version)
@@ -90,11 +94,23 @@ async def load_profile(conn: AsyncConnection, programme_id: UUID) -> Versioned:
     return found
 
 
+async def load_round_profile(conn: AsyncConnection, opened: Round) -> Versioned:
+    """Load the profile a round is paid by: the one in force when its list was prepared.
+
+    Whoever signs later sees it, and a choice made behind the signatures changes nothing.
+    """
+    step = tables.round_step.c
+    prepared_at = await conn.scalar(
+        select(step.at).where(step.round_id == opened.round_id, step.step == Step.PREPARED)
+    )
+    return await load_profile(conn, opened.programme_id, as_of=prepared_at)
+
+
 async def load_version(conn: AsyncConnection, code: str, version: int) -> Versioned | None:
     """Load one version of a code, shipped ones being version 0; None when there is none."""
     if version == 0:
         return SHIPPED.get(code)
-    profile = tables.fsp_profile.c
+    profile = fsp_profile.c
     content = await conn.scalar(
         select(profile.content).where(profile.code == code, profile.version == version)
     )
@@ -134,7 +150,7 @@ async def add(
         text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 22))"),
         {"what": f"{partner_id} {profile.code}"},
     )
-    table = tables.fsp_profile
+    table = fsp_profile
     newest = await conn.scalar(
         select(func.max(table.c.version)).where(
             table.c.partner_id == partner_id, table.c.code == profile.code
@@ -166,8 +182,6 @@ async def choose(conn: AsyncConnection, choice: Choice, *, partner_id: UUID) -> 
     if is_example(found):
         raise BadValue(field="code", reason="an example is added under one's own code first")
     await conn.execute(
-        insert(tables.programme_profile).values(
-            partner_id=partner_id, **msgspec.structs.asdict(choice)
-        )
+        insert(programme_profile).values(partner_id=partner_id, **msgspec.structs.asdict(choice))
     )
     return choice
