@@ -19,13 +19,14 @@ from api.pieces import UNDER_WAY, in_pieces
 from api.state import Requested, Service
 from api.text import LINE, NOT_NUL
 from cbi import calculate as calculation
-from cbi import cancel, disburse, payout, reconciliation, report, tables
+from cbi import cancel, disburse, payout, profiles, reconciliation, report, tables
 from cbi import release as releasing
 from cbi.calculate import Calculated, LeftOut
 from cbi.disburse import Signed, as_round
 from cbi.disbursement import Progress, Round, Step
 from cbi.enrol import load_programme
 from cbi.entitlement import months_between
+from cbi.profiles import Listed
 from cbi.reconciliation import PaymentRow, Report
 from cbi.refusal import BadValue
 from cbi.release import Reserving
@@ -52,11 +53,13 @@ class RoundView(msgspec.Struct, frozen=True, kw_only=True):
     """A round and its control report: who did which step, when, on which list.
 
     `reserving` is there from the funding on: the control total, and what of it is reserved.
+    `profile` is how its file is written: of a prepared round what was in force then.
     """
 
     round: Round
     steps: list[Signed]
     reserving: Reserving | None
+    profile: Listed
 
 
 @post("/v1/rounds", tags=["rounds"])
@@ -104,6 +107,7 @@ async def read_round(conn: NamedDependency[AsyncConnection], round_id: FromPath[
     return RoundView(
         round=opened,
         steps=await disburse.load_steps(conn, round_id, programme.currency),
+        profile=profiles.as_listed(await profiles.load_round_profile(conn, opened)),
         reserving=await releasing.load_reserving(conn, round_id, programme.currency),
     )
 

@@ -26,6 +26,7 @@ LISTS = {
     "/v1/statements": "statement_id",
     "/v1/rounds/{round_id}/payments": "payment_id",
     "/v1/programmes/{programme_id}/enrolments": "enrolment_id",
+    "/v1/fsp-profiles": "ref",
 }
 
 
