@@ -8,11 +8,13 @@ from python_calamine import load_workbook
 from sqlalchemy import insert, text
 
 from api import db
+from cbi import reissue
 from cbi.account import cci
 from cbi.disburse import load_entitlements
 from cbi.file_tables import payment_file
 from cbi.payout import read_file
-from cbi.refusal import BadValue, NoInstrument, NothingToPay, PayeesBlocked
+from cbi.refusal import BadValue, NoInstrument, NothingToPay, PayeesBlocked, WhichPart
+from tests.cbi.follow import came, reissued
 from tests.cbi.profiled import a_profile, profiled
 from tests.cbi.test_release import TREASURER, part_of, parts_of, refused
 from tests.cbi.world import (
@@ -228,3 +230,31 @@ async def test_parts_written_past_the_program_must_be_the_chunk(conn):
     ):
         made = part_of(round_id, chunk_no, part_no, payment_ids)
         await refused(conn, insert(payment_file).values(made), rule)
+
+
+async def test_a_follow_up_is_parted_likewise_and_each_part_logs_its_own(conn):
+    accounts = [account("366", place) for place in range(1, 7)]
+    _, round_id = await a_round_of(conn, by_bank(split_by="district"), accounts)
+    await approved(conn, round_id)
+    await released(conn, round_id)
+    listed = await load_entitlements(conn, round_id)
+    await came(conn, "rejected", listed)
+    made = await reissued(conn, round_id)
+    followup_id = made.followup.followup_id
+    await db.set_facts(conn, TREASURER)
+    with pytest.raises(WhichPart):
+        await reissue.read_file(conn, followup_id, vault=DESK.vault)
+    parts = []
+    for part_no in (1, 2, 3):
+        await db.set_facts(conn, TREASURER, request_id=f"part-{part_no}")
+        parts.append(await reissue.read_file(conn, followup_id, vault=DESK.vault, part_no=part_no))
+    rows = [row["end_to_end_id"] for part in parts for row in rows_of(part)]
+    assert sorted(rows) == sorted(f"{one.entitlement_id.hex}02" for one in listed)
+    await db.set_facts(conn, staff(9, roles={"auditor"}))
+    logged = await conn.execute(
+        text(
+            "SELECT request_id, count(*) FROM cbi.access_log WHERE request_id LIKE 'part-_'"
+            " GROUP BY request_id ORDER BY request_id"
+        )
+    )
+    assert [tuple(row) for row in logged] == [(f"part-{n}", 2) for n in (1, 2, 3)]
