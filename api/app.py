@@ -35,6 +35,7 @@ from api import (
     problems,
     profiles,
     programmes,
+    reports,
     rounds,
     runs,
 )
@@ -80,6 +81,7 @@ def make_app(service: Service) -> Litestar:
             *profiles.HANDLERS,
             *rounds.HANDLERS,
             *followups.HANDLERS,
+            reports.read,
             *books.HANDLERS,
             *breaks.HANDLERS,
             *periods.HANDLERS,
@@ -192,6 +194,7 @@ def _openapi() -> OpenAPIConfig:
                 "programmes",
                 "rounds",
                 "reconciliation",
+                "reports",
                 "ledger",
                 "access",
                 "health",

@@ -99,6 +99,17 @@ async def transaction(
         raise
 
 
+@asynccontextmanager
+async def snapshot(
+    engine: AsyncEngine, actor: Actor | None, *, request_id: str = ""
+) -> AsyncIterator[AsyncConnection]:
+    """Open a transaction that sees one moment, and writes nothing."""
+    frozen = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    async with frozen.begin() as conn:
+        await set_facts(conn, actor, request_id=request_id)
+        yield conn
+
+
 async def _log_again(
     engine: AsyncEngine, actor: Actor | None, opened: Sequence[Opening], *, request_id: str
 ) -> None:

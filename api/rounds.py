@@ -1,7 +1,7 @@
 """Rounds over HTTP: open, calculate, the four signatures, the file, the report."""
 
 from datetime import date
-from typing import Annotated, Literal, cast
+from typing import Annotated, cast
 from uuid import UUID
 
 import msgspec
@@ -19,7 +19,7 @@ from api.pieces import UNDER_WAY, in_pieces
 from api.state import Requested, Service
 from api.text import LINE, NOT_NUL
 from cbi import calculate as calculation
-from cbi import cancel, disburse, payout, profiles, reconciliation, report, tables
+from cbi import cancel, disburse, payout, profiles, report, tables
 from cbi import release as releasing
 from cbi.calculate import Calculated, LeftOut
 from cbi.disburse import Signed, as_round
@@ -278,21 +278,9 @@ async def read_payment_file(
 
 
 @get("/v1/rounds/{round_id:uuid}/report", tags=["rounds"])
-async def read_report(
-    conn: NamedDependency[AsyncConnection],
-    actor: NamedDependency[Actor],
-    round_id: FromPath[UUID],
-    format: FromQuery[Literal["json", "csv"]] = "json",  # noqa: A002 -- the caller's word
-) -> Response[bytes]:
+async def read_report(conn: NamedDependency[AsyncConnection], round_id: FromPath[UUID]) -> Report:
     """Reconcile the round: sums that must tie, and every break by name."""
-    found: Report = await report.round_report(conn, round_id=round_id)
-    if format == "csv":
-        return Response(
-            reconciliation.to_csv(found).encode(),
-            media_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": f'attachment; filename="round-{round_id}.csv"'},
-        )
-    return Response(msgspec.json.encode(found), media_type="application/json")
+    return await report.round_report(conn, round_id=round_id)
 
 
 async def _sign(conn: AsyncConnection, actor: Actor, round_id: UUID, step: Step) -> Signed:

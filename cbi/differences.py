@@ -89,8 +89,11 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 async def settled_by(
     conn: AsyncConnection, programme_ids: Collection[UUID]
 ) -> Mapping[UUID, SettledBy]:
-    """Say for each programme whose word delivers its payments."""
-    return {one: (await load_profile(conn, one)).settled_by for one in programme_ids}
+    """Say for each programme whose word delivers its payments, as its provider's profile has it."""
+    return {
+        programme_id: (await load_profile(conn, programme_id)).settled_by
+        for programme_id in sorted(programme_ids)
+    }
 
 
 async def of_instruction(conn: AsyncConnection, *, partner_id: UUID) -> list[Break]:

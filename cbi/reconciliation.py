@@ -6,8 +6,6 @@ What a payment delivered in part is delivered, its rest undelivered. Each equati
 both sides; a side that differs is never hidden in the other.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Literal
@@ -17,27 +15,12 @@ import msgspec
 
 from cbi.entitlement import Entitlement
 from ledger.attempt import AttemptState
-from ledger.matching import Allocation, Break, Claim
-from ledger.money import EXPONENTS, Money
+from ledger.matching import Allocation, Break, Claim, SettledBy
+from ledger.money import Money
 
 State = Literal[
     "pending", "delivered", "partly_delivered", "rejected", "returned", "not_instructed"
 ]
-COLUMNS = (
-    "row",
-    "name",
-    "payment_id",
-    "end_to_end_id",
-    "attempt",
-    "currency",
-    "amount",
-    "actual",
-    "difference",
-    "reason",
-    "booked_on",
-    "evidence",
-)
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 INSTRUCTED = ("pending", "delivered", "partly_delivered", "rejected", "returned")
 # So many rows a report holds; of a larger round only sums, checks and breaks.
 ROWS_MAX = 20_000
@@ -154,10 +137,17 @@ class Tally:
             if len(self.rows) <= self._rows_max:
                 self.rows.append(row)
 
-    def report(self, round_id: UUID, *, currency: str, ledger: LedgerSide) -> Report:
+    def report(
+        self,
+        round_id: UUID,
+        *,
+        currency: str,
+        ledger: LedgerSide,
+        settled_by: SettledBy = "statement",
+    ) -> Report:
         """Put entitlement, instruction, ledger, provider's report and bank statement together."""
         instructed = _total(sums for state, sums in self.by_state.items() if state in INSTRUCTED)
-        checks = _checks(self, instructed, ledger)
+        checks = _checks(self, instructed, ledger, settled_by)
         of_round = {id(found) for found in self._of_round}
         is_small = len(self.rows) <= self._rows_max
         return Report(
@@ -190,81 +180,6 @@ def reconcile_round(
     tally = Tally(breaks)
     tally.add(sorted(entitlements, key=lambda each: each.entitlement_id), attempts, proofs)
     return tally.report(round_id, currency=currency, ledger=ledger)
-
-
-def to_csv(report: Report) -> str:
-    """Write the report as one table: the payments, then the checks, then the breaks.
-
-    Amounts are decimals of their currency, or minor units where it is not known. A text from
-    outside that a spreadsheet would take for a formula gets a leading apostrophe. Lines end with
-    CRLF (RFC 4180).
-    """
-    out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, restval="")
-    writer.writeheader()
-    writer.writerows(_cells_of_payment(row) for row in report.payments)
-    writer.writerows(_cells_of_check(check, report.currency) for check in report.checks)
-    writer.writerows(
-        _cells_of_break(found, report.currency) for found in (*report.breaks, *report.unassigned)
-    )
-    return out.getvalue()
-
-
-def _cells_of_payment(row: PaymentRow) -> dict[str, object]:
-    return {
-        "row": "payment",
-        "name": row.state,
-        "payment_id": row.payment_id,
-        "end_to_end_id": _text(row.end_to_end_id),
-        "attempt": row.attempt_no,
-        "currency": row.money.currency,
-        "amount": row.money,
-        "reason": _text(row.reason),
-        "booked_on": row.booked_on or "",
-        "evidence": "; ".join(row.evidence),
-    }
-
-
-def _cells_of_check(check: Check, currency: str) -> dict[str, object]:
-    return {
-        "row": "check",
-        "name": check.name,
-        "currency": currency,
-        "amount": _decimal(check.left_minor, currency),
-        "actual": _decimal(check.right_minor, currency),
-        "difference": _decimal(check.difference_minor, currency),
-    }
-
-
-def _cells_of_break(found: Break, currency: str) -> dict[str, object]:
-    # A break may be in another currency than the round's: that may be what it is about.
-    own = found.currency or currency
-    return {
-        "row": "break",
-        "name": found.kind,
-        "payment_id": found.payment_id or "",
-        "end_to_end_id": _text(found.end_to_end_id),
-        "attempt": found.attempt_no or "",
-        "currency": _text(own),
-        "amount": _decimal(found.expected_minor, own),
-        "actual": _decimal(found.actual_minor, own),
-    }
-
-
-def _decimal(minor: int | None, currency: str) -> str:
-    # A break repeats what a bank sent: a sum of any size, in a currency that we may not know.
-    # Then nobody can say where the point stands, and the minor units are written as they are.
-    if minor is None:
-        return ""
-    digits = EXPONENTS.get(currency, 0)
-    whole, rest = divmod(abs(minor), 10**digits)
-    sign = "-" if minor < 0 else ""
-    return f"{sign}{whole}.{rest:0{digits}d}" if digits else f"{sign}{whole}"
-
-
-def _text(cell: str) -> str:
-    # A spreadsheet would run such a text of a bank or a person as a formula.
-    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
 
 
 def payment_row(
@@ -306,7 +221,9 @@ def _state(attempt: AttemptState) -> tuple[State, str]:
     return "pending", ""
 
 
-def _checks(tally: Tally, instructed: Sums, ledger: LedgerSide) -> tuple[Check, ...]:
+def _checks(
+    tally: Tally, instructed: Sums, ledger: LedgerSide, settled_by: SettledBy
+) -> tuple[Check, ...]:
     pending, waiting = (
         tally.by_state.get(state, NONE).amount_minor for state in ("pending", "not_instructed")
     )
@@ -327,7 +244,10 @@ def _checks(tally: Tally, instructed: Sums, ledger: LedgerSide) -> tuple[Check, 
         _check("instructed = held by the round or given back", instructed.amount_minor, held),
         _check("ledger delivered = delivered", ledger.delivered_minor, delivered),
         _check("ledger committed and payable = pending", ledger.pending_minor, pending),
-        _check("bank debits less returns = delivered", bank, delivered),
+        # What delivers is what must be the same sum; the other may be late, or never come.
+        _check("bank debits less returns = delivered", bank, delivered)
+        if settled_by == "statement"
+        else _check("provider's report less returns = delivered", provider, delivered),
         _check("provider's notices = bank statement", provider, bank, must_hold=False),
     )
 

@@ -9,6 +9,7 @@ from cbi import bookings, tables
 from cbi.disburse import CHUNK_MAX, FIRST, load_entitlements, load_round, load_steps
 from cbi.disbursement import Step
 from cbi.enrol import load_programme
+from cbi.profiles import load_profile
 from cbi.reconciliation import LedgerSide, PaymentRow, Report, Tally, payment_row
 from cbi.release import load_reserving
 from ledger import breaks, post, reconcile, standing
@@ -35,7 +36,10 @@ async def round_report(conn: AsyncConnection, *, round_id: UUID) -> Report:
         tally.add(page, states, await reconcile.evidence(conn, payment_ids))
         after = payment_ids[-1]
     ledger = await _ledger_side(conn, round_id, programme.currency)
-    return tally.report(round_id, currency=programme.currency, ledger=ledger)
+    profile = await load_profile(conn, opened.programme_id)
+    return tally.report(
+        round_id, currency=programme.currency, ledger=ledger, settled_by=profile.settled_by
+    )
 
 
 async def payment_rows(

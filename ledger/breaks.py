@@ -204,8 +204,13 @@ async def of_no_payment(conn: AsyncConnection, *, partner_id: UUID) -> list[Brea
         Break(kind="line_unreadable", statement_id=row.statement_id, actual_minor=row.many)
         for row in await conn.execute(_REJECTED, {"partner_id": partner_id})
     ]
+    return sorted_breaks([*found, *await of_statements(conn, partner_id=partner_id)])
+
+
+async def of_statements(conn: AsyncConnection, *, partner_id: UUID) -> list[Break]:
+    """Return where an organisation's statements don't add up or don't follow, as of now."""
     rows = (await conn.execute(_BALANCES, {"partner_id": partner_id})).mappings()
-    return sorted_breaks([*found, *continuity([_balances(row) for row in rows])])
+    return continuity([_balances(row) for row in rows])
 
 
 async def end(

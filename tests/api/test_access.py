@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from api import access, auth, clock, db
+from cbi.reports.asked import NEEDS_ROUND
 from tests.api.house import House, open_case, programme, registration, routes
 
 ROUTES = sorted(access.MAY)
@@ -32,7 +33,7 @@ async def test_what_is_public_is_health_metrics_and_documentation_only(house: Ho
 
 def concrete(path: str) -> str:
     names = ("household_id", "case_id", "programme_id", "enrolment_id", "round_id", "payment_id")
-    names += ("break_id", "line_id", "followup_id")
+    names += ("break_id", "line_id", "followup_id", "name")
     return path.format(**dict.fromkeys(names, uuid4()), until="2026-03-31")
 
 
@@ -175,7 +176,10 @@ async def test_a_partner_finds_nothing_of_another_by_its_id(house: House, paid):
         ("GET", f"{paid.path}/payments", signer, None),
         ("GET", f"{paid.path}/payment-file", signer, None),
         ("GET", f"{paid.path}/report", signer, None),
-        ("GET", f"{paid.path}/report?format=csv", signer, None),
+        *(
+            ("GET", f"/v1/reports/{name}?round_id={paid.round_id}&format=csv", signer, None)
+            for name in sorted(NEEDS_ROUND)
+        ),
         *(
             ("POST", f"{paid.path}/{step}", signer, None)
             for step in ("calculate", "prepare", "review", "approve", "release")

@@ -19,7 +19,6 @@ from tests.api.house import House, programme, registration
 
 JSON = {"Content-Type": "application/json"}
 NOBODY = UUID(int=7)
-
 # Clients branch on these; one that is changed or dropped breaks them.
 SLUGS = [
     "account-conflict", "account-not-open", "account-not-ours", "already-enrolled",
@@ -271,7 +270,7 @@ async def test_other_queries_are_told_too(house: House, everywhere, paid):
         ("/v1/access-log?household_id=x", "household_id"),
         ("/v1/access-log?after=-1", "after"),
         (f"/v1/households/{household}?purpose=curiosity", "purpose"),
-        (f"{paid.path}/report?format=pdf", "format"),
+        ("/v1/reports/fees?format=doc", "format"),
     ):
         body = told(await house.get(path, everywhere), 400, "bad-request")
         assert [fault["path"] for fault in body["faults"]] == [name]

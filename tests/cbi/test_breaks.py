@@ -1,7 +1,7 @@
 """Each break is kept, booked, and ended by two people."""
 
 from datetime import date
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -21,12 +21,17 @@ from ledger.checks import CHECKS
 from ledger.events import Said
 from ledger.refusal import AttemptRefused, BreakRefused, SecondPersonNeeded
 from tests.cbi.bank import line, settled, statement, taken_in
+from tests.cbi.profiled import a_profile, profiled
 from tests.cbi.test_settle import LATER, START, balances, booked, rejection, sent
 from tests.cbi.world import ALFA, AT, TODAY, staff
 from tests.conftest import PARTNER_A
 from tests.ledger.books import pen
 
 SECOND = staff(7)
+
+
+class Chosen(msgspec.Struct):
+    programme_id: UUID
 
 
 def who(actor=ALFA):
@@ -320,4 +325,24 @@ async def test_a_line_in_suspense_a_second_time_is_booked_a_second_time(conn):
     for _ in range(2):
         assert "paid_not_instructed" in await found(conn)
         assert (await balances(conn))["suspense"] == minor
+    assert await in_balance(conn)
+
+
+async def test_where_the_provider_pays_from_an_advance_its_report_delivers(conn):
+    round_id, payments = await sent(conn)
+    programme = await conn.scalar(text("SELECT programme_id FROM cbi.programme"))
+    await profiled(
+        conn,
+        msgspec.convert({"programme_id": programme}, Chosen),
+        a_profile(settled_by="report"),
+    )
+    notices = msgspec.structs.replace(
+        booked("camt.054", *payments[:2]), message_id="report of the wallet"
+    )
+    await found(conn, notices, as_of=TODAY)
+    report = await round_report(conn, round_id=round_id)
+    assert report.by_state["delivered"].payments == 2
+    assert (await balances(conn))["expense"] == payments[0][1] + payments[1][1]
+    assert set(await found(conn)) == {"instructed_not_paid"}
+    assert report.ties
     assert await in_balance(conn)

@@ -2,7 +2,7 @@
 
 from migrations.run import run_sql
 
-revision = "0022"
+revision = "0027"
 down_revision = "0026"
 
 
