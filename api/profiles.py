@@ -62,10 +62,15 @@ async def add_profile(
 
 @get("/v1/fsp-profiles", tags=["rounds"])
 async def list_profiles(
-    conn: NamedDependency[AsyncConnection], after: Ref = None, limit: Limit = 50
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    after: Ref = None,
+    limit: Limit = 50,
 ) -> Page[Listed]:
     """List every version of one's own profiles and those that came with the program."""
-    items = await profiles.list_profiles(conn, after=after, limit=limit + 1)
+    items = await profiles.list_profiles(
+        conn, partner_id=actor.partner_id, after=after, limit=limit + 1
+    )
     return page(items, limit=limit, cursor="ref")
 
 

@@ -82,14 +82,16 @@ async def load_profile(
     A programme that chose none has pain.001.001.09.
     """
     choice = programme_profile.c
-    query = select(choice.code, choice.version).where(choice.programme_id == programme_id)
+    query = select(choice.code, choice.version, choice.partner_id).where(
+        choice.programme_id == programme_id
+    )
     if as_of is not None:
         query = query.where(choice.since <= as_of)
     newest = query.order_by(choice.choice_no.desc()).limit(1)
     row = (await conn.execute(newest)).one_or_none()
     if row is None:
         return SHIPPED[BUILT_IN]
-    found = await load_version(conn, row.code, row.version)
+    found = await load_version(conn, row.code, row.version, partner_id=row.partner_id)
     assert found is not None
     return found
 
@@ -106,27 +108,33 @@ async def load_round_profile(conn: AsyncConnection, opened: Round) -> Versioned:
     return await load_profile(conn, opened.programme_id, as_of=prepared_at)
 
 
-async def load_version(conn: AsyncConnection, code: str, version: int) -> Versioned | None:
+async def load_version(
+    conn: AsyncConnection, code: str, version: int, *, partner_id: UUID
+) -> Versioned | None:
     """Load one version of a code, shipped ones being version 0; None when there is none."""
     if version == 0:
         return SHIPPED.get(code)
     profile = fsp_profile.c
     content = await conn.scalar(
-        select(profile.content).where(profile.code == code, profile.version == version)
+        select(profile.content).where(
+            profile.partner_id == partner_id, profile.code == code, profile.version == version
+        )
     )
     return None if content is None else versioned(msgspec.convert(content, Profile), version)
 
 
-async def list_profiles(conn: AsyncConnection, *, after: str | None, limit: int) -> list[Listed]:
-    """List every version of one's own profiles and the shipped ones, by reference."""
+async def list_profiles(
+    conn: AsyncConnection, *, partner_id: UUID, after: str | None, limit: int
+) -> list[Listed]:
+    """List every version of an organisation's profiles and the shipped ones, by reference."""
     rows = await conn.execute(
         text(
             "SELECT p.content, p.version FROM (SELECT content, version,"
             " (code || '@' || lpad(version::text, 5, '0')) COLLATE \"C\" AS ref"
-            " FROM cbi.fsp_profile) AS p"
+            " FROM cbi.fsp_profile WHERE partner_id = :partner_id) AS p"
             " WHERE p.ref > :after ORDER BY p.ref LIMIT :limit"
         ),
-        {"after": after or "", "limit": limit},
+        {"partner_id": partner_id, "after": after or "", "limit": limit},
     )
     own = [versioned(msgspec.convert(row.content, Profile), row.version) for row in rows]
     listed = sorted(map(as_listed, (*own, *SHIPPED.values())), key=lambda each: each.ref)
@@ -156,7 +164,9 @@ async def add(
             table.c.partner_id == partner_id, table.c.code == profile.code
         )
     )
-    before = await load_version(conn, profile.code, newest) if newest else None
+    before = (
+        await load_version(conn, profile.code, newest, partner_id=partner_id) if newest else None
+    )
     if before is not None and digest(before) == digest(profile):
         return before
     added = versioned(profile, (newest or 0) + 1)
@@ -176,7 +186,7 @@ async def add(
 
 async def choose(conn: AsyncConnection, choice: Choice, *, partner_id: UUID) -> Choice:
     """Let a programme use a profile from now on; raises BadValue for one that can't be used."""
-    found = await load_version(conn, choice.code, choice.version)
+    found = await load_version(conn, choice.code, choice.version, partner_id=partner_id)
     if found is None:
         raise BadValue(field="version", reason="there is no such version of this code")
     if is_example(found):

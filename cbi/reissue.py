@@ -102,7 +102,9 @@ async def read_file(
     shown = await fetch(conn, _SHOWN, followup_id, wanted)
     await note_access(conn, [household_id for (household_id,) in shown], purpose=payout.PURPOSE)
     key = vault.unwrap(WrappedKey(kek_id=row.kek_id, wrapped=row.wrapped), followup_id)
-    profile = await profiles.load_version(conn, row.profile_code, row.profile_version)
+    profile = await profiles.load_version(
+        conn, row.profile_code, row.profile_version, partner_id=row.partner_id
+    )
     assert profile is not None
     return PaymentFile(
         message_id=row.message_id,
