@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api import clock
 from api.db import Actor
 from api.once import once
-from api.page import Key, Limit, Page, page
+from api.page import Key, Limit, Page, Part, page
 from api.state import Requested, Service
 from cbi import disburse, follow, reissue, tables
 from cbi.disburse import Signed
@@ -147,15 +147,17 @@ async def read_followup_file(
     conn: NamedDependency[AsyncConnection],
     service: NamedDependency[Service],
     followup_id: FromPath[UUID],
+    part: Part = None,
 ) -> Response[bytes]:
-    """Hand out the exact bytes that were released (pain.001.001.09)."""
-    file = await reissue.read_file(conn, followup_id, vault=service.vault)
+    """Hand out the exact bytes that were released, as the provider's profile has them."""
+    file = await reissue.read_file(conn, followup_id, vault=service.vault, part_no=part)
     return Response(
         file.content,
-        media_type="application/xml",
+        media_type=file.media_type,
         headers={
-            "Content-Disposition": f'attachment; filename="{file.message_id}.xml"',
+            "Content-Disposition": f'attachment; filename="{file.message_id}.{file.suffix}"',
             "X-Content-SHA256": file.sha256,
+            "X-File-Parts": str(file.parts),
         },
     )
 

@@ -7,32 +7,29 @@ from uuid import UUID
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
 from api.db import Actor
 from api.once import once
-from api.page import Key, Limit, Page, page
+from api.page import Key, Limit, Page, Part, page
 from api.pieces import UNDER_WAY, in_pieces
 from api.state import Requested, Service
 from api.text import LINE, NOT_NUL
 from cbi import calculate as calculation
-from cbi import cancel, disburse, payout, report, tables
+from cbi import cancel, disburse, payout, profiles, report, tables
 from cbi import release as releasing
 from cbi.calculate import Calculated, LeftOut
 from cbi.disburse import Signed, as_round
-from cbi.disbursement import PARTS_MAX, Progress, Round, Step
+from cbi.disbursement import Progress, Round, Step
 from cbi.enrol import load_programme
 from cbi.entitlement import months_between
+from cbi.profiles import Listed
 from cbi.reconciliation import PaymentRow, Report
 from cbi.refusal import BadValue
 from cbi.release import Reserving
-
-Part = Annotated[
-    int | None, QueryParameter(ge=1, le=PARTS_MAX, description="which part of a file of several")
-]
 
 
 class NewRound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,11 +53,13 @@ class RoundView(msgspec.Struct, frozen=True, kw_only=True):
     """A round and its control report: who did which step, when, on which list.
 
     `reserving` is there from the funding on: the control total, and what of it is reserved.
+    `profile` is how its file is written: of a prepared round what was in force then.
     """
 
     round: Round
     steps: list[Signed]
     reserving: Reserving | None
+    profile: Listed
 
 
 @post("/v1/rounds", tags=["rounds"])
@@ -108,6 +107,7 @@ async def read_round(conn: NamedDependency[AsyncConnection], round_id: FromPath[
     return RoundView(
         round=opened,
         steps=await disburse.load_steps(conn, round_id, programme.currency),
+        profile=profiles.as_listed(await profiles.load_round_profile(conn, opened)),
         reserving=await releasing.load_reserving(conn, round_id, programme.currency),
     )
 
@@ -260,17 +260,17 @@ async def read_payment_file(
     round_id: FromPath[UUID],
     part: Part = None,
 ) -> Response[bytes]:
-    """Hand out the exact bytes that were released (pain.001.001.09).
+    """Hand out the exact bytes that were released, as the provider's profile has them.
 
-    A large round has several parts, each a complete file with its own sums.
+    A round may have several parts, each a complete file with its own sums.
     """
     await disburse.load_round(conn, round_id)
     file = await payout.read_file(conn, round_id, vault=service.vault, part_no=part)
     return Response(
         file.content,
-        media_type="application/xml",
+        media_type=file.media_type,
         headers={
-            "Content-Disposition": f'attachment; filename="{file.message_id}.xml"',
+            "Content-Disposition": f'attachment; filename="{file.message_id}.{file.suffix}"',
             "X-Content-SHA256": file.sha256,
             "X-File-Parts": str(file.parts),
         },

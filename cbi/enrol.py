@@ -13,6 +13,7 @@ from cbi import bookings, payer, tables
 from cbi.entitlement import ValueTable
 from cbi.identities import can_be_paid, open_households
 from cbi.payment_files import pain001
+from cbi.profiles import load_profile
 from cbi.refusal import (
     AlreadyEnrolled,
     BadValue,
@@ -201,11 +202,7 @@ async def enrol(
     missing = await consents_missing(conn, [household_id])
     if missing.get(household_id):
         raise ConsentMissing(household_id=household_id, kinds=missing[household_id])
-    opened = await open_households(conn, [household_id], vault=vault, purpose="enrolment")
-    if household_id not in opened:
-        raise IdentityErased(household_id=household_id)
-    if not can_be_paid(opened[household_id]):
-        raise NoInstrument(household_id=household_id)
+    instrument_kind = await _payable_kind(conn, programme_id, household_id, vault)
     if await _family_enrolled(conn, household_id, programme.assistance_group):
         raise FamilyAssisted(household_id=household_id, assistance_group=programme.assistance_group)
     beneficiary_id = (await families(conn, [household_id]))[household_id]
@@ -222,6 +219,7 @@ async def enrol(
                 insert(tables.enrolment).values(
                     partner_id=partner_id,
                     assistance_group=programme.assistance_group,
+                    instrument_kind=instrument_kind,
                     enrolled_by=actor_id,
                     **msgspec.structs.asdict(enrolment),
                 )
@@ -276,6 +274,20 @@ async def consents_missing(
     for household_id, kind in rows:
         missing.setdefault(household_id, []).append(kind)
     return missing
+
+
+async def _payable_kind(
+    conn: AsyncConnection, programme_id: UUID, household_id: UUID, vault: Vault
+) -> str:
+    """Return what the household is paid by; raises unless the programme's file can pay it."""
+    opened = await open_households(conn, [household_id], vault=vault, purpose="enrolment")
+    if household_id not in opened:
+        raise IdentityErased(household_id=household_id)
+    instrument = opened[household_id].household.instrument
+    profile = await load_profile(conn, programme_id)
+    if instrument is None or not can_be_paid(opened[household_id], profile):
+        raise NoInstrument(household_id=household_id)
+    return instrument.kind
 
 
 async def _family_enrolled(conn: AsyncConnection, household_id: UUID, group: str) -> bool:

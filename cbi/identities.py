@@ -13,9 +13,12 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import household, tables
-from cbi.account import Instrument, Role, compact
+from cbi.account import Instrument, Role
+from cbi.document import Document
 from cbi.household import Assistance, Intention, Person
-from cbi.payment_files import pain001
+from cbi.payable import payee_of, wants_document
+from cbi.payment_files.profile import Profile
+from cbi.payment_files.record import Payee
 from cbi.vault import Vault, WrappedKey, open_as
 from dedup.driver import Row, fetch
 from dedup.find import Household
@@ -23,7 +26,6 @@ from dedup.record import Record
 
 # As many as the doors for sealed records are asked for at once.
 DOOR_MAX = 5_000
-CCI_DIGITS = 20
 # What many identities at once are opened for.
 Purpose = Literal["duplicate check", "model training"]
 
@@ -43,7 +45,7 @@ _SEALED_HOUSEHOLDS = _read_and_log("cbi.sealed_households")
 
 
 _SEALED_PAYEES = """
-    SELECT h.household_id, h.sealed, k.kek_id, k.wrapped, p.person_ids, p.persons
+    SELECT h.household_id, h.sealed, k.kek_id, k.wrapped, p.person_ids, p.persons, h.ubigeo
     FROM unnest($1 ::uuid[]) AS w(household_id)
     JOIN cbi.household AS h USING (household_id) JOIN cbi.data_key AS k USING (household_id)
     CROSS JOIN LATERAL (
@@ -71,14 +73,6 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     persons: tuple[Person, ...]
 
 
-class Payable(msgspec.Struct, frozen=True):
-    """Where money for a household is sent, and in whose name."""
-
-    account: str
-    bank: str
-    holder: str
-
-
 class SealedPayee(msgspec.Struct, frozen=True):
     """A household as it is stored, to be opened for its payment only."""
 
@@ -87,6 +81,7 @@ class SealedPayee(msgspec.Struct, frozen=True):
     wrapped: WrappedKey
     person_ids: tuple[UUID, ...]
     persons: tuple[bytes, ...]  # the head first
+    ubigeo: str
 
 
 class _Account(msgspec.Struct, frozen=True):
@@ -97,6 +92,10 @@ class _Named(msgspec.Struct, frozen=True):
     given_names: str
     surnames: str
     roles: tuple[Role, ...] = ()
+
+
+class _Shown(_Named, frozen=True):
+    documents: tuple[Document, ...] = ()
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,27 +176,28 @@ async def load_sealed_payees(
     rows = await fetch(conn, _SEALED_PAYEES, sorted(household_ids))
     return {
         row[0]: SealedPayee(
-            row[0], row[1], WrappedKey(kek_id=row[2], wrapped=row[3]), tuple(row[4]), tuple(row[5])
+            row[0],
+            row[1],
+            WrappedKey(kek_id=row[2], wrapped=row[3]),
+            tuple(row[4]),
+            tuple(row[5]),
+            row[6],
         )
         for row in rows
     }
 
 
-def open_payee(payee: SealedPayee, vault: Vault) -> Payable | None:
-    """Open what a payment needs and no more; None when no transfer can reach the household."""
+def open_payee(payee: SealedPayee, vault: Vault, profile: Profile) -> Payee | None:
+    """Open what the profile's file needs and no more; None when it can't pay the household."""
     key = vault.unwrap(payee.wrapped, payee.household_id)
     home = open_as(key, payee.sealed, _Account, kind="household", owner=payee.household_id)
-    instrument = home.instrument
-    if instrument is None or instrument.kind != "bank_account":
-        return None
-    account, bank = compact(instrument.account), bank_of(instrument)
-    if not pain001.reaches(account, bank):
-        return None
-    for person_id, sealed in zip(payee.person_ids, payee.persons, strict=True):
-        person = open_as(key, sealed, _Named, kind="person", owner=person_id)
-        if instrument.holder in person.roles:
-            return Payable(account, bank, f"{person.given_names} {person.surnames}")
-    return None
+    shape = _Shown if wants_document(profile) else _Named
+    # One after the other: nobody after the holder is opened.
+    persons = (
+        open_as(key, sealed, shape, kind="person", owner=person_id)
+        for person_id, sealed in zip(payee.person_ids, payee.persons, strict=True)
+    )
+    return payee_of(home.instrument, persons, ubigeo=payee.ubigeo, profile=profile)
 
 
 class Candidates:
@@ -280,22 +280,8 @@ def _remember(conn: AsyncConnection, household_ids: Sequence[UUID], *, purpose: 
     return opening
 
 
-def holder_of(identity: Identity) -> Person | None:
-    """Return the person in whose name the household's account is."""
-    instrument = identity.household.instrument
-    if instrument is None:
-        return None
-    return next((one for one in identity.persons if instrument.holder in one.roles), None)
-
-
-def can_be_paid(identity: Identity) -> bool:
-    """Say whether a bank transfer can reach the household: account, known bank, holder."""
-    instrument = identity.household.instrument
-    if instrument is None or instrument.kind != "bank_account" or holder_of(identity) is None:
-        return False
-    return pain001.reaches(compact(instrument.account), bank_of(instrument))
-
-
-def bank_of(instrument: Instrument) -> str:
-    """Return the bank as a payment file names it; a CCI names its bank itself."""
-    return "" if len(compact(instrument.account)) == CCI_DIGITS else instrument.bank
+def can_be_paid(identity: Identity, profile: Profile) -> bool:
+    """Say whether a payment by this profile can reach the household."""
+    home = identity.household
+    payee = payee_of(home.instrument, identity.persons, ubigeo=identity.ubigeo, profile=profile)
+    return payee is not None

@@ -5,6 +5,7 @@ families that can be paid, nothing is told.
 """
 
 from collections.abc import Sequence
+from typing import get_args
 from uuid import UUID
 
 import msgspec
@@ -15,6 +16,8 @@ from cbi import tables
 from cbi.disbursement import Round, Step
 from cbi.enrol import Programme, consents_missing, families
 from cbi.entitlement import Entitlement, Payee, Why
+from cbi.payment_files.profile import Paid
+from cbi.profiles import load_round_profile
 from dedup import judge
 from dedup.driver import fetch
 
@@ -40,6 +43,17 @@ _ASSISTED = """
 _ERASED = """
     SELECT w.household_id FROM unnest($1 ::uuid[]) AS w(household_id)
     WHERE (SELECT true FROM cbi.data_key AS k WHERE k.household_id = w.household_id) IS NOT TRUE"""
+
+# Whether anybody of the programme was enrolled with what its file does not pay: hardly ever.
+_ANY_NOT_PAID = """
+    SELECT EXISTS (SELECT FROM cbi.enrolment AS e
+        WHERE e.programme_id = $1 AND e.instrument_kind = ANY ($2 ::text[])
+            AND e.closed_at IS NULL)"""
+_NOT_PAID = """
+    SELECT w.household_id FROM unnest($3 ::uuid[]) AS w(household_id)
+    WHERE EXISTS (SELECT FROM cbi.enrolment AS e
+        WHERE e.household_id = w.household_id AND e.programme_id = $1
+            AND e.instrument_kind = ANY ($2 ::text[]) AND e.closed_at IS NULL)"""
 
 # Families that the round pays by a page before this one.
 _IN_ROUND = """
@@ -162,9 +176,24 @@ async def _look(
             reasons.setdefault(household_id, []).append("open_case")
     for household_id in await consents_missing(conn, wanted):
         reasons.setdefault(household_id, []).append("consent")
+    for household_id in await _without_instrument(conn, opened, wanted):
+        reasons.setdefault(household_id, []).append("no_instrument")
     for (household_id,) in await fetch(conn, _ERASED, wanted):
         reasons.setdefault(household_id, []).append("erased")
     return _Found(moved=moved, assisted={row[0] for row in assisted}, reasons=reasons)
+
+
+async def _without_instrument(
+    conn: AsyncConnection, opened: Round, household_ids: Sequence[UUID]
+) -> list[UUID]:
+    """Return who was enrolled with an instrument that the round's file does not pay."""
+    profile = await load_round_profile(conn, opened)
+    not_paid = sorted(set(get_args(Paid)) - set(profile.instruments))
+    ((is_any,),) = await fetch(conn, _ANY_NOT_PAID, opened.programme_id, not_paid)
+    if not is_any:
+        return []
+    rows = await fetch(conn, _NOT_PAID, opened.programme_id, not_paid, household_ids)
+    return [row[0] for row in rows]
 
 
 async def _paid_again(

@@ -1,28 +1,49 @@
 """The payment file of a round: written from opened identities, kept sealed, handed out again.
 
-A round has one part of the file for each chunk; a part is a file of its own, with its own sums.
+A chunk of a round has one part of the file, or several where the provider's profile splits it; a
+part is a file of its own, with its own sums.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import payer, tables
+from cbi import payer, profiles
 from cbi.disbursement import Round, message_id
 from cbi.enrol import Programme
 from cbi.entitlement import Entitlement, Why
+from cbi.file_tables import payment_file
 from cbi.identities import SealedPayee, load_sealed_payees, note_access, open_payee
-from cbi.payment_files import pain001
-from cbi.refusal import NotReleased, PayeesBlocked, WhichPart
+from cbi.payment_files import write
+from cbi.payment_files.profile import Profile, Versioned
+from cbi.payment_files.record import Batch, Entry
+from cbi.refusal import BadValue, NotReleased, PayeesBlocked, WhichPart
 from cbi.vault import Vault, WrappedKey, open_bytes, seal
+from dedup.driver import fetch
 from ledger.attempt import Attempt
 
 PURPOSE = "payment file"
+
+# All parts in one statement: the database checks that together they pay what is to be paid.
+KEEP = """
+    INSERT INTO {table} ({owner}, partner_id, kek_id, wrapped, written_at,
+        profile_code, profile_version, part_no, message_id, sha256, sealed, payment_ids)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, p.part_no, p.message_id, p.sha256, p.sealed,
+        ($9 ::uuid[])[p.first : p.last]
+    FROM unnest($10 ::integer[], $11 ::text[], $12 ::bytea[], $13 ::bytea[], $14 ::integer[],
+        $15 ::integer[]) AS p(part_no, message_id, sha256, sealed, first, last)"""
+_KEEP = KEEP.format(table="cbi.payment_file", owner="round_id, chunk_no")
+
+_SHOWN = """
+    SELECT e.household_id
+    FROM cbi.payment_file AS f CROSS JOIN LATERAL unnest(f.payment_ids) AS p(payment_id)
+    JOIN cbi.entitlement AS e ON e.entitlement_id = p.payment_id
+    WHERE f.round_id = $1 AND f.part_no = $2"""
 
 
 class PaymentFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,20 +54,28 @@ class PaymentFile(msgspec.Struct, frozen=True, kw_only=True):
     content: bytes
     part_no: int
     parts: int
+    media_type: str
+    suffix: str
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A part that was written, and the payments it pays."""
+
+    part_no: int
+    message_id: str
+    payment_ids: tuple[UUID, ...]
+    content: bytes
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """Which part of which round's file is to be written; `is_whole` when there is no other."""
+    """Which parts of which round's file are to be written; `is_whole` when no others come."""
 
     opened: Round
     programme: Programme
-    part_no: int
+    profile: Versioned
+    first_part: int
     is_whole: bool
     at: datetime
-
-    @property
-    def message_id(self) -> str:
-        return message_id(self.opened.round_id, None if self.is_whole else self.part_no)
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,61 +109,122 @@ async def load_sealed(
     )
 
 
-def compose(sealed: Sealed) -> bytes:
-    """Write a part; raises PayeesBlocked when a payee can't be named. Pure: a thread may do it."""
-    order, programme = sealed.order, sealed.order.programme
-    payments: list[pain001.Payment] = []
+def compose(sealed: Sealed) -> list[Part]:
+    """Write the parts of a chunk. Pure: a thread may do it.
+
+    Raises PayeesBlocked when a payee can't be paid, and BadValue when the profile has no room for
+    what must stand in it.
+    """
+    order = sealed.order
+    entries: list[tuple[UUID, Entry]] = []
     blocked: dict[UUID, tuple[Why, ...]] = {}
     for attempt in sealed.attempts:
         household_id = sealed.household_of[attempt.payment_id]
-        payee = sealed.payees.get(household_id)
-        payable = None if payee is None else open_payee(payee, sealed.vault)
-        if payable is None:
-            blocked[household_id] = ("erased",) if payee is None else ("no_instrument",)
+        stored = sealed.payees.get(household_id)
+        payee = None if stored is None else open_payee(stored, sealed.vault, order.profile)
+        if payee is None:
+            blocked[household_id] = ("erased",) if stored is None else ("no_instrument",)
             continue
-        payments.append(
-            pain001.Payment(
-                end_to_end_id=attempt.end_to_end_id,
-                money=attempt.money,
-                creditor_name=payable.holder,
-                creditor_account=payable.account,
-                creditor_bank=payable.bank,
-            )
-        )
+        entry = Entry(end_to_end_id=attempt.end_to_end_id, money=attempt.money, payee=payee)
+        entries.append((attempt.payment_id, entry))
     if blocked:
         raise PayeesBlocked(round_id=order.opened.round_id, blocked=blocked)
-    return pain001.write(
-        pain001.PaymentInstruction(
-            message_id=order.message_id,
-            created_at=order.at.replace(microsecond=0),
-            execution_on=order.opened.pays_on,
-            debtor_name=programme.payer_name,
-            debtor_account=sealed.debtor_account,
-            debtor_agent=programme.payer_agent,
-            currency=programme.currency,
-            payments=tuple(payments),
-        )
+    groups = list(split(order.profile, entries))
+    is_only = order.is_whole and len(groups) == 1
+    return [
+        _part(sealed, order.first_part + place, group, is_only=is_only)
+        for place, group in enumerate(groups)
+    ]
+
+
+def split(
+    profile: Profile, entries: Sequence[tuple[UUID, Entry]]
+) -> Iterator[list[tuple[UUID, Entry]]]:
+    """Divide payments into files: by district or branch in order, and so many at most in each."""
+    groups: dict[str, list[tuple[UUID, Entry]]] = {}
+    for one in entries:
+        key = getattr(one[1].payee, profile.split_by) if profile.split_by else ""
+        groups.setdefault(key, []).append(one)
+    for _, group in sorted(groups.items()):
+        at_most = profile.payments_per_file_max or len(group)
+        for start in range(0, len(group), at_most):
+            yield group[start : start + at_most]
+
+
+def _part(
+    sealed: Sealed, part_no: int, group: Sequence[tuple[UUID, Entry]], *, is_only: bool
+) -> Part:
+    order, programme = sealed.order, sealed.order.programme
+    batch = Batch(
+        message_id=message_id(order.opened.round_id, None if is_only else part_no),
+        created_at=order.at.replace(microsecond=0),
+        pays_on=order.opened.pays_on,
+        payer_name=programme.payer_name,
+        payer_account=sealed.debtor_account,
+        payer_agent=programme.payer_agent,
+        currency=programme.currency,
+        entries=tuple(entry for _, entry in group),
+    )
+    try:
+        content = b"".join(write.pieces(order.profile, batch))
+    except ValueError as error:
+        raise BadValue(field="profile", reason=str(error)) from error
+    return Part(
+        part_no=part_no,
+        message_id=batch.message_id,
+        payment_ids=tuple(payment_id for payment_id, _ in group),
+        content=content,
     )
 
 
 async def keep(
-    conn: AsyncConnection, order: Order, content: bytes, *, vault: Vault, partner_id: UUID
+    conn: AsyncConnection,
+    order: Order,
+    parts: Sequence[Part],
+    *,
+    chunk_no: int,
+    vault: Vault,
+    partner_id: UUID,
 ) -> None:
-    """Keep a part sealed, with its digest; nobody is handed it before the round is released."""
+    """Keep a chunk's parts sealed, each with its digest; nobody gets one before the release."""
     round_id = order.opened.round_id
     key, wrapped = vault.new_key(round_id)
-    await conn.execute(
-        insert(tables.payment_file).values(
-            round_id=round_id,
-            part_no=order.part_no,
-            partner_id=partner_id,
-            message_id=order.message_id,
-            sha256=sha256(content).digest(),
-            kek_id=wrapped.kek_id,
-            wrapped=wrapped.wrapped,
-            sealed=seal(key, content, kind=_kind(order.part_no), owner=round_id),
-            written_at=order.at,
-        )
+    head = kept_with(order, wrapped, partner_id)
+    await fetch(
+        conn, _KEEP, round_id, chunk_no, *head, *sealed_parts(parts, key, round_id, PURPOSE)
+    )
+
+
+def kept_with(order: Order, wrapped: WrappedKey, partner_id: UUID) -> tuple[object, ...]:
+    """Return what all parts are kept with, as KEEP takes it."""
+    return (
+        partner_id,
+        wrapped.kek_id,
+        wrapped.wrapped,
+        order.at,
+        order.profile.code,
+        order.profile.version,
+    )
+
+
+def sealed_parts(
+    parts: Sequence[Part], key: bytes, owner: UUID, purpose: str
+) -> tuple[list[object], ...]:
+    """Seal parts and return them as KEEP takes them, column by column."""
+    ends: list[int] = []
+    for part in parts:
+        ends.append((ends[-1] if ends else 0) + len(part.payment_ids))
+    return (
+        [payment_id for part in parts for payment_id in part.payment_ids],
+        [part.part_no for part in parts],
+        [part.message_id for part in parts],
+        [sha256(part.content).digest() for part in parts],
+        [
+            seal(key, part.content, kind=kind_of(purpose, part.part_no), owner=owner)
+            for part in parts
+        ],
+        [end - len(part.payment_ids) + 1 for part, end in zip(parts, ends, strict=True)],
+        [*ends],
     )
 
 
@@ -145,7 +235,7 @@ async def read_file(
 
     Without `part_no` the only one. Raises NotReleased, and WhichPart where there are others.
     """
-    file, chunk = tables.payment_file, tables.chunk.c
+    file = payment_file
     parts = await conn.scalar(select(func.count()).where(file.c.round_id == round_id))
     if not parts:
         raise NotReleased(round_id=round_id)
@@ -154,35 +244,27 @@ async def read_file(
         raise WhichPart(round_id=round_id, parts=parts)
     row = (
         await conn.execute(
-            select(file, chunk.after_payment, chunk.upto_payment)
-            .join_from(
-                file,
-                tables.chunk,
-                (chunk.round_id == file.c.round_id) & (chunk.chunk_no == file.c.part_no),
-            )
-            .where(file.c.round_id == round_id, file.c.part_no == wanted)
+            select(file).where(file.c.round_id == round_id, file.c.part_no == wanted)
         )
     ).one()
-    entitlement = tables.entitlement.c
-    household_ids = await conn.scalars(
-        select(entitlement.household_id).where(
-            entitlement.round_id == round_id,
-            entitlement.entitlement_id > row.after_payment,
-            entitlement.entitlement_id <= row.upto_payment,
-            entitlement.cancelled_at.is_(None),
-        )
-    )
-    await note_access(conn, list(household_ids), purpose=PURPOSE)
+    shown = await fetch(conn, _SHOWN, round_id, wanted)
+    await note_access(conn, [household_id for (household_id,) in shown], purpose=PURPOSE)
     key = vault.unwrap(WrappedKey(kek_id=row.kek_id, wrapped=row.wrapped), round_id)
+    profile = await profiles.load_version(
+        conn, row.profile_code, row.profile_version, partner_id=row.partner_id
+    )
+    assert profile is not None
     return PaymentFile(
         message_id=row.message_id,
         sha256=row.sha256.hex(),
-        content=open_bytes(key, row.sealed, kind=_kind(row.part_no), owner=round_id),
+        content=open_bytes(key, row.sealed, kind=kind_of(PURPOSE, row.part_no), owner=round_id),
         part_no=row.part_no,
         parts=parts,
+        media_type=write.media_type(profile),
+        suffix=write.suffix(profile),
     )
 
 
-def _kind(part_no: int) -> str:
+def kind_of(purpose: str, part_no: int) -> str:
     """Bind a sealed part to its number, so that one can't be passed off as another."""
-    return PURPOSE if part_no == 1 else f"{PURPOSE} {part_no}"
+    return purpose if part_no == 1 else f"{purpose} {part_no}"

@@ -3,26 +3,34 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from hashlib import sha256
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import bookings, failed, follow, payout, tables
+from cbi import bookings, failed, follow, payout, profiles
 from cbi.disburse import Signed, load_round, lock_round
 from cbi.disbursement import Step
 from cbi.entitlement import Entitlement
+from cbi.file_tables import followup_file
 from cbi.followup import Followup
 from cbi.identities import note_access
-from cbi.payout import PaymentFile
-from cbi.refusal import NotReleased, SamePerson, StepDone, StepOutOfOrder
-from cbi.vault import Vault, WrappedKey, open_bytes, seal
+from cbi.payment_files import write
+from cbi.payout import Part, PaymentFile
+from cbi.refusal import NotReleased, SamePerson, StepDone, StepOutOfOrder, WhichPart
+from cbi.vault import Vault, WrappedKey, open_bytes
+from dedup.driver import fetch
 from ledger import post
 from ledger.attempts import open_attempts
 
 KIND = "payment file of a follow-up"
+_KEEP = payout.KEEP.format(table="cbi.followup_file", owner="followup_id, round_id")
+_SHOWN = """
+    SELECT p.household_id
+    FROM cbi.followup_file AS f JOIN cbi.followup_payment AS p
+        ON p.followup_id = f.followup_id AND p.payment_id = ANY (f.payment_ids)
+    WHERE f.followup_id = $1 AND f.part_no = $2"""
 
 
 async def release_followup(
@@ -47,13 +55,14 @@ async def release_followup(
         # The file is the follow-up's: named after it, and paid on its day.
         opened=msgspec.structs.replace(opened, round_id=followup_id, pays_on=followup.pays_on),
         programme=programme,
-        part_no=1,
+        profile=await profiles.load_profile(conn, opened.programme_id, as_of=followup.opened_at),
+        first_part=1,
         is_whole=True,
         at=at,
     )
     entitlements = await _entitlements(conn, followup, {each.payment_id for each in listed})
     sealed = await payout.load_sealed(conn, order, attempts, entitlements, vault=vault)
-    content = await asyncio.to_thread(payout.compose, sealed)
+    parts = await asyncio.to_thread(payout.compose, sealed)
     await open_attempts(conn, attempts, partner_id=partner_id, at=at)
     total = (await follow.load_sums(conn, followup_id, programme.currency)).total
     promised = bookings.reissued(
@@ -66,48 +75,62 @@ async def release_followup(
     owed = bookings.reinstructed(opened.round_id, followup_id, total, on=followup.pays_on)
     for transfers in (promised, [owed]):
         await post.post(conn, transfers, partner_id=partner_id, actor_id=actor_id, at=at)
-    key, wrapped = vault.new_key(followup_id)
-    await conn.execute(
-        insert(tables.followup_file).values(
-            followup_id=followup_id,
-            round_id=followup.round_id,
-            partner_id=partner_id,
-            message_id=order.message_id,
-            sha256=sha256(content).digest(),
-            kek_id=wrapped.kek_id,
-            wrapped=wrapped.wrapped,
-            sealed=seal(key, content, kind=KIND, owner=followup_id),
-            written_at=at,
-        )
-    )
+    await _keep(conn, followup, order, parts, vault=vault, partner_id=partner_id)
     return await follow.add_step(
         conn, followup, Step.RELEASED, programme, partner_id=partner_id, actor_id=actor_id, at=at
     )
 
 
-async def read_file(conn: AsyncConnection, followup_id: UUID, *, vault: Vault) -> PaymentFile:
+async def read_file(
+    conn: AsyncConnection, followup_id: UUID, *, vault: Vault, part_no: int | None = None
+) -> PaymentFile:
     """Return the exact bytes that were released, and log whose identities they show.
 
-    Raises NotReleased, NotFound.
+    Without `part_no` the only part. Raises NotReleased, NotFound, and WhichPart where there are
+    others.
     """
     followup = await follow.load_followup(conn, followup_id)
-    file = tables.followup_file
-    row = (await conn.execute(select(file).where(file.c.followup_id == followup_id))).one_or_none()
-    if row is None:
+    file = followup_file
+    parts = await conn.scalar(select(func.count()).where(file.c.followup_id == followup_id))
+    if not parts:
         raise NotReleased(round_id=followup.round_id)
-    payment = tables.followup_payment.c
-    shown = await conn.scalars(
-        select(payment.household_id).where(payment.followup_id == followup_id)
-    )
-    await note_access(conn, list(shown), purpose=payout.PURPOSE)
+    wanted = 1 if part_no is None and parts == 1 else part_no
+    if wanted is None or not 1 <= wanted <= parts:
+        raise WhichPart(round_id=followup.round_id, parts=parts)
+    query = select(file).where(file.c.followup_id == followup_id, file.c.part_no == wanted)
+    row = (await conn.execute(query)).one()
+    shown = await fetch(conn, _SHOWN, followup_id, wanted)
+    await note_access(conn, [household_id for (household_id,) in shown], purpose=payout.PURPOSE)
     key = vault.unwrap(WrappedKey(kek_id=row.kek_id, wrapped=row.wrapped), followup_id)
+    profile = await profiles.load_version(
+        conn, row.profile_code, row.profile_version, partner_id=row.partner_id
+    )
+    assert profile is not None
     return PaymentFile(
         message_id=row.message_id,
         sha256=row.sha256.hex(),
-        content=open_bytes(key, row.sealed, kind=KIND, owner=followup_id),
-        part_no=1,
-        parts=1,
+        content=open_bytes(key, row.sealed, kind=payout.kind_of(KIND, wanted), owner=followup_id),
+        part_no=wanted,
+        parts=parts,
+        media_type=write.media_type(profile),
+        suffix=write.suffix(profile),
     )
+
+
+async def _keep(
+    conn: AsyncConnection,
+    followup: Followup,
+    order: payout.Order,
+    parts: Sequence[Part],
+    *,
+    vault: Vault,
+    partner_id: UUID,
+) -> None:
+    owner = followup.followup_id
+    key, wrapped = vault.new_key(owner)
+    head = payout.kept_with(order, wrapped, partner_id)
+    columns = payout.sealed_parts(parts, key, owner, KIND)
+    await fetch(conn, _KEEP, owner, followup.round_id, *head, *columns)
 
 
 async def _must_be_next(

@@ -11,7 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -33,6 +33,7 @@ from cbi.disbursement import Progress, Round, Step, end_to_end_id
 from cbi.enrol import Programme, load_programme
 from cbi.entitlement import Entitlement
 from cbi.payees import blocked_of, look_up_by_id
+from cbi.profiles import load_round_profile
 from cbi.refusal import NothingToPay, PayeesBlocked, SamePerson, StepDone, StepOutOfOrder
 from cbi.vault import Vault
 from ledger import post
@@ -58,6 +59,7 @@ class Reserved(msgspec.Struct, frozen=True, kw_only=True):
     payments: int
     amount_minor: int
     upto_payment: UUID
+    parts: int
 
 
 class Reserving(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,7 +153,7 @@ async def load_reserved(conn: AsyncConnection, round_id: UUID) -> Reserved:
     chunk = tables.chunk.c
     rows = (
         await conn.execute(
-            select(chunk.payments, chunk.amount_minor, chunk.upto_payment)
+            select(chunk.payments, chunk.amount_minor, chunk.upto_payment, chunk.parts)
             .where(chunk.round_id == round_id)
             .order_by(chunk.chunk_no)
         )
@@ -161,6 +163,7 @@ async def load_reserved(conn: AsyncConnection, round_id: UUID) -> Reserved:
         payments=sum(row.payments for row in rows),
         amount_minor=sum(row.amount_minor for row in rows),
         upto_payment=rows[-1].upto_payment if rows else FIRST,
+        parts=sum(row.parts for row in rows),
     )
 
 
@@ -241,7 +244,8 @@ async def _reserve_next(
     order = payout.Order(
         opened=job.opened,
         programme=job.programme,
-        part_no=before.chunks + 1,
+        profile=await load_round_profile(conn, job.opened),
+        first_part=before.parts + 1,
         is_whole=is_whole,
         at=who.at,
     )
@@ -251,23 +255,44 @@ async def _reserve_next(
     try:
         await open_attempts(conn, attempts, partner_id=who.partner_id, at=who.at)
         await post.post(conn, transfers, **msgspec.structs.asdict(who))
-        content = await writing
+        parts = await writing
     finally:
         writing.cancel()
-    await payout.keep(conn, order, content, vault=job.vault, partner_id=who.partner_id)
+    await _keep_chunk(conn, job, order, parts, page=page, before=before, digest=funded.list_digest)
+    return True
+
+
+async def _keep_chunk(
+    conn: AsyncConnection,
+    job: _Job,
+    order: payout.Order,
+    parts: Sequence[payout.Part],
+    *,
+    page: Sequence[Entitlement],
+    before: Reserved,
+    digest: bytes,
+) -> None:
+    """Write down that a chunk is in, and keep its parts of the file."""
+    chunk_no = before.chunks + 1
+    # The chunk says which parts it has, and they come after it.
+    await conn.execute(text("SET CONSTRAINTS cbi.chunk_has_file DEFERRED"))
     await conn.execute(
         insert(tables.chunk).values(
-            round_id=round_id,
-            list_digest=funded.list_digest,
-            chunk_no=order.part_no,
+            round_id=order.opened.round_id,
+            list_digest=digest,
+            chunk_no=chunk_no,
             after_payment=before.upto_payment,
             upto_payment=page[-1].entitlement_id,
             payments=len(page),
             amount_minor=sum(each.money.amount_minor for each in page),
-            **msgspec.structs.asdict(who),
+            first_part=order.first_part,
+            parts=len(parts),
+            **msgspec.structs.asdict(job.who),
         )
     )
-    return True
+    await payout.keep(
+        conn, order, parts, chunk_no=chunk_no, vault=job.vault, partner_id=job.who.partner_id
+    )
 
 
 async def _sign(conn: AsyncConnection, job: _Job, funded: PaymentList) -> Signed:

@@ -182,6 +182,7 @@ enrolment = _table(
     Column("household_id", Uuid, nullable=False),
     Column("beneficiary_id", Uuid, nullable=False),
     Column("assistance_group", Text, nullable=False),
+    Column("instrument_kind", Text, nullable=False),
     Column("enrolled_at", MOMENT, nullable=False),
     Column("enrolled_by", Uuid, nullable=False),
     Column("closed_at", MOMENT),
@@ -276,18 +277,8 @@ chunk = _table(
     Column("upto_payment", Uuid, nullable=False),
     Column("payments", Integer, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
-)
-payment_file = _table(
-    "payment_file",
-    Column("round_id", Uuid, primary_key=True),
-    Column("part_no", Integer, primary_key=True),
-    Column("partner_id", Uuid, nullable=False),
-    Column("message_id", Text, nullable=False),
-    Column("sha256", LargeBinary, nullable=False),
-    Column("kek_id", Text, nullable=False),
-    Column("wrapped", LargeBinary, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("written_at", MOMENT, nullable=False),
+    Column("first_part", Integer, nullable=False),
+    Column("parts", Integer, nullable=False),
 )
 bulk_access = _table(
     "bulk_access",
@@ -348,18 +339,6 @@ followup_step = _table(
     Column("payments", Integer, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
     Column("list_digest", LargeBinary, nullable=False),
-)
-followup_file = _table(
-    "followup_file",
-    Column("followup_id", Uuid, primary_key=True),
-    Column("round_id", Uuid, nullable=False),
-    Column("partner_id", Uuid, nullable=False),
-    Column("message_id", Text, nullable=False),
-    Column("sha256", LargeBinary, nullable=False),
-    Column("kek_id", Text, nullable=False),
-    Column("wrapped", LargeBinary, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("written_at", MOMENT, nullable=False),
 )
 expiry = _table(
     "expiry",

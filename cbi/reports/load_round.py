@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cbi import report, tables
 from cbi.disburse import CHUNK_MAX, FIRST, load_round, load_steps
 from cbi.enrol import load_programme
+from cbi.file_tables import payment_file
 from cbi.reconciliation import PaymentRow
 from cbi.reports.control import Control, File, Signature
 from cbi.reports.exceptions import Exceptional
@@ -162,7 +163,7 @@ async def _handles(conn: AsyncConnection, actor_ids: Sequence[UUID]) -> dict[UUI
 
 
 async def _files(conn: AsyncConnection, round_id: UUID) -> tuple[File, ...]:
-    file = tables.payment_file.c
+    file = payment_file.c
     rows = await conn.execute(
         select(file.part_no, file.message_id, file.sha256, file.written_at)
         .where(file.round_id == round_id)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from api import access
 from ledger.formats.layout import example
 from tests.api.house import House, new_round, open_case, programme, registration
+from tests.cbi.profiled import a_profile
 
 QUERIES = {"/v1/imports": "?format={}&ubigeo_system=inei"}
 EDGES = [
@@ -105,6 +106,9 @@ async def bodies(house: House, paid) -> Bodies:
         "/v1/programmes": programme(),
         values_path: {"effective_from": "2026-01-01", "by_size": ["1.00"]},
         **MONEY,
+        "/v1/programmes/{programme_id}/profile": {"code": "pain.001.001.03", "version": 0},
+        "/v1/fsp-profiles": a_profile("example-bank-fixed"),
+        "/v1/fsp-profiles/preview": a_profile("example-agent-xlsx"),
         "/v1/programmes/{programme_id}/enrolments": {"household_id": paid.household_ids[0]},
         "/v1/enrolments/{enrolment_id}/closing": {},
         "/v1/rounds": new_round(paid.programme_id),

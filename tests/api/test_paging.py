@@ -28,6 +28,7 @@ LISTS = {
     "/v1/statement-layouts": "name",
     "/v1/rounds/{round_id}/payments": "payment_id",
     "/v1/programmes/{programme_id}/enrolments": "enrolment_id",
+    "/v1/fsp-profiles": "ref",
 }
 
 

@@ -1,6 +1,7 @@
 """Profiles of payment files as tests need them, and programmes that use them."""
 
 from copy import deepcopy
+from datetime import timedelta
 
 import msgspec
 
@@ -17,7 +18,7 @@ def a_profile(like="pain.001.001.09", **changes):
     return raw | {"code": "ours"} | changes
 
 
-async def profiled(conn, programme, raw, who=ALFA):
+async def profiled(conn, programme, raw, who=ALFA, *, days_later=0):
     """Add a profile and let the programme use it."""
     await db.set_facts(conn, who)
     facts = {"partner_id": who.partner_id, "actor_id": who.actor_id, "at": AT}
@@ -26,7 +27,7 @@ async def profiled(conn, programme, raw, who=ALFA):
         programme_id=programme.programme_id,
         code=added.code,
         version=added.version,
-        since=AT,
+        since=AT + timedelta(days=days_later),
         actor_id=who.actor_id,
     )
     await profiles.choose(conn, choice, partner_id=who.partner_id)

@@ -16,7 +16,7 @@ from cbi.payment_files.profile import check
 from cbi.profiles import SHIPPED, Choice
 from cbi.refusal import BadValue, InvalidProfile
 from tests.cbi.profiled import a_profile, profiled
-from tests.cbi.world import ALFA, AT, BETA, programme_of
+from tests.cbi.world import ALFA, AT, BETA, programme_of, staff
 
 EXAMPLES = {"example-bank-fixed", "example-wallet-csv", "example-agent-xlsx"}
 JSON = st.recursive(
@@ -111,9 +111,9 @@ async def test_the_newest_choice_counts_and_older_versions_stay(conn):
     second = await profiled(conn, programme, raw | {"claim_days": 60})
     assert (first.version, second.version) == (1, 2)
     assert await profiles.load_profile(conn, programme.programme_id) == second
-    assert await profiles.load_version(conn, "ours", 1) == first
+    assert await profiles.load_version(conn, "ours", 1, partner_id=ALFA.partner_id) == first
     assert (second.settled_by, second.claim_days) == ("report", 60)
-    listed = await profiles.list_profiles(conn, after=None, limit=50)
+    listed = await profiles.list_profiles(conn, partner_id=ALFA.partner_id, after=None, limit=50)
     assert [each.ref for each in listed] == [
         "example-agent-xlsx@00000",
         "example-bank-fixed@00000",
@@ -123,8 +123,21 @@ async def test_the_newest_choice_counts_and_older_versions_stay(conn):
         "pain.001.001.03@00000",
         "pain.001.001.09@00000",
     ]
-    rest = await profiles.list_profiles(conn, after="ours@00001", limit=1)
+    rest = await profiles.list_profiles(
+        conn, partner_id=ALFA.partner_id, after="ours@00001", limit=1
+    )
     assert [each.ref for each in rest] == ["ours@00002"]
+
+
+async def test_an_auditor_who_sees_every_organisation_is_told_the_profile_of_the_programme(conn):
+    ours, theirs = await programme_of(conn), await programme_of(conn, BETA)
+    await profiled(conn, ours, a_profile("example-wallet-csv"))
+    await profiled(conn, theirs, a_profile("example-agent-xlsx"), BETA)
+    await db.set_facts(conn, staff(9, roles={"auditor"}))
+    found = [await profiles.load_profile(conn, one.programme_id) for one in (ours, theirs)]
+    assert [each.kind for each in found] == ["csv", "xlsx"]
+    listed = await profiles.list_profiles(conn, partner_id=ALFA.partner_id, after="ours", limit=1)
+    assert listed[0].profile == found[0]
 
 
 async def test_a_foreign_an_unknown_and_an_example_profile_are_not_chosen(conn):

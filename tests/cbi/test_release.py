@@ -12,6 +12,7 @@ from api import db
 from cbi import bookings, tables
 from cbi.disburse import load_entitlements, load_list, load_steps
 from cbi.disbursement import Progress, message_id
+from cbi.file_tables import payment_file
 from cbi.payment_files import pain001
 from cbi.payout import read_file
 from cbi.refusal import (
@@ -120,6 +121,8 @@ async def chunk_of(conn, round_id, **changes):
         "upto_payment": page[-1].entitlement_id,
         "payments": len(page),
         "amount_minor": sum(each.money.amount_minor for each in page),
+        "first_part": len(done) + 1,
+        "parts": 1,
     }
     return insert(tables.chunk).values(facts | changes)
 
@@ -336,35 +339,50 @@ async def test_a_round_is_not_funded_before_it_is_approved_or_by_who_took_a_fami
 async def test_a_chunk_is_what_its_payments_and_attempts_say(conn):
     _, round_id = await an_approved_round(conn)
     await released_once(conn, round_id, chunk_max=2)
-    # Neither attempts nor a file.
-    await refused(conn, await chunk_of(conn, round_id), "chunk_has_file|chunk_of_payments")
+    await conn.execute(text("SET CONSTRAINTS cbi.chunk_has_file DEFERRED"))
+    await refused(conn, await chunk_of(conn, round_id), "chunk_of_payments")
     await released_once(conn, round_id, chunk_max=2)
-    file = text(
-        "INSERT INTO cbi.payment_file VALUES (:round, :partner, 'm', '', 'k', '', '', now(), 2)"
-    ).bindparams(round=round_id, partner=PARTNER_A)
     await db.set_facts(conn, TREASURER)
-    async with rolled_back(conn):
-        await conn.execute(file)
-        for change, rule in (
-            ({}, "chunk_of_payments"),
-            ({"payments": 1}, "chunk_of_payments"),
-            ({"amount_minor": 1}, "chunk_of_payments"),
-            ({"payments": 0}, "chunk_size"),
-            ({"after_payment": UUID(int=0)}, "chunk_in_order"),
-            ({"upto_payment": UUID(int=0)}, "chunk_in_order"),
-            ({"list_digest": b"x"}, "chunk_of_funding"),
-        ):
-            await refused(conn, await chunk_of(conn, round_id, **change), rule)
+    for change, rule in (
+        ({}, "chunk_of_payments"),
+        ({"payments": 1}, "chunk_of_payments"),
+        ({"amount_minor": 1}, "chunk_of_payments"),
+        ({"payments": 0}, "chunk_size"),
+        ({"after_payment": UUID(int=0)}, "chunk_in_order"),
+        ({"upto_payment": UUID(int=0)}, "chunk_in_order"),
+        ({"list_digest": b"x"}, "chunk_of_funding"),
+        ({"first_part": 3}, "chunk_parts_in_order"),
+        ({"parts": 0}, "chunk_parts_range"),
+    ):
+        await refused(conn, await chunk_of(conn, round_id, **change), rule)
     await released(conn, round_id, chunk_max=2)
     (last,) = (await conn.execute(text("SELECT * FROM cbi.chunk WHERE chunk_no = 3"))).all()
     await refused(conn, insert(tables.chunk).values(last._mapping), "chunk_once")
     late = dict(last._mapping) | {"chunk_no": 4, "after_payment": last.upto_payment}
-    late["upto_payment"] = UUID(int=2**128 - 1)
+    late |= {"upto_payment": UUID(int=2**128 - 1), "first_part": 4}
     await refused(conn, insert(tables.chunk).values(late), "chunk_has_file|chunk_before_release")
-    late_file = text(
-        "INSERT INTO cbi.payment_file VALUES (:round, :partner, 'm', '', 'k', '', '', now(), 4)"
-    ).bindparams(round=round_id, partner=PARTNER_A)
-    await refused(conn, late_file, "payment_file_before_release")
+    await refused(conn, insert(payment_file).values(part_of(round_id, 4, 4, [])), "not_empty")
+    late_part = part_of(round_id, 4, 4, [UUID(int=1)])
+    await refused(conn, insert(payment_file).values(late_part), "payment_file_before_release")
+
+
+def part_of(round_id, chunk_no, part_no, payment_ids):
+    """A part of the file, as it would be written past the program."""
+    return {
+        "round_id": round_id,
+        "chunk_no": chunk_no,
+        "part_no": part_no,
+        "partner_id": PARTNER_A,
+        "message_id": f"m{part_no}",
+        "sha256": bytes(32),
+        "kek_id": "k",
+        "wrapped": b"",
+        "sealed": b"",
+        "written_at": AT,
+        "payment_ids": payment_ids,
+        "profile_code": "pain.001.001.09",
+        "profile_version": 0,
+    }
 
 
 @pytest.mark.parametrize("table", ["funding", "chunk", "calculation_page", "left_out"])
