@@ -18,7 +18,7 @@ from api.state import Requested, Service
 from api.text import NOT_NUL
 from cbi import resolve, suggest
 from cbi.refusal import BadValue
-from cbi.resolve import Who
+from cbi.who import Who
 from ledger import breaks
 from ledger.breaks import Kept, Owner
 from ledger.events import Ending, Event, Said

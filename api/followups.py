@@ -16,8 +16,7 @@ from api.once import once
 from api.page import Key, Limit, Page, Part, page
 from api.state import Requested, Service
 from cbi import disburse, follow, reissue, tables
-from cbi.disburse import Signed
-from cbi.disbursement import Step
+from cbi.disbursement import Signed, Step
 from cbi.follow import FollowupList
 from cbi.followup import Followup
 

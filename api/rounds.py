@@ -22,8 +22,8 @@ from cbi import calculate as calculation
 from cbi import cancel, disburse, payout, profiles, report, tables
 from cbi import release as releasing
 from cbi.calculate import Calculated, LeftOut
-from cbi.disburse import Signed, as_round
-from cbi.disbursement import Progress, Round, Step
+from cbi.disburse import as_round
+from cbi.disbursement import Progress, Round, Signed, Step
 from cbi.enrol import load_programme
 from cbi.entitlement import months_between
 from cbi.profiles import Listed

@@ -33,8 +33,8 @@ from api.state import Service, open_service
 from bench.enrolled import PARTNER_ID, build, clerk
 from cbi import tables
 from cbi.calculate import calculate
-from cbi.disburse import Signed, open_round, sign
-from cbi.disbursement import Progress, Round, Step
+from cbi.disburse import open_round, sign
+from cbi.disbursement import Progress, Round, Signed, Step
 from cbi.enrol import Programme
 from cbi.identities import load_sealed_payees, open_payee
 from cbi.payout import read_file

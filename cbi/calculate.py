@@ -14,13 +14,12 @@ from cbi.disburse import (
     CHUNK_MAX,
     FIRST,
     PAYMENTS_MAX,
-    Signed,
     add_step,
     load_list,
     load_round,
     lock_round,
 )
-from cbi.disbursement import Progress, Round, Step
+from cbi.disbursement import Progress, Round, Signed, Step
 from cbi.enrol import Programme, load_programme, load_values
 from cbi.entitlement import Entitlement, Payee, ValueTable, Why, compute, in_force, months_between
 from cbi.payees import load_payees, look_up_by_id

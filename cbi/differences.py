@@ -1,6 +1,6 @@
-"""Breaks of a programme: what they book until somebody settles them, and who is to be believed."""
+"""Breaks of a programme: what they book until somebody settles them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from uuid import UUID
 
@@ -9,9 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings
-from cbi.profiles import load_profile
 from ledger import post
-from ledger.matching import Break, BreakKind, SettledBy
+from ledger.matching import Break, BreakKind
 from ledger.money import Money
 from ledger.transfer import Transfer, reversal, transfer_id
 
@@ -84,16 +83,6 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
             return None
         entry = transfer_id("explained", original.transfer_id)
         return reversal(original, entry_id=entry, effective_on=self.booked_on)
-
-
-async def settled_by(
-    conn: AsyncConnection, programme_ids: Collection[UUID]
-) -> Mapping[UUID, SettledBy]:
-    """Say for each programme whose word delivers its payments, as its provider's profile has it."""
-    return {
-        programme_id: (await load_profile(conn, programme_id)).settled_by
-        for programme_id in sorted(programme_ids)
-    }
 
 
 async def of_instruction(conn: AsyncConnection, *, partner_id: UUID) -> list[Break]:

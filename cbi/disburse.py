@@ -3,14 +3,12 @@
 from datetime import datetime
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import insert, select, text
 from sqlalchemy.dialects.postgresql import Range
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, tables
-from cbi.disbursement import Round, Step
+from cbi.disbursement import PaymentList, Round, Signed, Step
 from cbi.enrol import Programme, load_programme
 from cbi.entitlement import Entitlement, Why, months_between
 from cbi.payees import blocked_of, look_up_by_id
@@ -18,15 +16,13 @@ from cbi.refusal import (
     NotFound,
     NothingToPay,
     PayeesBlocked,
-    SamePerson,
-    StepDone,
-    StepOutOfOrder,
 )
+from cbi.signing import load_steps_of, put_step
+from cbi.who import Who
 from dedup.driver import fetch
 from ledger import post
 from ledger.money import Money
 from ledger.refusal import InsufficientFunds
-from ledger.violation import constraint_of
 
 PAYMENTS_MAX = 2_000_000
 # Payments or enrolments that are worked on at once: one batch of the ledger.
@@ -41,25 +37,6 @@ _ENTITLEMENTS = """
     FROM cbi.entitlement AS e
     WHERE e.round_id = $1 AND e.cancelled_at IS NULL AND e.entitlement_id > $2
     ORDER BY e.entitlement_id LIMIT $3"""
-
-
-class PaymentList(msgspec.Struct, frozen=True, kw_only=True):
-    """What a round pays as it stands: number, sum, and a digest of ids and amounts."""
-
-    payments: int
-    total: Money
-    list_digest: bytes
-
-
-class Signed(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of a round: who did it, when, and the payment list as it stood."""
-
-    step: str
-    actor_id: UUID
-    at: datetime
-    payments: int
-    total: Money
-    list_digest: str  # SHA-256, hexadecimal
 
 
 async def open_round(
@@ -175,21 +152,8 @@ async def load_entitlements(
 
 async def load_steps(conn: AsyncConnection, round_id: UUID, currency: str) -> list[Signed]:
     """Load the steps taken so far, in order."""
-    step = tables.round_step.c
-    rows = await conn.execute(
-        select(tables.round_step).where(step.round_id == round_id).order_by(step.step)
-    )
-    return [
-        Signed(
-            step=Step(row.step).word,
-            actor_id=row.actor_id,
-            at=row.at,
-            payments=row.payments,
-            total=Money(amount_minor=row.amount_minor, currency=currency),
-            list_digest=row.list_digest.hex(),
-        )
-        for row in rows
-    ]
+    owner = {"round_id": round_id}
+    return await load_steps_of(conn, tables.round_step, owner, currency)
 
 
 async def must_be_covered(conn: AsyncConnection, programme: Programme, wanted: Money) -> None:
@@ -216,39 +180,9 @@ async def add_step(
     at: datetime,
 ) -> Signed:
     """Sign the list as it stands, which the database compares; raises as `sign` does."""
-    try:
-        async with conn.begin_nested():
-            await conn.execute(
-                insert(tables.round_step).values(
-                    round_id=round_id,
-                    step=int(step),
-                    partner_id=partner_id,
-                    actor_id=actor_id,
-                    at=at,
-                    payments=listed.payments,
-                    amount_minor=listed.total.amount_minor,
-                    list_digest=listed.list_digest,
-                )
-            )
-            # The order is a foreign key; told now, not at the end of the transaction.
-            await conn.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
-    except IntegrityError as error:
-        match constraint_of(error):
-            case "round_step_once":
-                raise StepDone(round_id=round_id, step=step.word) from error
-            case "round_step_in_order":
-                raise StepOutOfOrder(round_id=round_id, step=step.word) from error
-            case "round_step_four_people":
-                raise SamePerson(round_id=round_id, step=step.word) from error
-        raise
-    return Signed(
-        step=step.word,
-        actor_id=actor_id,
-        at=at,
-        payments=listed.payments,
-        total=listed.total,
-        list_digest=listed.list_digest.hex(),
-    )
+    who = Who(partner_id=partner_id, actor_id=actor_id, at=at)
+    owner = {"round_id": round_id}
+    return await put_step(conn, tables.round_step, owner, step, listed, round_id=round_id, who=who)
 
 
 async def _gate(conn: AsyncConnection, opened: Round, programme: Programme, chunk_max: int) -> None:

@@ -1,11 +1,13 @@
 """A round of disbursement: its steps, and the names its payments carry outside."""
 
-from datetime import date
+from datetime import date, datetime
 from enum import IntEnum
 from typing import Literal
 from uuid import UUID
 
 import msgspec
+
+from ledger.money import Money
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 ROUND_DIGITS = 25  # 36 ** 25 > 2 ** 128
@@ -35,6 +37,25 @@ class Step(IntEnum):
     @property
     def word(self) -> str:
         return self.name.lower()
+
+
+class PaymentList(msgspec.Struct, frozen=True, kw_only=True):
+    """What a round pays as it stands: number, sum, and a digest of ids and amounts."""
+
+    payments: int
+    total: Money
+    list_digest: bytes
+
+
+class Signed(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a round: who did it, when, and the payment list as it stood."""
+
+    step: str
+    actor_id: UUID
+    at: datetime
+    payments: int
+    total: Money
+    list_digest: str  # SHA-256, hexadecimal
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

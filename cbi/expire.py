@@ -35,7 +35,7 @@ _OPENED = text("""
     WHERE payment_id = :payment_id AND attempt_no = :attempt_no""")
 # A provider's notice that the payment went out, though no statement shows the debit yet.
 _NOTICED = text("""
-    SELECT EXISTS (SELECT FROM ledger.allocation
+    SELECT EXISTS (SELECT FROM ledger.allocation_in_force
         WHERE payment_id = :payment_id AND attempt_no = :attempt_no AND claim = 'notification')""")
 
 

@@ -10,8 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, failed, tables
-from cbi.disburse import PaymentList, Signed, load_round, load_steps, lock_round
-from cbi.disbursement import Round, Step
+from cbi.disburse import load_round, load_steps, lock_round
+from cbi.disbursement import PaymentList, Round, Signed, Step
 from cbi.enrol import Programme, load_programme
 from cbi.followup import PAYMENTS_MAX, Again, Followup, LeftOut, Reason
 from cbi.payees import look_up_by_id
@@ -23,10 +23,11 @@ from cbi.refusal import (
     NothingToReissue,
     NotReleased,
     PayeesBlocked,
-    SamePerson,
     StepDone,
-    StepOutOfOrder,
 )
+from cbi.signing import load_steps_of, put_step
+from cbi.who import Who
+from cbi.wind_up import given_back
 from ledger import post
 from ledger.money import Money
 from ledger.refusal import InsufficientFunds
@@ -35,10 +36,6 @@ from ledger.violation import constraint_of
 # As many are named in one refusal.
 NAMED_MAX = 1_000
 DAYS_MAX = timedelta(days=731)
-
-_GIVEN_BACK = text("""
-    SELECT CAST(coalesce(sum(amount_minor), 0) AS bigint) FROM ledger.transfer
-    WHERE kind = 'close' AND debit_account = :available""")
 
 
 class FollowupList(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,21 +181,8 @@ async def load_followup_steps(
     conn: AsyncConnection, followup_id: UUID, currency: str
 ) -> list[Signed]:
     """Load the steps taken so far, in order."""
-    step = tables.followup_step.c
-    rows = await conn.execute(
-        select(tables.followup_step).where(step.followup_id == followup_id).order_by(step.step)
-    )
-    return [
-        Signed(
-            step=Step(row.step).word,
-            actor_id=row.actor_id,
-            at=row.at,
-            payments=row.payments,
-            total=Money(amount_minor=row.amount_minor, currency=currency),
-            list_digest=row.list_digest.hex(),
-        )
-        for row in rows
-    ]
+    owner = {"followup_id": followup_id}
+    return await load_steps_of(conn, tables.followup_step, owner, currency)
 
 
 async def programme_of(conn: AsyncConnection, followup: Followup) -> Programme:
@@ -271,43 +255,17 @@ async def add_step(
     """Sign the list as it stands, which the database compares; raises as `sign_followup` does."""
     followup_id, round_id = followup.followup_id, followup.round_id
     listed = await load_sums(conn, followup_id, programme.currency)
+    who = Who(partner_id=partner_id, actor_id=actor_id, at=at)
+    owner = {"followup_id": followup_id, "round_id": round_id}
     try:
-        async with conn.begin_nested():
-            await conn.execute(
-                insert(tables.followup_step).values(
-                    followup_id=followup_id,
-                    step=int(step),
-                    round_id=round_id,
-                    partner_id=partner_id,
-                    actor_id=actor_id,
-                    at=at,
-                    payments=listed.payments,
-                    amount_minor=listed.total.amount_minor,
-                    list_digest=listed.list_digest,
-                )
-            )
-            # The order is a foreign key; told now, not at the end of the transaction.
-            await conn.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+        return await put_step(
+            conn, tables.followup_step, owner, step, listed, round_id=round_id, who=who
+        )
     except IntegrityError as error:
-        match constraint_of(error):
-            case "followup_step_once":
-                raise StepDone(round_id=round_id, step=step.word) from error
-            case "followup_step_in_order":
-                raise StepOutOfOrder(round_id=round_id, step=step.word) from error
-            case "followup_step_four_people":
-                raise SamePerson(round_id=round_id, step=step.word) from error
-            case "followup_step_of_newest":
-                newest = await newest_of(conn, round_id)
-                raise FollowupSuperseded(followup_id=followup_id, newest=newest) from error
+        if constraint_of(error) == "followup_step_of_newest":
+            newest = await newest_of(conn, round_id)
+            raise FollowupSuperseded(followup_id=followup_id, newest=newest) from error
         raise
-    return Signed(
-        step=step.word,
-        actor_id=actor_id,
-        at=at,
-        payments=listed.payments,
-        total=listed.total,
-        list_digest=listed.list_digest.hex(),
-    )
 
 
 async def newest_of(conn: AsyncConnection, round_id: UUID) -> UUID:
@@ -370,13 +328,13 @@ async def _must_be_there(conn: AsyncConnection, round_id: UUID, wanted: Money) -
     available_minor = (await post.balances(conn, [account]))[account.account_id]
     if available_minor >= wanted.amount_minor:
         return
-    given_back = await conn.scalar(_GIVEN_BACK, {"available": account.account_id})
-    if given_back:
+    back_minor = await given_back(conn, account)
+    if back_minor:
         raise MoneyGivenBack(
             round_id=round_id,
             available_minor=available_minor,
             wanted_minor=wanted.amount_minor,
-            given_back_minor=given_back,
+            given_back_minor=back_minor,
         )
     raise InsufficientFunds(
         account_code=account.code,

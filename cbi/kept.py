@@ -18,6 +18,7 @@ WORDS = re.compile(r"[\s\-]+")
 RUN = re.compile(r"[0-9a-f]+")
 RUN_MIN = 12
 RUN_MAX = 34
+DIGITS_MAX = 5
 
 
 def without_names(*, matching_key: bytes) -> Callable[[Line], Line]:
@@ -65,14 +66,19 @@ def part_of_id(text: str) -> str:
     """Return what of a free text may be a part of an end-to-end id of ours, or "".
 
     The longest run of hexadecimal digits, with blanks and hyphens within it taken out. A word of
-    letters alone may be a name, and digits alone may be an account or a document: neither is kept.
+    letters alone may be a name, and a longer one of digits alone an account, a document or a
+    telephone: neither is kept, nor joined to what stands beside it.
     """
     best, run = "", ""
     for word in (*WORDS.split(text.lower()), ""):
-        if RUN.fullmatch(word) and not word.isalpha():
+        if RUN.fullmatch(word) and not _may_name(word):
             run += word
             continue
         if len(best) < len(run) >= RUN_MIN and not run.isdecimal():
             best = run
         run = ""
     return best[:RUN_MAX]
+
+
+def _may_name(word: str) -> bool:
+    return word.isalpha() or (word.isdecimal() and len(word) > DIGITS_MAX)

@@ -10,8 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, failed, follow, payout, profiles
-from cbi.disburse import Signed, load_round, lock_round
-from cbi.disbursement import Step
+from cbi.disburse import load_round, lock_round
+from cbi.disbursement import Signed, Step
 from cbi.entitlement import Entitlement
 from cbi.file_tables import followup_file
 from cbi.followup import Followup

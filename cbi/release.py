@@ -20,8 +20,6 @@ from cbi.cancel import no_own_cancellation
 from cbi.disburse import (
     CHUNK_MAX,
     FIRST,
-    PaymentList,
-    Signed,
     add_step,
     load_entitlements,
     load_list,
@@ -29,27 +27,20 @@ from cbi.disburse import (
     lock_round,
     must_be_covered,
 )
-from cbi.disbursement import Progress, Round, Step, end_to_end_id
+from cbi.disbursement import PaymentList, Progress, Round, Signed, Step, end_to_end_id
 from cbi.enrol import Programme, load_programme
 from cbi.entitlement import Entitlement
 from cbi.payees import blocked_of, look_up_by_id
 from cbi.profiles import load_round_profile
 from cbi.refusal import NothingToPay, PayeesBlocked, SamePerson, StepDone, StepOutOfOrder
 from cbi.vault import Vault
+from cbi.who import Who
 from ledger import post
 from ledger.attempt import Attempt
 from ledger.attempts import open_attempts
 from ledger.money import Money
 from ledger.transfer import Transfer
 from ledger.violation import constraint_of
-
-
-class Who(msgspec.Struct, frozen=True, kw_only=True):
-    """Who releases, for whom, and when."""
-
-    partner_id: UUID
-    actor_id: UUID
-    at: datetime
 
 
 class Reserved(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,21 +2,18 @@
 
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, tables
 from cbi.disburse import CHUNK_MAX, FIRST, load_entitlements, load_round, load_steps
 from cbi.disbursement import Step
 from cbi.enrol import load_programme
-from cbi.profiles import load_profile
+from cbi.profiles import load_round_profile
 from cbi.reconciliation import LedgerSide, PaymentRow, Report, Tally, payment_row
 from cbi.release import load_reserving
+from cbi.wind_up import given_back
 from ledger import breaks, post, reconcile, standing
-
-_GIVEN_BACK = text("""
-    SELECT CAST(coalesce(sum(amount_minor), 0) AS bigint) FROM ledger.transfer
-    WHERE kind = 'close' AND debit_account = :available""")
 
 
 async def round_report(conn: AsyncConnection, *, round_id: UUID) -> Report:
@@ -36,7 +33,7 @@ async def round_report(conn: AsyncConnection, *, round_id: UUID) -> Report:
         tally.add(page, states, await reconcile.evidence(conn, payment_ids))
         after = payment_ids[-1]
     ledger = await _ledger_side(conn, round_id, programme.currency)
-    profile = await load_profile(conn, opened.programme_id)
+    profile = await load_round_profile(conn, opened)
     return tally.report(
         round_id, currency=programme.currency, ledger=ledger, settled_by=profile.settled_by
     )
@@ -69,5 +66,5 @@ async def _ledger_side(conn: AsyncConnection, round_id: UUID, currency: str) -> 
         available_minor=available,
         pending_minor=committed + payable,
         delivered_minor=delivered,
-        given_back_minor=await conn.scalar(_GIVEN_BACK, {"available": accounts[0].account_id}),
+        given_back_minor=await given_back(conn, accounts[0]),
     )

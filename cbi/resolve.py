@@ -4,7 +4,6 @@ What it had booked while it was open (suspense, or a claim on the provider) is r
 turned out to be is booked in its place, in the same transaction.
 """
 
-from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -14,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cbi import bookings
 from cbi.differences import About, load_about
 from cbi.refusal import EndingUnfit, NotFound
+from cbi.who import Who
 from ledger import breaks, post, reconcile
 from ledger.attempt import AttemptState, Giveback, Outcome
 from ledger.attempts import record_outcomes, record_returns
@@ -36,14 +36,6 @@ _UNMATCH = text("""
     INSERT INTO ledger.unmatching (line_id, nth, partner_id, because, unmatched_at, actor_id)
     SELECT c.line_id, c.nth, :partner_id, :because, :at, :actor_id
     FROM ledger.allocation_in_force c WHERE c.line_id = :line_id LIMIT 1 RETURNING nth""")
-
-
-class Who(msgspec.Struct, frozen=True, kw_only=True):
-    """Who acts, for whom, and when."""
-
-    partner_id: UUID
-    actor_id: UUID
-    at: datetime
 
 
 async def load_one(conn: AsyncConnection, break_id: UUID) -> tuple[Kept, list[Event]]:
@@ -255,5 +247,4 @@ def _by_person(line: StoredLine, ends: _Ends, whole: Money) -> Allocation:
         line,
         claim_of(line),
         part=money,
-        rule=PERSON,
     )

@@ -11,12 +11,13 @@ from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import bookings, differences, tables
+from cbi import bookings, differences
 from cbi.disbursement import Progress
+from cbi.homes import Home, Key, load_homes, settled_by
 from cbi.place import bank_holidays
+from cbi.who import Who
 from ledger import breaks, loose, post, reconcile
 from ledger.attempt import AttemptState, Giveback, Outcome
 from ledger.attempts import record_outcomes, record_returns
@@ -39,22 +40,6 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     rejected: int
     returned: int
     breaks: tuple[Break, ...]
-
-
-class Who(msgspec.Struct, frozen=True, kw_only=True):
-    """Who reconciles, for whom, and when."""
-
-    partner_id: UUID
-    actor_id: UUID
-    at: datetime
-
-
-class _Home(msgspec.Struct, frozen=True, kw_only=True):
-    """The round and programme that a payment belongs to."""
-
-    payment_id: UUID
-    round_id: UUID
-    programme_id: UUID
 
 
 async def settle(
@@ -95,10 +80,7 @@ async def settle(
 async def _book_batches(conn: AsyncConnection, run: Run, who: Who) -> Run:
     """Match batches that were booked as one to the payments that the provider reports of them."""
     shares = await loose.load_batches(conn, partner_id=who.partner_id)
-    found = [
-        allocate(attempt, line, "statement", part=share, rule=line.rule)
-        for line, attempt, share in shares
-    ]
+    found = [allocate(attempt, line, "statement", part=share) for line, attempt, share in shares]
     if not found:
         return run
     done = await _book_all(conn, found, who)
@@ -108,15 +90,13 @@ async def _book_batches(conn: AsyncConnection, run: Run, who: Who) -> Run:
 
 async def _settle_page(conn: AsyncConnection, run: Run, who: Who, *, page: int) -> Run:
     loaded = await reconcile.load_page(conn, partner_id=who.partner_id, after=run.upto, page=page)
-    homes = await _homes(conn, [attempt.payment_id for attempt in loaded.attempts])
-    settled_by = await differences.settled_by(conn, {home.programme_id for home in homes.values()})
+    homes = await load_homes(conn, [(a.payment_id, a.attempt_no) for a in loaded.attempts])
+    by = await settled_by(conn, homes)
+    by_report = {key for key, word in by.items() if word == "report"}
     attempts = [
-        attempt
-        if attempt.payment_id not in homes
-        or settled_by[homes[attempt.payment_id].programme_id] == attempt.settled_by
-        else msgspec.structs.replace(
-            attempt, settled_by=settled_by[homes[attempt.payment_id].programme_id]
-        )
+        msgspec.structs.replace(attempt, settled_by="report")
+        if (attempt.payment_id, attempt.attempt_no) in by_report
+        else attempt
         for attempt in loaded.attempts
     ]
     found = match(
@@ -127,7 +107,6 @@ async def _settle_page(conn: AsyncConnection, run: Run, who: Who, *, page: int) 
         pending_days=reconcile.PENDING_DAYS,
         parted=loaded.parted,
     )
-    by_report = {each.payment_id for each in attempts if each.settled_by == "report"}
     done = await _book_all(conn, found.allocations, who, by_report=by_report, homes=homes)
     await breaks.sight(conn, run, found.breaks, partner_id=who.partner_id)
     return await reconcile.end_page(
@@ -158,19 +137,19 @@ async def _book_all(
     allocations: Sequence[Allocation],
     who: Who,
     *,
-    by_report: Iterable[UUID] = (),
-    homes: Mapping[UUID, _Home] | None = None,
+    by_report: Iterable[Key] = (),
+    homes: Mapping[Key, Home] | None = None,
 ) -> Done:
     """Write allocations, and book what they prove."""
     await reconcile.allocate(conn, allocations, **_facts(who))
     reported = frozenset(by_report)
     booked: dict[What, list[Allocation]] = {"delivered": [], "rejected": [], "returned": []}
     for each in allocations:
-        what = what_of(each.claim, by_report=each.payment_id in reported)
+        what = what_of(each.claim, by_report=(each.payment_id, each.attempt_no) in reported)
         if what is not None:
             booked[what].append(each)
     if homes is None:
-        homes = await _homes(conn, [each.payment_id for each in allocations])
+        homes = await load_homes(conn, [(e.payment_id, e.attempt_no) for e in allocations])
     for what, proved in booked.items():
         for start in range(0, len(proved), BATCH):
             await _book(conn, what, proved[start : start + BATCH], homes, **_facts(who))
@@ -204,7 +183,7 @@ async def _book(
     conn: AsyncConnection,
     what: What,
     allocations: Sequence[Allocation],
-    homes: Mapping[UUID, _Home],
+    homes: Mapping[Key, Home],
     *,
     partner_id: UUID,
     actor_id: UUID,
@@ -246,7 +225,11 @@ async def _book(
         transfer
         for each in allocations
         for transfer in _transfers(
-            what, homes[each.payment_id], states[each.payment_id, each.attempt_no], each, at
+            what,
+            homes[each.payment_id, each.attempt_no],
+            states[each.payment_id, each.attempt_no],
+            each,
+            at,
         )
     ]
     if transfers:
@@ -254,7 +237,7 @@ async def _book(
 
 
 def _transfers(
-    what: What, home: _Home, state: AttemptState, allocation: Allocation, at: datetime
+    what: What, home: Home, state: AttemptState, allocation: Allocation, at: datetime
 ) -> list[Transfer]:
     on = allocation.booked_on or at.date()
     match what:
@@ -278,21 +261,4 @@ async def _states(
         (state.attempt.payment_id, state.attempt.attempt_no): state
         for of_payment in states.values()
         for state in of_payment
-    }
-
-
-async def _homes(conn: AsyncConnection, payment_ids: Sequence[UUID]) -> dict[UUID, _Home]:
-    entitlement, opened = tables.entitlement.c, tables.round_.c
-    rows = await conn.execute(
-        select(
-            entitlement.entitlement_id.label("payment_id"),
-            entitlement.round_id,
-            opened.programme_id,
-        )
-        .join_from(tables.entitlement, tables.round_, opened.round_id == entitlement.round_id)
-        .where(entitlement.entitlement_id.in_(set(payment_ids)))
-    )
-    return {
-        row.payment_id: msgspec.convert(row._mapping, _Home)  # noqa: SLF001 -- public by its docs
-        for row in rows
     }

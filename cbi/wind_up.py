@@ -3,6 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings
@@ -11,8 +12,13 @@ from cbi.disbursement import Step
 from cbi.enrol import load_programme
 from cbi.refusal import NotReleased, RoundPending
 from ledger import post
+from ledger.account import Account
 from ledger.money import Money
 from ledger.trial import trial_balance
+
+_GIVEN_BACK = text("""
+    SELECT CAST(coalesce(sum(amount_minor), 0) AS bigint) FROM ledger.transfer
+    WHERE kind = 'close' AND debit_account = :available""")
 
 
 async def wind_up(
@@ -53,3 +59,9 @@ async def wind_up(
         )
         await post.post(conn, [booked], partner_id=partner_id, at=at, actor_id=actor_id)
     return left
+
+
+async def given_back(conn: AsyncConnection, available: Account) -> int:
+    """Return how many minor units a round's closings gave back to its programme."""
+    minor: int = await conn.scalar(_GIVEN_BACK, {"available": available.account_id})
+    return minor

@@ -111,7 +111,12 @@ _STANDING = text("""
 
 _STRAY = text(f"""
     SELECT {LINE}, {NTH}, CAST(NULL AS text) AS rule,
-        l.batch_id <> '' OR l.batch_count IS NOT NULL AS is_batch
+        l.batch_id <> '' OR l.batch_count IS NOT NULL AS is_batch,
+        EXISTS (SELECT FROM ledger.statement_line k JOIN ledger.statement t USING (statement_id)
+            JOIN ledger.statement s ON s.statement_id = l.statement_id
+            WHERE k.partner_id = l.partner_id AND k.identity = l.identity AND k.source = l.source
+                AND t.repeats IS NULL AND (t.received_at, k.line_id) < (s.received_at, l.line_id)
+            ) AS is_again
     FROM ledger.statement_line l
     WHERE l.partner_id = :partner_id AND l.line_id > :after
         AND NOT EXISTS (SELECT FROM ledger.attempt a
@@ -194,7 +199,10 @@ async def of_no_payment(conn: AsyncConnection, *, partner_id: UUID) -> list[Brea
         page = (await conn.execute(_STRAY, facts)).mappings().all()
         for row in page:
             stray = unexplained(line_of(row))
-            if row["is_batch"] and stray.kind == "paid_not_instructed":
+            if row["is_again"]:
+                # In two statements that overlap: the movement is one.
+                stray = msgspec.structs.replace(stray, kind="line_twice")
+            elif row["is_batch"] and stray.kind == "paid_not_instructed":
                 stray = msgspec.structs.replace(stray, kind="batch_unexplained")
             found.append(stray)
         if len(page) < PAGE:

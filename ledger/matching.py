@@ -85,6 +85,7 @@ class StoredLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     booked_on: date | None
     reason: str
     account_token: str = ""
+    identity: UUID | None = None  # the same for the same movement, in whatever statement
     nth: int = 1
     rule: str = EXACT  # how it was found to name its attempt
 
@@ -105,6 +106,7 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     booked_on: date | None
     reason: str
     rule: str
+    identity: UUID | None = None
     nth: int = 1
 
 
@@ -147,11 +149,10 @@ def match(
     groups: dict[str, list[StoredLine]] = {attempt.end_to_end_id: [] for attempt in attempts}
     breaks: list[Break] = []
     for line in lines:
-        group = groups.get(line.end_to_end_id)
-        if group is None:
-            breaks.append(unexplained(line))
+        if line.end_to_end_id in groups:
+            groups[line.end_to_end_id].append(line)
         else:
-            group.append(line)
+            breaks.append(unexplained(line))
     before: dict[tuple[UUID, int], list[Allocation]] = {}
     for allocation in claimed:
         before.setdefault((allocation.payment_id, allocation.attempt_no), []).append(allocation)
@@ -175,7 +176,6 @@ def is_plain(attempt: OpenAttempt, line: StoredLine) -> bool:
     return (
         attempt.outcome is None
         and attempt.settled_by == "statement"
-        and line.direction == "debit"
         and line.money == attempt.money
         and line.status == "booked"
         and claim_of(line) == "statement"
@@ -185,8 +185,7 @@ def is_plain(attempt: OpenAttempt, line: StoredLine) -> bool:
 
 def is_strange_account(attempt: OpenAttempt, line: StoredLine) -> bool:
     """Whether the money went to another account than the payee's; unknown is not strange."""
-    known = attempt.account_token != "" and line.account_token != ""
-    return known and attempt.account_token != line.account_token
+    return "" != attempt.account_token != line.account_token != ""
 
 
 def sorted_breaks(breaks: Iterable[Break]) -> list[Break]:
@@ -234,7 +233,6 @@ def allocate(
     claim: Claim,
     *,
     part: Money | None = None,
-    rule: str = "",
 ) -> Allocation:
     """Claim the line, or a part of it, for a step of the attempt."""
     money = line.money if part is None else part
@@ -252,7 +250,8 @@ def allocate(
         money=None if claim in SAID else money,
         booked_on=line.booked_on,
         reason=line.reason,
-        rule=rule or line.rule,
+        rule=line.rule,
+        identity=line.identity,
     )
 
 
@@ -313,9 +312,8 @@ class _Group:
     def _settle_return(self, claim: Claim, *, overdue: bool) -> None:
         """Match a return once its debit was seen; until then it waits, but not for ever."""
         # The credit on a statement answers a debit on a statement: only that one is delivered.
-        debits: tuple[Claim, ...] = PAID
-        if claim == "return" and self.attempt.settled_by == "statement":
-            debits = ("statement",)
+        is_strict = claim == "return" and self.attempt.settled_by == "statement"
+        debits: tuple[Claim, ...] = ("statement",) if is_strict else PAID
         if self.attempt.outcome is not None or any(debit in self.held for debit in debits):
             self._settle_money(claim)
         elif overdue:
@@ -334,10 +332,8 @@ class _Group:
     def _settle_money(self, claim: Claim) -> None:
         movements: dict[object, StoredLine] = {}
         for line in self.lines.get(claim, []):
-            if line.bank_reference and _movement(line) in movements:
+            if movements.setdefault(_movement(line), line) is not line:
                 self._break("line_twice", line)
-            else:
-                movements[_movement(line) if line.bank_reference else line.line_id] = line
         fitting = [line for line in movements.values() if self._differs(line, claim) is None]
         for line in movements.values():
             differs = self._differs(line, claim)
@@ -346,7 +342,7 @@ class _Group:
         held = self.held.get(claim)
         for line in fitting:
             if held is not None:
-                same = line.bank_reference and line.bank_reference == held.bank_reference
+                same = _movement(line) == _movement(held)
                 self._break("line_twice" if same else "paid_twice", line)
             elif self.attempt.outcome == "void":
                 self._break("paid_after_void" if claim in PAID else "late_return", line)
@@ -395,6 +391,10 @@ class _Group:
         )
 
 
-def _movement(line: StoredLine) -> tuple[object, ...]:
+def _movement(line: StoredLine | Allocation) -> object:
     """What makes two lines of one kind the same movement, reported twice."""
-    return (line.bank_reference, line.money, line.direction, line.booked_on)
+    if line.identity is not None:
+        return line.identity
+    if line.bank_reference:
+        return (line.bank_reference, line.money, line.direction, line.booked_on)
+    return line.line_id

@@ -81,7 +81,7 @@ _PAGE_DONE = text("""
         :returned, :result, :is_last)""")
 
 LINE = """l.line_id, l.source, l.status, l.direction, l.end_to_end_id, l.bank_reference,
-    l.amount_minor, l.currency, l.booked_on, l.reason, l.account_token"""
+    l.amount_minor, l.currency, l.booked_on, l.reason, l.account_token, l.identity"""
 NTH = """1 + (SELECT count(*) FROM ledger.unmatching u WHERE u.line_id = l.line_id) AS nth"""
 # Neither matched, nor said again by a statement that repeats another.
 FREE = """NOT EXISTS (SELECT FROM ledger.allocation_in_force c WHERE c.line_id = l.line_id)
@@ -124,7 +124,7 @@ _NAMED = text(f"""
 _EVIDENCE = text("""
     SELECT c.payment_id, c.attempt_no, c.claim, c.rule, c.nth, c.amount_minor, c.currency,
         l.line_id, l.source, l.status, l.direction, a.end_to_end_id, l.bank_reference, l.booked_on,
-        l.reason
+        l.reason, l.identity
     FROM ledger.allocation_in_force c JOIN ledger.statement_line l USING (line_id)
     JOIN ledger.attempt a USING (payment_id, attempt_no)
     WHERE c.payment_id = ANY(:payment_ids)
@@ -309,6 +309,7 @@ def line_of(row: RowMapping) -> StoredLine:
         booked_on=row["booked_on"],
         reason=row["reason"],
         account_token=row["account_token"],
+        identity=row["identity"],
         nth=row["nth"],
         **({} if rule is None else {"rule": rule}),
     )

@@ -279,6 +279,7 @@ CREATE TABLE cbi.followup_payment (
     CONSTRAINT followup_payment_after_return FOREIGN KEY (payment_id, returned_no, partner_id)
         REFERENCES ledger.giveback (payment_id, attempt_no, partner_id)
 );
+CREATE INDEX followup_payment_by_payment ON cbi.followup_payment (payment_id, attempt_no);
 
 -- Whose payment failed and is not on the list, and why.
 CREATE TABLE cbi.followup_left_out (

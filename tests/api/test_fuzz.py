@@ -87,6 +87,20 @@ MONEY = {
 }
 
 
+BREAKS = {
+    "/v1/breaks/{break_id}/remarks": {"note": "x", "what": "take"},
+    "/v1/breaks/{break_id}/explanation": {"note": "x"},
+    "/v1/breaks/{break_id}/proposal": {
+        "ending": "payment",
+        "note": "x",
+        "payment_id": str(UUID(int=9)),
+        "attempt_no": 1,
+    },
+    "/v1/breaks/{break_id}/confirmation": {},
+    "/v1/lines/{line_id}/unmatching": {"note": "x"},
+}
+
+
 @pytest.fixture(scope="module")
 async def bodies(house: House, paid) -> Bodies:
     await house.issue("A", "fuzzer", "registrar", "programme", "finance", "adjudicator")
@@ -125,16 +139,7 @@ async def bodies(house: House, paid) -> Bodies:
             "layout": msgspec.to_builtins(example("banco-csv")),
         },
         "/v1/reconciliations": {},
-        "/v1/breaks/{break_id}/remarks": {"note": "x", "what": "take"},
-        "/v1/breaks/{break_id}/explanation": {"note": "x"},
-        "/v1/breaks/{break_id}/proposal": {
-            "ending": "payment",
-            "note": "x",
-            "payment_id": str(UUID(int=9)),
-            "attempt_no": 1,
-        },
-        "/v1/breaks/{break_id}/confirmation": {},
-        "/v1/lines/{line_id}/unmatching": {"note": "x"},
+        **BREAKS,
         **{
             f"/v1/rounds/{{round_id}}/{step}": {}
             for step in ("calculate", "prepare", "review", "approve", "release")

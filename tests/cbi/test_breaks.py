@@ -12,8 +12,8 @@ from cbi import resolve, settle
 from cbi.failed import frozen_of
 from cbi.refusal import EndingUnfit, NotFound
 from cbi.report import round_report
-from cbi.resolve import Who
 from cbi.suggest import suggest
+from cbi.who import Who
 from ledger import breaks
 from ledger.attempt import Attempt
 from ledger.attempts import open_attempts

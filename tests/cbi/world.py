@@ -15,8 +15,8 @@ from cbi import calculate, cancel, disburse, enrol, fund, household, release
 from cbi.account import cci
 from cbi.adjudicate import adjudicate
 from cbi.calculate import Calculated
-from cbi.disburse import CHUNK_MAX, Signed
-from cbi.disbursement import Progress, Round, Step
+from cbi.disburse import CHUNK_MAX
+from cbi.disbursement import Progress, Round, Signed, Step
 from cbi.enrol import Enrolment, Programme
 from cbi.register import Desk, Receipt, register
 from cbi.vault import Vault

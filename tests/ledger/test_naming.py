@@ -104,10 +104,7 @@ async def test_a_batch_is_shared_out_when_its_reports_are_its_sum(conn):
     assert {each.end_to_end_id: share.amount_minor for _, each, share in shares} == {
         one.end_to_end_id: one.money.amount_minor for one in made
     }
-    allocations = [
-        allocate(each, batch, "statement", part=share, rule=batch.rule)
-        for batch, each, share in shares
-    ]
+    allocations = [allocate(each, batch, "statement", part=share) for batch, each, share in shares]
     await write(conn, allocations, partner_id=PARTNER_A, at=AT, actor_id=ACTOR)
     assert (await reconciled(conn)).breaks == []
 

@@ -308,3 +308,21 @@ async def test_many_are_matched_page_by_page(conn, monkeypatch):
     found = await reconciled(conn, page=7)
     assert len(found.allocations) == 30
     assert [one.kind for one in found.breaks] == ["paid_not_instructed"] * 15
+
+
+async def test_a_movement_in_two_statements_that_overlap_is_one(conn):
+    """The bank gave no reference; the lines are the same but for the statement they stand in."""
+    made = attempt(uuid4(), 100)
+    await tried(conn, made)
+    identity = "0" * 31 + "1"
+    paid = msgspec.structs.replace(
+        line(1, made.end_to_end_id), bank_reference="", identity=identity
+    )
+    fee = msgspec.structs.replace(line(2, "", amount_minor=7), bank_reference="", identity="f" * 32)
+    await taken_in(conn, statement(paid, fee))
+    later = statement(paid, fee, line(3, "X"), message_id="M2")
+    await taken_in(conn, msgspec.structs.replace(later, opening=pen(893), closing=pen(686)))
+    found = await reconciled(conn)
+    assert [one.claim for one in found.allocations] == ["statement"]
+    kinds = [one.kind for one in found.breaks if not one.kind.startswith("statement")]
+    assert kinds == ["line_twice", "line_twice", "paid_not_instructed", "paid_not_instructed"]
