@@ -72,6 +72,8 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/v1/followups/{followup_id}/approve"): MONEY,
     ("POST", "/v1/followups/{followup_id}/release"): frozenset({FINANCE}),
     ("GET", "/v1/followups/{followup_id}/payment-file"): frozenset({FINANCE}),
+    ("POST", "/v1/payments/{payment_id}/expiry"): MONEY,
+    ("POST", "/v1/payments/{payment_id}/expiry/confirmation"): frozenset({FINANCE}),
     ("GET", "/v1/reports/{name}"): MONEY_SEEN,
     ("POST", "/v1/statements"): frozenset({FINANCE}),
     ("GET", "/v1/statements"): frozenset({FINANCE, AUDITOR}),

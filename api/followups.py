@@ -1,6 +1,7 @@
 """Follow-ups over HTTP: what failed in a round is paid again, under four signatures."""
 
 from datetime import date
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -15,8 +16,10 @@ from api.db import Actor
 from api.once import once
 from api.page import Key, Limit, Page, Part, page
 from api.state import Requested, Service
-from cbi import disburse, follow, reissue, tables
+from api.text import NOT_NUL
+from cbi import disburse, expire, follow, reissue, tables
 from cbi.disbursement import Signed, Step
+from cbi.expire import Expiry
 from cbi.follow import FollowupList
 from cbi.followup import Followup
 
@@ -25,6 +28,12 @@ class NewFollowup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The day on which the provider is to pay."""
 
     pays_on: date
+
+
+class NotCollected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the provider confirmed it; this must name nobody."""
+
+    because: Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=NOT_NUL)]
 
 
 @post("/v1/rounds/{round_id:uuid}/followups", tags=["rounds"])
@@ -133,7 +142,7 @@ async def release_followup(
         partner_id=actor.partner_id,
         actor_id=actor.actor_id,
         at=clock.now(),
-        vault=service.vault,
+        keys=service.keys,
     )
 
 
@@ -161,6 +170,46 @@ async def read_followup_file(
     )
 
 
+@post("/v1/payments/{payment_id:uuid}/expiry", tags=["rounds"])
+@once
+async def propose_expiry(
+    request: Requested,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    payment_id: FromPath[UUID],
+    data: JSONBody[NotCollected],
+    idempotency_key: Key = None,
+) -> Expiry:
+    """Declare that the provider confirmed: this payment was not collected. Books nothing yet."""
+    return await expire.propose_expiry(
+        conn,
+        payment_id=payment_id,
+        because=data.because,
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
+        at=clock.now(),
+    )
+
+
+@post("/v1/payments/{payment_id:uuid}/expiry/confirmation", tags=["rounds"])
+@once
+async def confirm_expiry(
+    request: Requested,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    payment_id: FromPath[UUID],
+    idempotency_key: Key = None,
+) -> Expiry:
+    """Say it too, as another person: the payment is void, and can be paid again."""
+    return await expire.confirm_expiry(
+        conn,
+        payment_id=payment_id,
+        partner_id=actor.partner_id,
+        actor_id=actor.actor_id,
+        at=clock.now(),
+    )
+
+
 async def _sign(conn: AsyncConnection, actor: Actor, followup_id: UUID, step: Step) -> Signed:
     return await follow.sign_followup(
         conn,
@@ -181,4 +230,6 @@ HANDLERS = (
     approve_followup,
     release_followup,
     read_followup_file,
+    propose_expiry,
+    confirm_expiry,
 )

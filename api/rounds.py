@@ -211,7 +211,7 @@ async def release(
             partner_id=actor.partner_id,
             actor_id=actor.actor_id,
             at=clock.now(),
-            vault=service.vault,
+            keys=service.keys,
             chunk_max=service.settings.chunk_payments,
         )
 

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from api import clock
 from api.db import Actor, connect, transaction
 from api.settings import Settings
+from cbi.payout import Keys
 from cbi.register import Desk
 from cbi.vault import Vault
 from dedup import model, models
@@ -91,6 +92,11 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     vault: Vault
     model: ModelInUse
     signer: Ed25519PrivateKey
+
+    @property
+    def keys(self) -> Keys:
+        """What releasing needs."""
+        return Keys(vault=self.vault, matching_key=self.settings.matching_key)
 
     @property
     def desk(self) -> Desk:

@@ -138,7 +138,7 @@ async def released(service: Service) -> tuple[float, float, Signed]:
                 partner_id=PARTNER_ID,
                 actor_id=who.actor_id,
                 at=clock.now(),
-                vault=service.vault,
+                keys=service.keys,
             )
         taken = time.perf_counter() - begin
         if isinstance(done, Signed):

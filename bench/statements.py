@@ -4,14 +4,19 @@ A generator with truth: it knows of each payment what it did to it, and never lo
 works. About two in a hundred lines are touched.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import islice
+from pathlib import Path
 from random import Random
 
 SHARE = 0.02
 ACCOUNT = "00219112345678901234"
 OPENING = 10**15
+# A CCI that is nobody's here.
+STRANGE = "01124100019000658270"
 # Kinds that touch one payment each; the others belong to no payment and come in small numbers.
 OF_PAYMENT = (
     "instructed_not_paid",
@@ -22,6 +27,7 @@ OF_PAYMENT = (
     "late_return",
     "paid_after_void",
     "fsp_and_bank_disagree",
+    "wrong_beneficiary",
 )
 OF_NONE = ("paid_not_instructed", "credit_unexplained", "status_unexplained", "line_unreadable")
 FRAMES = ("statement_gap", "statement_unbalanced")
@@ -100,31 +106,33 @@ class Bank:
 
     def statement(self) -> Iterator[bytes]:
         """camt.053 of the day, in pieces: every debit of it, and what no instruction explains."""
-        moved = 0
-        body: list[str] = []
+        moved = sum(change for _, change in self._entries())
+        self._closing = OPENING + moved
+        yield from _statement(
+            "D1", 1, "PEN", OPENING, self._closing, self._on, (text for text, _ in self._entries())
+        )
+
+    def _entries(self) -> Iterator[tuple[str, int]]:
+        """Each entry with what it does to the balance."""
         for place, payment in enumerate(self._payments):
             kind = self._what[payment.end_to_end_id]
-            minor = payment.minor + (1 if kind == "amount_differs" else 0)
             if kind in ("instructed_not_paid", "currency_differs"):
                 continue
+            minor, e2e = payment.minor, payment.end_to_end_id
             if kind == "late_return":
-                body.append(self._entry(payment.end_to_end_id, minor, f"R{place}", credit=True))
-                moved += minor
+                yield self._entry(e2e, minor, f"R{place}", credit=True), minor
                 continue
-            body.append(self._entry(payment.end_to_end_id, minor, f"B{place}"))
-            moved -= minor
+            if kind == "amount_differs":
+                minor += 1
+            account = STRANGE if kind == "wrong_beneficiary" else ""
+            yield self._entry(e2e, minor, f"B{place}", account=account), -minor
             if kind == "paid_twice":
-                body.append(self._entry(payment.end_to_end_id, minor, f"T{place}"))
-                moved -= minor
+                yield self._entry(e2e, minor, f"T{place}"), -minor
         for n in range(self._strays):
-            body.append(self._entry(self._stray("paid_not_instructed", n), 777, f"S{n}"))
-            body.append(
-                self._entry(self._stray("credit_unexplained", n), 555, f"C{n}", credit=True)
-            )
-            moved += 555 - 777
-        body.append(self._entry("", 100, "U1").replace(">1.00<", ">un sol<"))
-        yield from _statement("D1", 1, "PEN", OPENING, OPENING + moved, self._on, body)
-        self._closing = OPENING + moved
+            yield self._entry(self._stray("paid_not_instructed", n), 777, f"S{n}"), -777
+            strange = self._stray("credit_unexplained", n)
+            yield self._entry(strange, 555, f"C{n}", credit=True), 555
+        yield self._entry("", 100, "U1").replace(">1.00<", ">un sol<"), 0
 
     def more_statements(self) -> Iterator[bytes]:
         """What came in another currency, the same movements again, a gap, sums that don't fit."""
@@ -154,15 +162,18 @@ class Bank:
         *,
         credit: bool = False,
         currency: str = "PEN",
+        account: str = "",
     ) -> str:
         way = "CRDT" if credit else "DBIT"
         named = f"<Refs><EndToEndId>{end_to_end_id}</EndToEndId></Refs>" if end_to_end_id else ""
+        to = f"<CdtrAcct><Id><Othr><Id>{account}</Id></Othr></Id></CdtrAcct>" if account else ""
+        to = f"<RltdPties>{to}</RltdPties>" if to else ""
         back = "<RtrInf><Rsn><Cd>AC04</Cd></Rsn></RtrInf>" if reference.startswith("R") else ""
         return (
             f'<Ntry><Amt Ccy="{currency}">{minor // 100}.{minor % 100:02d}</Amt>'
             f"<CdtDbtInd>{way}</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts>"
             f"<BookgDt><Dt>{self._on}</Dt></BookgDt><AcctSvcrRef>{reference}</AcctSvcrRef>"
-            f"<NtryDtls><TxDtls>{named}{back}</TxDtls></NtryDtls></Ntry>\n"
+            f"<NtryDtls><TxDtls>{named}{to}{back}</TxDtls></NtryDtls></Ntry>\n"
         )
 
 
@@ -173,7 +184,7 @@ def _statement(
     opening: int,
     closing: int,
     on: str,
-    entries: Sequence[str],
+    entries: Iterable[str],
 ) -> Iterator[bytes]:
     yield (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -184,8 +195,9 @@ def _statement(
         f"<Acct><Id><Othr><Id>{ACCOUNT}</Id></Othr></Id><Ccy>{currency}</Ccy></Acct>"
         f"{_balance('OPBD', opening, currency, on)}{_balance('CLBD', closing, currency, on)}\n"
     ).encode()
-    for start in range(0, len(entries), 1_000):
-        yield "".join(entries[start : start + 1_000]).encode()
+    left = iter(entries)
+    while some := list(islice(left, 1_000)):
+        yield "".join(some).encode()
     yield b"</Stmt></BkToCstmrStmt></Document>"
 
 
@@ -212,3 +224,16 @@ def _report(name: str, told: Sequence[tuple[str, str]]) -> bytes:
         f"<OrgnlPmtInfAndSts><OrgnlPmtInfId>p</OrgnlPmtInfId>{lines}</OrgnlPmtInfAndSts>"
         "</CstmrPmtStsRpt></Document>"
     ).encode()
+
+
+def write_files(payments: Sequence[Paid], folder: Path, *, seed: int, on: date) -> None:
+    """Write all files, in the order in which a bank sends them, and the truth beside them."""
+    bank = Bank(payments, seed=seed, on=on)
+    (folder / "0-early.xml").write_bytes(bank.rejections(earlier=True))
+    with (folder / "1-large.xml").open("wb") as file:
+        file.writelines(bank.statement())
+    (folder / "2-late.xml").write_bytes(bank.rejections(earlier=False))
+    for number, content in enumerate(bank.more_statements(), start=3):
+        (folder / f"{number}-more.xml").write_bytes(content)
+    truth = {"plain": sorted(bank.truth.plain), "by_kind": bank.truth.by_kind}
+    (folder / "truth.json").write_text(json.dumps(truth), encoding="ascii")

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, tables
+from cbi.homes import load_homes, sent_by_profile
 from cbi.refusal import (
     ExpiryStands,
     NeverExpires,
@@ -57,18 +58,18 @@ async def propose_expiry(
     *,
     payment_id: UUID,
     because: str,
-    claim_days: int | None,
     partner_id: UUID,
     actor_id: UUID,
     at: datetime,
 ) -> Expiry:
     """Declare that the provider confirmed: the payment was not collected. Books nothing.
 
-    `claim_days` is what the provider's profile says. Raises NeverExpires when that is nothing,
-    StillClaimable before they are over, NotPending, ShownAsPaid, ExpiryStands, NotFound.
+    The profile that the attempt was sent by says after how many days. Raises NeverExpires when it
+    says none, StillClaimable before they are over, NotPending, ShownAsPaid, ExpiryStands, NotFound.
     """
     await _round_of(conn, payment_id)
     attempt_no = (await _pending(conn, payment_id)).attempt.attempt_no
+    claim_days = await _claim_days(conn, payment_id, attempt_no)
     if claim_days is None:
         raise NeverExpires(payment_id=payment_id)
     where = {"payment_id": payment_id, "attempt_no": attempt_no}
@@ -157,6 +158,12 @@ async def confirm_expiry(
         confirmed_by=actor_id,
         confirmed_at=at,
     )
+
+
+async def _claim_days(conn: AsyncConnection, payment_id: UUID, attempt_no: int) -> int | None:
+    homes = await load_homes(conn, [(payment_id, attempt_no)])
+    sent_by = await sent_by_profile(conn, homes)
+    return sent_by[payment_id, attempt_no].claim_days
 
 
 async def _round_of(conn: AsyncConnection, payment_id: UUID) -> UUID:

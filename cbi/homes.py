@@ -1,4 +1,4 @@
-"""Where payments belong, and whose word delivers them."""
+"""Where payments belong, and by which profile they were sent."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi.disburse import load_round
+from cbi.payment_files.profile import Versioned
 from cbi.profiles import load_profile, load_round_profile
-from ledger.matching import SettledBy
 
 Key = tuple[UUID, int]  # payment and attempt
 
@@ -51,18 +51,17 @@ async def load_homes(conn: AsyncConnection, keys: Iterable[Key]) -> dict[Key, Ho
     }
 
 
-async def settled_by(conn: AsyncConnection, homes: Mapping[Key, Home]) -> dict[Key, SettledBy]:
-    """Say for each attempt whose word delivers it: as the profile has it that it was sent by."""
-    said: dict[tuple[UUID, datetime | None], SettledBy] = {}
+async def sent_by_profile(conn: AsyncConnection, homes: Mapping[Key, Home]) -> dict[Key, Versioned]:
+    """Return for each attempt the profile that it was sent by."""
+    found: dict[tuple[UUID, datetime | None], Versioned] = {}
     for home in homes.values():
         sent = (home.round_id, home.reissued_at)
-        if sent in said:
+        if sent in found:
             continue
         opened = await load_round(conn, home.round_id)
-        profile = (
+        found[sent] = (
             await load_round_profile(conn, opened)
             if home.reissued_at is None
             else await load_profile(conn, opened.programme_id, as_of=home.reissued_at)
         )
-        said[sent] = profile.settled_by
-    return {key: said[home.round_id, home.reissued_at] for key, home in homes.items()}
+    return {key: found[home.round_id, home.reissued_at] for key, home in homes.items()}

@@ -33,7 +33,7 @@ def without_names(*, matching_key: bytes) -> Callable[[Line], Line]:
 
     batch = lru_cache(maxsize=1024)(lambda text: file_id(text, matching_key=matching_key))
     token = lru_cache(maxsize=1024)(
-        lambda account: payer.token_of(account, matching_key=matching_key) if account else ""
+        lambda account: payer.payee_token(account, matching_key=matching_key)
     )
 
     def kept(line: Line) -> Line:

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import tables
 from cbi.account import compact
+from cbi.payment_files.pain001 import CCI, is_iban
 from cbi.vault import Vault, WrappedKey, keyed_digest, open_bytes, seal
 
 KIND = "payer account"
@@ -15,6 +16,17 @@ KIND = "payer account"
 def token_of(account: str, *, matching_key: bytes) -> str:
     """Return the keyed hash by which an account is told from others, blanks and case apart."""
     return keyed_digest(matching_key, "account", compact(account).upper()).hex()
+
+
+def payee_token(account: str, *, matching_key: bytes) -> str:
+    """Return the token of a payee's account, or "" for one that banks write in several ways.
+
+    A CCI and an IBAN are the same wherever they stand; a bank's own number may come back as either.
+    """
+    plain = compact(account).upper()
+    if not (CCI.fullmatch(plain) or is_iban(plain)):
+        return ""
+    return token_of(plain, matching_key=matching_key)
 
 
 async def store(

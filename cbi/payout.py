@@ -58,12 +58,20 @@ class PaymentFile(msgspec.Struct, frozen=True, kw_only=True):
     suffix: str
 
 
+class Keys(msgspec.Struct, frozen=True, kw_only=True):
+    """What opens payees, and what makes the keyed hash of an account."""
+
+    vault: Vault
+    matching_key: bytes
+
+
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """A part that was written, and the payments it pays."""
 
     part_no: int
     message_id: str
     payment_ids: tuple[UUID, ...]
+    account_tokens: tuple[str, ...]  # of the payees' accounts, in the same order; "" where none
     content: bytes
 
 
@@ -86,7 +94,7 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     household_of: dict[UUID, UUID]  # payment → household
     payees: dict[UUID, SealedPayee]  # by household
     debtor_account: str
-    vault: Vault
+    keys: Keys
 
 
 async def load_sealed(
@@ -95,7 +103,7 @@ async def load_sealed(
     attempts: Sequence[Attempt],
     entitlements: Sequence[Entitlement],
     *,
-    vault: Vault,
+    keys: Keys,
 ) -> Sealed:
     """Load what a part is written from; the access log has every household of it."""
     household_of = {each.entitlement_id: each.household_id for each in entitlements}
@@ -104,8 +112,8 @@ async def load_sealed(
         attempts=attempts,
         household_of=household_of,
         payees=await load_sealed_payees(conn, list(household_of.values()), purpose=PURPOSE),
-        debtor_account=await payer.load(conn, order.programme.programme_id, vault=vault),
-        vault=vault,
+        debtor_account=await payer.load(conn, order.programme.programme_id, vault=keys.vault),
+        keys=keys,
     )
 
 
@@ -121,7 +129,7 @@ def compose(sealed: Sealed) -> list[Part]:
     for attempt in sealed.attempts:
         household_id = sealed.household_of[attempt.payment_id]
         stored = sealed.payees.get(household_id)
-        payee = None if stored is None else open_payee(stored, sealed.vault, order.profile)
+        payee = None if stored is None else open_payee(stored, sealed.keys.vault, order.profile)
         if payee is None:
             blocked[household_id] = ("erased",) if stored is None else ("no_instrument",)
             continue
@@ -173,8 +181,23 @@ def _part(
         part_no=part_no,
         message_id=batch.message_id,
         payment_ids=tuple(payment_id for payment_id, _ in group),
+        account_tokens=tuple(
+            payer.payee_token(entry.payee.account, matching_key=sealed.keys.matching_key)
+            for _, entry in group
+        ),
         content=content,
     )
+
+
+def payees_of(parts: Sequence[Part], attempts: Sequence[Attempt]) -> dict[tuple[UUID, int], str]:
+    """Return the token of the account each attempt is paid to, where there is one to compare."""
+    number = {attempt.payment_id: attempt.attempt_no for attempt in attempts}
+    return {
+        (payment_id, number[payment_id]): token
+        for part in parts
+        for payment_id, token in zip(part.payment_ids, part.account_tokens, strict=True)
+        if token
+    }
 
 
 async def keep(

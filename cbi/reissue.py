@@ -17,12 +17,12 @@ from cbi.file_tables import followup_file
 from cbi.followup import Followup
 from cbi.identities import note_access
 from cbi.payment_files import write
-from cbi.payout import Part, PaymentFile
+from cbi.payout import Keys, Part, PaymentFile
 from cbi.refusal import NotReleased, SamePerson, StepDone, StepOutOfOrder, WhichPart
 from cbi.vault import Vault, WrappedKey, open_bytes
 from dedup.driver import fetch
 from ledger import post
-from ledger.attempts import open_attempts
+from ledger.attempts import open_attempts, record_payees
 
 KIND = "payment file of a follow-up"
 _KEEP = payout.KEEP.format(table="cbi.followup_file", owner="followup_id, round_id")
@@ -40,7 +40,7 @@ async def release_followup(
     partner_id: UUID,
     actor_id: UUID,
     at: datetime,
-    vault: Vault,
+    keys: Keys,
 ) -> Signed:
     """Pay a follow-up's list again, as a fourth person; raises as `follow.sign_followup` does."""
     followup = await follow.load_followup(conn, followup_id)
@@ -61,7 +61,7 @@ async def release_followup(
         at=at,
     )
     entitlements = await _entitlements(conn, followup, {each.payment_id for each in listed})
-    sealed = await payout.load_sealed(conn, order, attempts, entitlements, vault=vault)
+    sealed = await payout.load_sealed(conn, order, attempts, entitlements, keys=keys)
     parts = await asyncio.to_thread(payout.compose, sealed)
     await open_attempts(conn, attempts, partner_id=partner_id, at=at)
     total = (await follow.load_sums(conn, followup_id, programme.currency)).total
@@ -75,7 +75,9 @@ async def release_followup(
     owed = bookings.reinstructed(opened.round_id, followup_id, total, on=followup.pays_on)
     for transfers in (promised, [owed]):
         await post.post(conn, transfers, partner_id=partner_id, actor_id=actor_id, at=at)
-    await _keep(conn, followup, order, parts, vault=vault, partner_id=partner_id)
+    await _keep(conn, followup, order, parts, vault=keys.vault, partner_id=partner_id)
+    payees = payout.payees_of(parts, attempts)
+    await record_payees(conn, payees, partner_id=partner_id)
     return await follow.add_step(
         conn, followup, Step.RELEASED, programme, partner_id=partner_id, actor_id=actor_id, at=at
     )

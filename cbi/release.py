@@ -31,13 +31,13 @@ from cbi.disbursement import PaymentList, Progress, Round, Signed, Step, end_to_
 from cbi.enrol import Programme, load_programme
 from cbi.entitlement import Entitlement
 from cbi.payees import blocked_of, look_up_by_id
+from cbi.payout import Keys
 from cbi.profiles import load_round_profile
 from cbi.refusal import NothingToPay, PayeesBlocked, SamePerson, StepDone, StepOutOfOrder
-from cbi.vault import Vault
 from cbi.who import Who
 from ledger import post
 from ledger.attempt import Attempt
-from ledger.attempts import open_attempts
+from ledger.attempts import open_attempts, record_payees
 from ledger.money import Money
 from ledger.transfer import Transfer
 from ledger.violation import constraint_of
@@ -70,7 +70,7 @@ class _Job(msgspec.Struct, frozen=True):
     opened: Round
     programme: Programme
     who: Who
-    vault: Vault
+    keys: Keys
 
 
 async def release(
@@ -80,7 +80,7 @@ async def release(
     partner_id: UUID,
     actor_id: UUID,
     at: datetime,
-    vault: Vault,
+    keys: Keys,
     chunk_max: int = CHUNK_MAX,
 ) -> Signed | Progress:
     """Do the next piece of a release, or all of it where the round fits one chunk.
@@ -94,7 +94,7 @@ async def release(
     opened = await load_round(conn, round_id)
     programme = await load_programme(conn, opened.programme_id)
     who = Who(partner_id=partner_id, actor_id=actor_id, at=at)
-    job = _Job(opened, programme, who, vault)
+    job = _Job(opened, programme, who, keys)
     await lock_round(conn, round_id)
     await _must_be_next(conn, round_id, actor_id)
     funded = await load_funding(conn, round_id, programme.currency)
@@ -240,7 +240,7 @@ async def _reserve_next(
         is_whole=is_whole,
         at=who.at,
     )
-    sealed = await payout.load_sealed(conn, order, attempts, page, vault=job.vault)
+    sealed = await payout.load_sealed(conn, order, attempts, page, keys=job.keys)
     # The file is written while the database reserves: neither needs the other.
     writing = asyncio.ensure_future(asyncio.to_thread(payout.compose, sealed))
     try:
@@ -250,6 +250,8 @@ async def _reserve_next(
     finally:
         writing.cancel()
     await _keep_chunk(conn, job, order, parts, page=page, before=before, digest=funded.list_digest)
+    payees = payout.payees_of(parts, attempts)
+    await record_payees(conn, payees, partner_id=who.partner_id)
     return True
 
 
@@ -282,7 +284,7 @@ async def _keep_chunk(
         )
     )
     await payout.keep(
-        conn, order, parts, chunk_no=chunk_no, vault=job.vault, partner_id=job.who.partner_id
+        conn, order, parts, chunk_no=chunk_no, vault=job.keys.vault, partner_id=job.who.partner_id
     )
 
 

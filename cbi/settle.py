@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, differences
 from cbi.disbursement import Progress
-from cbi.homes import Home, Key, load_homes, settled_by
+from cbi.homes import Home, Key, load_homes, sent_by_profile
 from cbi.place import bank_holidays
 from cbi.who import Who
 from ledger import breaks, loose, post, reconcile
@@ -91,8 +91,8 @@ async def _book_batches(conn: AsyncConnection, run: Run, who: Who) -> Run:
 async def _settle_page(conn: AsyncConnection, run: Run, who: Who, *, page: int) -> Run:
     loaded = await reconcile.load_page(conn, partner_id=who.partner_id, after=run.upto, page=page)
     homes = await load_homes(conn, [(a.payment_id, a.attempt_no) for a in loaded.attempts])
-    by = await settled_by(conn, homes)
-    by_report = {key for key, word in by.items() if word == "report"}
+    sent_by = await sent_by_profile(conn, homes)
+    by_report = {key for key, profile in sent_by.items() if profile.settled_by == "report"}
     attempts = [
         msgspec.structs.replace(attempt, settled_by="report")
         if (attempt.payment_id, attempt.attempt_no) in by_report

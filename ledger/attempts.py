@@ -46,6 +46,13 @@ _GIVEBACKS = text("""
     ORDER BY payment_id, attempt_no
     ON CONFLICT (payment_id, attempt_no) DO NOTHING""")
 
+_PAYEES = text("""
+    INSERT INTO ledger.payee (payment_id, attempt_no, partner_id, account_token)
+    SELECT payment_id, attempt_no, :partner_id, account_token
+    FROM unnest(CAST(:payment_ids AS uuid[]), CAST(:attempt_nos AS integer[]),
+        CAST(:account_tokens AS text[])) AS new(payment_id, attempt_no, account_token)
+    ORDER BY payment_id ON CONFLICT DO NOTHING""")
+
 # What stands there now, beside every attempt that was asked for.
 _NOW = text("""
     SELECT asked.payment_id, asked.attempt_no, a.end_to_end_id, a.amount_minor, a.currency,
@@ -90,6 +97,19 @@ async def open_attempts(
             ):
                 raise _refused(now, "attempt_pkey")
     return opened
+
+
+async def record_payees(
+    conn: AsyncConnection, tokens: Mapping[tuple[UUID, int], str], *, partner_id: UUID
+) -> None:
+    """Record which account each attempt is to be paid to, as a keyed hash; the first stays."""
+    if tokens:
+        facts = {
+            "payment_ids": [payment_id for payment_id, _ in tokens],
+            "attempt_nos": [attempt_no for _, attempt_no in tokens],
+            "account_tokens": list(tokens.values()),
+        }
+        await conn.execute(_PAYEES, {**facts, "partner_id": partner_id})
 
 
 async def record_outcomes(

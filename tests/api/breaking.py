@@ -1,13 +1,16 @@
 """Breaks made over HTTP: a debit that nobody knows, a gap, a payment matched by mistake."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from uuid import uuid4
 
 import msgspec
 from sqlalchemy import text
 
+from api import clock
 from ledger.formats.layout import example
 from tests.api.house import House, open_round, programme, release
+from tests.cbi.profiled import a_profile
 
 Asked = tuple[str, str, object]
 
@@ -108,6 +111,31 @@ async def an_unmatching(house: House) -> Asked:
     return (f"/v1/lines/{line_id}/unmatching", "A/finance", {"note": "by mistake"})
 
 
+async def an_expiry(house: House) -> Asked:
+    """A payment that was sent some days ago, by a profile that gives one day."""
+    opened = await open_round(house)
+    raw = {**a_profile(claim_days=1), "code": f"p-{uuid4().hex[:12]}"}
+    await house.made("/v1/fsp-profiles", "A/finance", raw)
+    now = clock.now
+    clock.now = lambda: now() - timedelta(days=3)
+    try:
+        choice = {"code": raw["code"], "version": 1}
+        path = f"/v1/programmes/{opened.programme_id}/profile"
+        await house.made(path, "A/finance", choice)
+        await release(house, opened)
+    finally:
+        clock.now = now
+    (payment,) = (await house.get(f"{opened.path}/payments", "A/finance")).json()["items"]
+    path = f"/v1/payments/{payment['payment_id']}/expiry"
+    return (path, "A/finance", {"because": "a letter of the agent"})
+
+
+async def an_expiry_confirmed(house: House) -> Asked:
+    path, who, body = await an_expiry(house)
+    await house.made(path, who, body)
+    return (f"{path}/confirmation", "A/second", None)
+
+
 async def a_layout(house: House) -> Asked:
     del house
     body = {"code": f"l-{uuid4().hex[:12]}", "layout": msgspec.to_builtins(example("banco-csv"))}
@@ -125,5 +153,7 @@ BREAKS: dict[str, Callable[[House], Awaitable[Asked]]] = {
     "/v1/breaks/{break_id}/proposal": a_proposal,
     "/v1/breaks/{break_id}/confirmation": a_confirmation,
     "/v1/lines/{line_id}/unmatching": an_unmatching,
+    "/v1/payments/{payment_id}/expiry": an_expiry,
+    "/v1/payments/{payment_id}/expiry/confirmation": an_expiry_confirmed,
     "/v1/statement-layouts": a_layout,
 }

@@ -98,6 +98,8 @@ BREAKS = {
     },
     "/v1/breaks/{break_id}/confirmation": {},
     "/v1/lines/{line_id}/unmatching": {"note": "x"},
+    "/v1/payments/{payment_id}/expiry": {"because": "x"},
+    "/v1/payments/{payment_id}/expiry/confirmation": {},
 }
 
 
@@ -153,6 +155,7 @@ async def bodies(house: House, paid) -> Bodies:
         "enrolment_id": str(UUID(int=5)),
         "break_id": str(UUID(int=10)),
         "line_id": str(UUID(int=11)),
+        "payment_id": str(UUID(int=12)),
         "followup_id": str(UUID(int=9)),
     }
     return Bodies(house, {path: (path.format(**ids), body) for path, body in valid.items()})

@@ -12,7 +12,7 @@ from tests.cbi.bank import line, settled, statement, taken_in
 from tests.cbi.world import (
     ALFA,
     AT,
-    DESK,
+    KEYS,
     PAYS_ON,
     approved,
     enrolled_families,
@@ -93,7 +93,7 @@ async def released_again(conn, followup_id, who=None):
         partner_id=who.partner_id,
         actor_id=who.actor_id,
         at=AT,
-        vault=DESK.vault,
+        keys=KEYS,
     )
 
 

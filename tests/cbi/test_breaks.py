@@ -346,3 +346,40 @@ async def test_where_the_provider_pays_from_an_advance_its_report_delivers(conn)
     assert set(await found(conn)) == {"instructed_not_paid"}
     assert report.ties
     assert await in_balance(conn)
+
+
+async def test_money_that_went_to_another_account_is_not_delivered(conn):
+    round_id, payments = await sent(conn)
+    rows = await conn.execute(
+        text(
+            "SELECT a.end_to_end_id, p.account_token FROM ledger.payee p"
+            " JOIN ledger.attempt a USING (payment_id, attempt_no)"
+        )
+    )
+    tokens = dict(rows.all())
+    assert set(tokens) == {e2e for e2e, _ in payments}
+    right, wrong = (line("camt.053", n, *payments[n]) for n in (1, 2))
+    told = statement(
+        msgspec.structs.replace(right, account_token=tokens[payments[1][0]]),
+        msgspec.structs.replace(wrong, account_token=tokens[payments[3][0]]),
+        message_id="S1",
+    )
+    kinds = await found(conn, told, as_of=TODAY)
+    assert set(kinds) == {"wrong_beneficiary"}
+    assert kinds["wrong_beneficiary"].found.end_to_end_id == payments[2][0]
+    assert (await balances(conn))["suspense"] == payments[2][1]
+    report = await round_report(conn, round_id=round_id)
+    assert report.by_state["delivered"].payments == 1
+
+
+async def test_a_round_is_settled_by_the_word_of_whom_it_was_sent_to(conn):
+    """Another profile, chosen after it was prepared, changes nothing of it."""
+    round_id, payments = await sent(conn)
+    programme = await conn.scalar(text("SELECT programme_id FROM cbi.programme"))
+    chosen = msgspec.convert({"programme_id": programme}, Chosen)
+    await profiled(conn, chosen, a_profile(settled_by="report"), days_later=1)
+    notices = msgspec.structs.replace(booked("camt.054", *payments[:2]), message_id="N")
+    await found(conn, notices, as_of=TODAY)
+    report = await round_report(conn, round_id=round_id)
+    assert report.by_state["pending"].payments == len(payments)
+    assert report.ties

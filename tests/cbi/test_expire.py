@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from api import db
-from cbi import expire
+from cbi import expire, resolve
 from cbi.refusal import (
     ExpiryStands,
     NeverExpires,
@@ -13,28 +14,39 @@ from cbi.refusal import (
     NotFound,
     NotPending,
     SecondPerson,
+    ShownAsPaid,
     StillClaimable,
 )
+from cbi.who import Who
 from ledger.standing import load_states
+from tests.cbi.bank import line, settled, statement, taken_in
 from tests.cbi.follow import a_sent_round, came, reissued
+from tests.cbi.profiled import a_profile, profiled
 from tests.cbi.test_reissue import ties
 from tests.cbi.world import AT, BETA, staff
 
 LATER = AT + timedelta(days=31)
 
 
-async def proposed(conn, payment_id, place=1, *, claim_days=30, at=LATER):
+async def proposed(conn, payment_id, place=1, *, at=LATER):
     who = staff(place)
     await db.set_facts(conn, who)
     return await expire.propose_expiry(
         conn,
         payment_id=payment_id,
         because="letter of the agent",
-        claim_days=claim_days,
         partner_id=who.partner_id,
         actor_id=who.actor_id,
         at=at,
     )
+
+
+async def sent(conn, families, **profile):
+    """A round that was sent by a profile of 30 days: its id and its payments."""
+    programme, round_id, paid = await a_sent_round(conn, families)
+    if profile:
+        await profiled(conn, programme, a_profile(**profile))
+    return round_id, paid
 
 
 async def confirmed(conn, payment_id, who):
@@ -45,7 +57,7 @@ async def confirmed(conn, payment_id, who):
 
 
 async def test_two_people_end_what_nobody_collected_and_it_is_paid_again(conn):
-    _, round_id, paid = await a_sent_round(conn, 2)
+    round_id, paid = await sent(conn, 2, claim_days=30)
     payment_id = paid[0].entitlement_id
     await came(conn, "delivered", paid[1:])
     await proposed(conn, payment_id)
@@ -59,7 +71,7 @@ async def test_two_people_end_what_nobody_collected_and_it_is_paid_again(conn):
 
 
 async def test_one_person_alone_ends_nothing(conn):
-    _, _, paid = await a_sent_round(conn, 1)
+    _, paid = await sent(conn, 1, claim_days=30)
     payment_id = paid[0].entitlement_id
     with pytest.raises(NoExpiry):
         await confirmed(conn, payment_id, staff(2))
@@ -76,11 +88,31 @@ async def test_one_person_alone_ends_nothing(conn):
 
 
 async def test_nothing_expires_while_it_can_be_collected_or_once_it_ended(conn):
-    _, _, paid = await a_sent_round(conn, 2)
+    _, paid = await sent(conn, 2, claim_days=30)
     with pytest.raises(StillClaimable):
         await proposed(conn, paid[0].entitlement_id, at=AT + timedelta(days=30))
-    with pytest.raises(NeverExpires):
-        await proposed(conn, paid[0].entitlement_id, claim_days=None)
     await came(conn, "delivered", paid[:1])
     with pytest.raises(NotPending):
         await proposed(conn, paid[0].entitlement_id)
+
+
+async def test_nothing_expires_where_the_provider_gives_no_days(conn):
+    _, paid = await sent(conn, 1)
+    with pytest.raises(NeverExpires):
+        await proposed(conn, paid[0].entitlement_id)
+
+
+async def test_a_notice_that_was_unmatched_does_not_show_it_as_paid(conn):
+    _, paid = await sent(conn, 1, claim_days=30)
+    payment_id = paid[0].entitlement_id
+    states = (await load_states(conn, [payment_id]))[payment_id]
+    told = line("camt.054", 1, states[0].attempt.end_to_end_id, paid[0].money.amount_minor)
+    await taken_in(conn, statement(told, message_id="N1"))
+    await settled(conn)
+    with pytest.raises(ShownAsPaid):
+        await proposed(conn, payment_id)
+    line_id = await conn.scalar(text("SELECT line_id FROM ledger.allocation"))
+    who = Who(partner_id=staff(1).partner_id, actor_id=staff(1).actor_id, at=AT)
+    await db.set_facts(conn, staff(1))
+    await resolve.unmatch(conn, line_id, "of another payment", who)
+    assert (await proposed(conn, payment_id)).claim_days == 30

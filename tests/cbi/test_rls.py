@@ -319,7 +319,7 @@ async def test_a_handler_that_forgets_its_partner_sees_nothing_foreign(conn):
     empty = {table for table, found in seen["mine"].items() if not found}
     # No bank has answered and nothing is sealed in this story; one organisation judged alone.
     unused = {"statement", "statement_line", "rejected_line", "outcome", "giveback", "allocation"}
-    unused |= {"unmatching", "naming", "payee", "break", "break_event", "sighting", "freeze"}
+    unused |= {"unmatching", "naming", "break", "break_event", "sighting", "freeze"}
     unused |= {"reconciliation", "reconciliation_page", "reconciliation_end"}
     unused |= {"statement_layout", "statement_piece", "unread_file", "unread_piece"}
     # No model was learned, and no run made.

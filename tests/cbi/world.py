@@ -18,6 +18,7 @@ from cbi.calculate import Calculated
 from cbi.disburse import CHUNK_MAX
 from cbi.disbursement import Progress, Round, Signed, Step
 from cbi.enrol import Enrolment, Programme
+from cbi.payout import Keys
 from cbi.register import Desk, Receipt, register
 from cbi.vault import Vault
 from dedup.judge import Said
@@ -33,6 +34,7 @@ FIRST, END, PAYS_ON = date(2026, 7, 1), date(2026, 8, 1), date(2026, 6, 2)
 DESK = Desk(
     vault=Vault({"test": b"k" * 32}), matching_key=b"m" * 32, model=load(), new_id=clock.new_id
 )
+KEYS = Keys(vault=DESK.vault, matching_key=DESK.matching_key)
 STAFF_ROLES = frozenset({"registrar", "programme", "finance", "coordinator"})
 SYLLABLES = [first + second for first in "bdfglmnprst" for second in ("a", "e", "i", "o", "u")]
 
@@ -291,7 +293,7 @@ async def released_once(
         partner_id=who.partner_id,
         actor_id=who.actor_id,
         at=AT,
-        vault=DESK.vault,
+        keys=KEYS,
         **more,
     )
 
