@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
 from api.db import Actor
+from api.download import Part, download
 from api.once import once
-from api.page import Key, Limit, Page, Part, page
+from api.page import Key, Limit, Page, page
 from api.state import Requested, Service
 from api.text import NOT_NUL
 from cbi import disburse, expire, follow, reissue, tables
@@ -159,15 +160,7 @@ async def read_followup_file(
 ) -> Response[bytes]:
     """Hand out the exact bytes that were released, as the provider's profile has them."""
     file = await reissue.read_file(conn, followup_id, vault=service.vault, part_no=part)
-    return Response(
-        file.content,
-        media_type=file.media_type,
-        headers={
-            "Content-Disposition": f'attachment; filename="{file.message_id}.{file.suffix}"',
-            "X-Content-SHA256": file.sha256,
-            "X-File-Parts": str(file.parts),
-        },
-    )
+    return download(file)
 
 
 @post("/v1/payments/{payment_id:uuid}/expiry", tags=["rounds"])

@@ -5,8 +5,6 @@ from typing import Annotated, Generic, TypeVar
 import msgspec
 from litestar.params import HeaderParameter, QueryParameter
 
-from cbi.disbursement import PARTS_MAX
-
 T = TypeVar("T")
 LIMIT_MAX = 200
 
@@ -21,11 +19,6 @@ Key = Annotated[
         name="Idempotency-Key",
         description="the same key and body give the stored answer, with Idempotency-Replayed: true",
     ),
-]
-
-
-Part = Annotated[
-    int | None, QueryParameter(ge=1, le=PARTS_MAX, description="which part of a file of several")
 ]
 
 

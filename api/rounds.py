@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
 from api.db import Actor
+from api.download import Part, download
 from api.once import once
-from api.page import Key, Limit, Page, Part, page
+from api.page import Key, Limit, Page, page
 from api.pieces import UNDER_WAY, in_pieces
 from api.state import Requested, Service
 from api.text import LINE, NOT_NUL
@@ -266,15 +267,7 @@ async def read_payment_file(
     """
     await disburse.load_round(conn, round_id)
     file = await payout.read_file(conn, round_id, vault=service.vault, part_no=part)
-    return Response(
-        file.content,
-        media_type=file.media_type,
-        headers={
-            "Content-Disposition": f'attachment; filename="{file.message_id}.{file.suffix}"',
-            "X-Content-SHA256": file.sha256,
-            "X-File-Parts": str(file.parts),
-        },
-    )
+    return download(file)
 
 
 @get("/v1/rounds/{round_id:uuid}/report", tags=["rounds"])

@@ -37,6 +37,7 @@ from bench.round import paid
 from bench.statements import ACCOUNT, Paid, write_files
 from cbi import differences, payer, settle, statements
 from cbi.disbursement import Progress
+from ledger import breaks
 from ledger.formats.read import read_file
 
 SEED = 20_261_129
@@ -136,13 +137,15 @@ async def reconciled(service: Service, folder: Path, lines: int) -> dict[str, ob
     settle._book = booking.around(settle._book)  # noqa: SLF001 -- that part by itself
     differences.book = booking.around(differences.book)
     begin = time.perf_counter()
-    found = await settled(service, clock.today() + timedelta(days=9))
+    await settled(service, clock.today() + timedelta(days=9))
     match_s = time.perf_counter() - begin - booking.seconds
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     truth = json.loads((folder / "truth.json").read_text(encoding="ascii"))
     wrong, missed = await matches(service, set(truth["plain"]))
     put = {kind: len(ids) for kind, ids in truth["by_kind"].items()}
-    named = Counter(one.kind for one in found.breaks)
+    async with db.transaction(service.engine, FINANCE) as conn:
+        standing = await breaks.standing(conn, partner_id=PARTNER_ID)
+    named = Counter(one.kind for one in standing)
     figures = {
         "lines": lines,
         "parse_s": parse_s,

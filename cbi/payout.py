@@ -10,7 +10,7 @@ from hashlib import sha256
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import payer, profiles
@@ -40,10 +40,8 @@ KEEP = """
 _KEEP = KEEP.format(table="cbi.payment_file", owner="round_id, chunk_no")
 
 _SHOWN = """
-    SELECT e.household_id
-    FROM cbi.payment_file AS f CROSS JOIN LATERAL unnest(f.payment_ids) AS p(payment_id)
-    JOIN cbi.entitlement AS e ON e.entitlement_id = p.payment_id
-    WHERE f.round_id = $1 AND f.part_no = $2"""
+    SELECT e.household_id FROM unnest($1 ::uuid[]) AS p(payment_id)
+    JOIN cbi.entitlement AS e ON e.entitlement_id = p.payment_id"""
 
 
 class PaymentFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +61,15 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
 
     vault: Vault
     matching_key: bytes
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the parts of a file are kept, and what they are sealed as."""
+
+    table: Table
+    owner: UUID  # the round, or the follow-up
+    round_id: UUID
+    purpose: str
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -258,30 +265,36 @@ async def read_file(
 
     Without `part_no` the only one. Raises NotReleased, and WhichPart where there are others.
     """
-    file = payment_file
-    parts = await conn.scalar(select(func.count()).where(file.c.round_id == round_id))
+    stored = Stored(table=payment_file, owner=round_id, round_id=round_id, purpose=PURPOSE)
+    return await read_part(conn, stored, vault=vault, part_no=part_no)
+
+
+async def read_part(
+    conn: AsyncConnection, stored: Stored, *, vault: Vault, part_no: int | None
+) -> PaymentFile:
+    """Open a part of a round's file, or of a follow-up's; raises as `read_file` does."""
+    file = stored.table
+    owned = file.primary_key.columns[0] == stored.owner
+    parts = await conn.scalar(select(func.count()).where(owned))
     if not parts:
-        raise NotReleased(round_id=round_id)
+        raise NotReleased(round_id=stored.round_id)
     wanted = 1 if part_no is None and parts == 1 else part_no
     if wanted is None or not 1 <= wanted <= parts:
-        raise WhichPart(round_id=round_id, parts=parts)
-    row = (
-        await conn.execute(
-            select(file).where(file.c.round_id == round_id, file.c.part_no == wanted)
-        )
-    ).one()
-    shown = await fetch(conn, _SHOWN, round_id, wanted)
+        raise WhichPart(round_id=stored.round_id, parts=parts)
+    row = (await conn.execute(select(file).where(owned, file.c.part_no == wanted))).one()
+    shown = await fetch(conn, _SHOWN, row.payment_ids)
     await note_access(conn, [household_id for (household_id,) in shown], purpose=PURPOSE)
-    key = vault.unwrap(WrappedKey(kek_id=row.kek_id, wrapped=row.wrapped), round_id)
+    key = vault.unwrap(WrappedKey(kek_id=row.kek_id, wrapped=row.wrapped), stored.owner)
     profile = await profiles.load_version(
         conn, row.profile_code, row.profile_version, partner_id=row.partner_id
     )
     assert profile is not None
+    kind = kind_of(stored.purpose, wanted)
     return PaymentFile(
         message_id=row.message_id,
         sha256=row.sha256.hex(),
-        content=open_bytes(key, row.sealed, kind=kind_of(PURPOSE, row.part_no), owner=round_id),
-        part_no=row.part_no,
+        content=open_bytes(key, row.sealed, kind=kind, owner=stored.owner),
+        part_no=wanted,
         parts=parts,
         media_type=write.media_type(profile),
         suffix=write.suffix(profile),

@@ -6,7 +6,6 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, failed, follow, payout, profiles
@@ -15,22 +14,15 @@ from cbi.disbursement import Signed, Step
 from cbi.entitlement import Entitlement
 from cbi.file_tables import followup_file
 from cbi.followup import Followup
-from cbi.identities import note_access
-from cbi.payment_files import write
 from cbi.payout import Keys, Part, PaymentFile
-from cbi.refusal import NotReleased, SamePerson, StepDone, StepOutOfOrder, WhichPart
-from cbi.vault import Vault, WrappedKey, open_bytes
+from cbi.refusal import SamePerson, StepDone, StepOutOfOrder
+from cbi.vault import Vault
 from dedup.driver import fetch
 from ledger import post
 from ledger.attempts import open_attempts, record_payees
 
 KIND = "payment file of a follow-up"
 _KEEP = payout.KEEP.format(table="cbi.followup_file", owner="followup_id, round_id")
-_SHOWN = """
-    SELECT p.household_id
-    FROM cbi.followup_file AS f JOIN cbi.followup_payment AS p
-        ON p.followup_id = f.followup_id AND p.payment_id = ANY (f.payment_ids)
-    WHERE f.followup_id = $1 AND f.part_no = $2"""
 
 
 async def release_followup(
@@ -91,32 +83,9 @@ async def read_file(
     Without `part_no` the only part. Raises NotReleased, NotFound, and WhichPart where there are
     others.
     """
-    followup = await follow.load_followup(conn, followup_id)
-    file = followup_file
-    parts = await conn.scalar(select(func.count()).where(file.c.followup_id == followup_id))
-    if not parts:
-        raise NotReleased(round_id=followup.round_id)
-    wanted = 1 if part_no is None and parts == 1 else part_no
-    if wanted is None or not 1 <= wanted <= parts:
-        raise WhichPart(round_id=followup.round_id, parts=parts)
-    query = select(file).where(file.c.followup_id == followup_id, file.c.part_no == wanted)
-    row = (await conn.execute(query)).one()
-    shown = await fetch(conn, _SHOWN, followup_id, wanted)
-    await note_access(conn, [household_id for (household_id,) in shown], purpose=payout.PURPOSE)
-    key = vault.unwrap(WrappedKey(kek_id=row.kek_id, wrapped=row.wrapped), followup_id)
-    profile = await profiles.load_version(
-        conn, row.profile_code, row.profile_version, partner_id=row.partner_id
-    )
-    assert profile is not None
-    return PaymentFile(
-        message_id=row.message_id,
-        sha256=row.sha256.hex(),
-        content=open_bytes(key, row.sealed, kind=payout.kind_of(KIND, wanted), owner=followup_id),
-        part_no=wanted,
-        parts=parts,
-        media_type=write.media_type(profile),
-        suffix=write.suffix(profile),
-    )
+    round_id = (await follow.load_followup(conn, followup_id)).round_id
+    stored = payout.Stored(table=followup_file, owner=followup_id, round_id=round_id, purpose=KIND)
+    return await payout.read_part(conn, stored, vault=vault, part_no=part_no)
 
 
 async def _keep(

@@ -29,6 +29,7 @@ from ledger.transfer import Transfer
 What = Literal["delivered", "rejected", "returned"]
 # A batch of the ledger holds 10,000 transfers, and a return makes three.
 BATCH = 3_000
+BREAKS_SHOWN = 1_000
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +40,8 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     delivered: int
     rejected: int
     returned: int
-    breaks: tuple[Break, ...]
+    open_breaks: int
+    breaks: tuple[Break, ...]  # the first of them; all are listed page by page elsewhere
 
 
 async def settle(
@@ -119,12 +121,14 @@ async def _end(conn: AsyncConnection, run: Run, who: Who) -> Settled:
     found = await breaks.of_no_payment(conn, partner_id=who.partner_id)
     found += await differences.of_instruction(conn, partner_id=who.partner_id)
     await breaks.sight(conn, run, found, partner_id=who.partner_id)
-    done, gone, _ = await breaks.end(conn, run, **_facts(who))
+    done, gone = await breaks.end(conn, run, **_facts(who))
     await differences.book(conn, gone=gone, **_facts(who))
+    standing = await breaks.standing(conn, partner_id=who.partner_id)
     return Settled(
         run_id=run.run_id,
         **msgspec.structs.asdict(done),
-        breaks=tuple(await breaks.standing(conn, partner_id=who.partner_id)),
+        open_breaks=len(standing),
+        breaks=tuple(standing[:BREAKS_SHOWN]),
     )
 
 

@@ -223,10 +223,10 @@ async def of_statements(conn: AsyncConnection, *, partner_id: UUID) -> list[Brea
 
 async def end(
     conn: AsyncConnection, run: Run, *, partner_id: UUID, actor_id: UUID, at: datetime
-) -> tuple[Done, list[UUID], list[UUID]]:
+) -> tuple[Done, list[UUID]]:
     """End a run: what is gone, what is frozen, and the digest of its result, to be sealed.
 
-    Returns its sums, and the breaks that are gone and those that are open again.
+    Returns its sums, and the breaks that are gone.
     """
     facts = {"run_id": run.run_id, "partner_id": partner_id, "at": at, "actor_id": actor_id}
     turns = (await conn.execute(_TURNS, facts)).all()
@@ -246,8 +246,7 @@ async def end(
         rejected=totals.rejected,
         returned=totals.returned,
     )
-    gone = [row.break_id for row in turns if row.what == "gone"]
-    return done, gone, [row.break_id for row in turns if row.what == "again"]
+    return done, [row.break_id for row in turns if row.what == "gone"]
 
 
 async def load(

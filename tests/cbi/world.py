@@ -147,6 +147,7 @@ async def programme_of(
     grant: int = 10_000_000,
     group: str = "mpca",
     values_from: date = date(2026, 1, 1),
+    payer_account: str = "01136600010003254221",
 ) -> Programme:
     """A programme with values for sizes 1 to 3 and some money."""
     await db.set_facts(conn, who)
@@ -163,7 +164,7 @@ async def programme_of(
     await enrol.open_programme(
         conn,
         programme,
-        payer_account="01136600010003254221",
+        payer_account=payer_account,
         vault=DESK.vault,
         matching_key=DESK.matching_key,
         **facts,
@@ -320,11 +321,17 @@ async def approved(conn: AsyncConnection, round_id: UUID, partner_id: UUID = PAR
 
 
 async def enrolled_families(
-    conn: AsyncConnection, programme: Programme, count: int, *, seed: int = 1, who: db.Actor = ALFA
+    conn: AsyncConnection,
+    programme: Programme,
+    count: int,
+    *,
+    seed: int = 1,
+    who: db.Actor = ALFA,
+    **more,
 ) -> list[UUID]:
     household_ids = []
     for place in range(count):
-        receipt = await registered(conn, family(seed + place, size=1 + place % 4), who)
+        receipt = await registered(conn, family(seed + place, size=1 + place % 4, **more), who)
         assert receipt.status == "clear"
         await enrolled(conn, programme, receipt.household_id, who)
         household_ids.append(receipt.household_id)

@@ -103,7 +103,7 @@ async def reconciled(conn, days=1, page=10_000) -> Reconciliation:
         made += found.allocations
     strange = await breaks.of_no_payment(conn, partner_id=PARTNER_A)
     await breaks.sight(conn, run, strange, partner_id=PARTNER_A)
-    done, _, _ = await breaks.end(conn, run, **who)
+    done, _ = await breaks.end(conn, run, **who)
     assert done.matched == len(made)
     return Reconciliation(made, await breaks.standing(conn, partner_id=PARTNER_A))
 
