@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ledger.continuity import Balances, continuity
 from ledger.matching import Break, BreakKind, sorted_breaks, unexplained
-from ledger.reconcile import FREE, LINE, NTH, Done, Run, line_of
+from ledger.reconcile import FREE, LINE, NTH, STRANGE, Done, Run, line_of
 
 NAMESPACE = UUID("5b0a1f0e-6d0c-5c55-9a7e-0c6b1f4f2a15")
 PAGE = 10_000
+STRAYS = 100_000
 Owner = Literal["finance", "provider", "bank", "programme"]
 
 # Who is to explain it, until somebody takes it.
@@ -110,6 +111,7 @@ _STANDING = text("""
     ORDER BY b.break_id LIMIT :limit""")
 
 _STRAY = text(f"""
+    WITH {STRANGE}
     SELECT {LINE}, {NTH}, CAST(NULL AS text) AS rule,
         l.batch_id <> '' OR l.batch_count IS NOT NULL AS is_batch,
         EXISTS (SELECT FROM ledger.statement_line k JOIN ledger.statement t USING (statement_id)
@@ -117,11 +119,9 @@ _STRAY = text(f"""
             WHERE k.partner_id = l.partner_id AND k.identity = l.identity AND k.source = l.source
                 AND t.repeats IS NULL AND (t.received_at, k.line_id) < (s.received_at, l.line_id)
             ) AS is_again
-    FROM ledger.statement_line l
-    WHERE l.partner_id = :partner_id AND l.line_id > :after
-        AND NOT EXISTS (SELECT FROM ledger.attempt a
-            WHERE a.partner_id = l.partner_id AND a.end_to_end_id = l.end_to_end_id)
-        AND NOT EXISTS (SELECT FROM ledger.naming n WHERE n.line_id = l.line_id)
+    FROM strange l
+    WHERE l.line_id > :after
+        AND NOT EXISTS (SELECT FROM ledger.naming n WHERE n.line_id = l.line_id OFFSET 0)
         AND {FREE}
     ORDER BY l.line_id LIMIT :page""")  # noqa: S608 - our own columns
 
@@ -195,7 +195,7 @@ async def of_no_payment(conn: AsyncConnection, *, partner_id: UUID) -> list[Brea
     found: list[Break] = []
     after = UUID(int=0)
     while True:
-        facts = {"partner_id": partner_id, "after": after, "page": PAGE}
+        facts = {"partner_id": partner_id, "after": after, "page": STRAYS}
         page = (await conn.execute(_STRAY, facts)).mappings().all()
         for row in page:
             stray = unexplained(line_of(row))
@@ -205,7 +205,7 @@ async def of_no_payment(conn: AsyncConnection, *, partner_id: UUID) -> list[Brea
             elif row["is_batch"] and stray.kind == "paid_not_instructed":
                 stray = msgspec.structs.replace(stray, kind="batch_unexplained")
             found.append(stray)
-        if len(page) < PAGE:
+        if len(page) < STRAYS:
             break
         after = page[-1]["line_id"]
     found += [

@@ -11,50 +11,60 @@ from ledger import naming
 from ledger.matching import OpenAttempt, StoredLine
 from ledger.money import Money
 from ledger.naming import Candidate, Share
-from ledger.reconcile import FREE, LINE, NTH, line_of
+from ledger.reconcile import FREE, LINE, NTH, STRANGE, line_of
 
 LOOSE_MAX = 200_000
 
 # Lines that name nobody, beside the attempts that they may mean.
 _LOOSE = f"""
-    FROM ledger.statement_line l
-    WHERE l.partner_id = :partner_id AND l.amount_minor IS NOT NULL
-        AND NOT EXISTS (SELECT FROM ledger.attempt a
-            WHERE a.partner_id = l.partner_id AND a.end_to_end_id = l.end_to_end_id)
-        AND NOT EXISTS (SELECT FROM ledger.naming n WHERE n.line_id = l.line_id)
-        AND {FREE}"""  # noqa: S608 - our own columns
+    FROM strange l WHERE l.amount_minor IS NOT NULL
+        AND NOT EXISTS (SELECT FROM ledger.naming n WHERE n.line_id = l.line_id OFFSET 0)
+        AND {FREE}"""
 
+# (OFFSET 0: each of a few thousand lines asks by an index; a plan that joins would compare them
+# with all lines there are.)
 _CANDIDATES = text(f"""
-    WITH loose AS MATERIALIZED (SELECT l.* {_LOOSE} ORDER BY l.line_id LIMIT :limit),
-    other AS (
+    WITH {STRANGE},
+    loose AS MATERIALIZED (
+        SELECT l.line_id, l.partner_id, l.source, l.direction, l.amount_minor, l.currency,
+            l.booked_on, l.uetr, l.provider_id, l.bank_reference, l.reference, l.account_token
+        {_LOOSE} ORDER BY l.line_id LIMIT :limit),
+    other AS MATERIALIZED (
         SELECT l.line_id, k.end_to_end_id, 'uetr-exact/1' AS rule
-        FROM loose l JOIN ledger.statement_line k
-            ON k.partner_id = l.partner_id AND k.uetr = l.uetr AND k.uetr <> ''
+        FROM loose l CROSS JOIN LATERAL (SELECT m.end_to_end_id FROM ledger.statement_line m
+            WHERE m.partner_id = l.partner_id AND m.uetr = l.uetr AND m.uetr <> '' OFFSET 0) AS k
+        WHERE l.uetr <> ''
         UNION SELECT l.line_id, k.end_to_end_id, 'provider-id-exact/1'
-        FROM loose l JOIN ledger.statement_line k ON k.partner_id = l.partner_id
-            AND k.provider_id IN (l.provider_id, l.bank_reference) AND k.provider_id <> ''
-        UNION SELECT l.line_id, a.end_to_end_id, 'reference/1'
-        FROM loose l JOIN ledger.attempt a ON a.partner_id = l.partner_id
-            AND a.end_to_end_id >= l.reference AND a.end_to_end_id < l.reference || 'g'
+        FROM loose l CROSS JOIN LATERAL (SELECT m.end_to_end_id FROM ledger.statement_line m
+            WHERE m.partner_id = l.partner_id AND m.provider_id <> ''
+                AND m.provider_id = ANY (ARRAY[l.provider_id, l.bank_reference]) OFFSET 0) AS k
+        WHERE l.provider_id <> '' OR l.bank_reference <> ''
+        UNION SELECT l.line_id, k.end_to_end_id, 'reference/1'
+        FROM loose l CROSS JOIN LATERAL (SELECT b.end_to_end_id FROM ledger.attempt b
+            WHERE b.partner_id = l.partner_id AND b.end_to_end_id >= l.reference
+                AND b.end_to_end_id < l.reference || 'g' LIMIT 2) AS k
         WHERE l.reference <> ''
-        UNION SELECT l.line_id, a.end_to_end_id, 'account-and-amount/1'
-        FROM loose l JOIN ledger.payee p
-            ON p.partner_id = l.partner_id AND p.account_token = l.account_token
-        JOIN ledger.attempt a USING (payment_id, attempt_no) WHERE l.account_token <> ''
+        UNION SELECT l.line_id, k.end_to_end_id, 'account-and-amount/1'
+        FROM loose l CROSS JOIN LATERAL (SELECT b.end_to_end_id FROM ledger.payee p
+            JOIN ledger.attempt b USING (payment_id, attempt_no)
+            WHERE p.partner_id = l.partner_id AND p.account_token = l.account_token
+                AND b.amount_minor = l.amount_minor AND b.currency = l.currency OFFSET 0) AS k
+        WHERE l.account_token <> ''
     )
     SELECT l.line_id, a.end_to_end_id, other.rule, l.source || ' ' || l.direction AS step,
         l.amount_minor, l.currency, a.amount_minor AS attempt_minor,
         a.currency AS attempt_currency, l.booked_on,
         CAST(a.opened_at AT TIME ZONE 'UTC' AS date) AS opened_on
-    FROM other JOIN loose l USING (line_id) JOIN ledger.attempt a
-        ON a.partner_id = l.partner_id AND a.end_to_end_id = other.end_to_end_id
+    FROM other JOIN loose l USING (line_id)
+    CROSS JOIN LATERAL (SELECT b.* FROM ledger.attempt b
+        WHERE b.partner_id = l.partner_id AND b.end_to_end_id = other.end_to_end_id OFFSET 0) AS a
     WHERE NOT EXISTS (SELECT FROM ledger.allocation_in_force c
         JOIN ledger.statement_line k ON k.line_id = c.line_id
         WHERE c.payment_id = a.payment_id AND c.attempt_no = a.attempt_no
-            AND k.source = l.source AND k.direction = l.direction)
+            AND k.source = l.source AND k.direction = l.direction OFFSET 0)
         AND NOT EXISTS (SELECT FROM ledger.statement_line k
             WHERE k.partner_id = a.partner_id AND k.end_to_end_id = a.end_to_end_id
-            AND k.source = l.source AND k.direction = l.direction)
+            AND k.source = l.source AND k.direction = l.direction OFFSET 0)
     ORDER BY l.line_id, a.end_to_end_id, other.rule""")  # noqa: S608 - our own columns
 
 _NAME = text("""
@@ -65,16 +75,20 @@ _NAME = text("""
 
 # A batch that was booked as one, beside each payment that the provider reports of it.
 _BATCHES = text(f"""
-    WITH loose AS MATERIALIZED (SELECT l.* {_LOOSE} AND l.direction = 'debit' AND l.batch_id <> ''
+    WITH {STRANGE},
+    loose AS MATERIALIZED (SELECT l.* {_LOOSE} AND l.direction = 'debit' AND l.batch_id <> ''
         AND l.source IN ('camt.053', 'mt940', 'statement-table') ORDER BY l.line_id LIMIT :limit)
     SELECT DISTINCT {LINE}, {NTH}, CAST('{naming.BATCH_RULE}' AS text) AS rule,
         a.payment_id, a.attempt_no, a.end_to_end_id AS names, k.amount_minor AS share_minor,
         k.currency AS share_currency, CAST(a.opened_at AT TIME ZONE 'UTC' AS date) AS opened_on
-    FROM loose l JOIN ledger.statement_line k ON k.partner_id = l.partner_id
-        AND k.batch_id = l.batch_id AND k.direction = 'debit' AND k.status = 'booked'
-        AND k.source IN ('camt.054', 'report-table')
-    JOIN ledger.attempt a ON a.partner_id = k.partner_id AND a.end_to_end_id = k.end_to_end_id
-        AND a.amount_minor = k.amount_minor AND a.currency = k.currency
+    FROM loose l
+    CROSS JOIN LATERAL (SELECT m.* FROM ledger.statement_line m
+        WHERE m.partner_id = l.partner_id AND m.batch_id = l.batch_id AND m.batch_id <> ''
+            AND m.direction = 'debit' AND m.status = 'booked'
+            AND m.source IN ('camt.054', 'report-table') OFFSET 0) AS k
+    CROSS JOIN LATERAL (SELECT b.* FROM ledger.attempt b
+        WHERE b.partner_id = k.partner_id AND b.end_to_end_id = k.end_to_end_id
+            AND b.amount_minor = k.amount_minor AND b.currency = k.currency OFFSET 0) AS a
     WHERE NOT EXISTS (SELECT FROM ledger.outcome o
             WHERE o.payment_id = a.payment_id AND o.attempt_no = a.attempt_no)
         AND NOT EXISTS (SELECT FROM ledger.allocation_in_force c WHERE c.payment_id = a.payment_id

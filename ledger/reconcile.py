@@ -84,9 +84,15 @@ LINE = """l.line_id, l.source, l.status, l.direction, l.end_to_end_id, l.bank_re
     l.amount_minor, l.currency, l.booked_on, l.reason, l.account_token, l.identity"""
 NTH = """1 + (SELECT count(*) FROM ledger.unmatching u WHERE u.line_id = l.line_id) AS nth"""
 # Neither matched, nor said again by a statement that repeats another.
-FREE = """NOT EXISTS (SELECT FROM ledger.allocation_in_force c WHERE c.line_id = l.line_id)
+FREE = """NOT EXISTS (SELECT FROM ledger.allocation_in_force c
+        WHERE c.line_id = l.line_id OFFSET 0)
     AND NOT EXISTS (SELECT FROM ledger.statement s
-        WHERE s.statement_id = l.statement_id AND s.repeats IS NOT NULL)"""
+        WHERE s.statement_id = l.statement_id AND s.repeats IS NOT NULL OFFSET 0)"""
+# Lines that carry no id of an attempt: few, and looked for once, before anything is asked of each.
+STRANGE = """strange AS MATERIALIZED (
+        SELECT l.* FROM ledger.statement_line l WHERE l.partner_id = :partner_id
+            AND NOT EXISTS (SELECT FROM ledger.attempt a
+                WHERE a.partner_id = l.partner_id AND a.end_to_end_id = l.end_to_end_id))"""
 
 # Attempts about which something can change: a line waits for them, or nothing has shown their
 # debit. The rest of the past is not read again.

@@ -300,6 +300,7 @@ async def test_two_reconciliations_at_once_make_each_allocation_once(own):
 
 async def test_many_are_matched_page_by_page(conn, monkeypatch):
     monkeypatch.setattr("ledger.breaks.PAGE", 7)
+    monkeypatch.setattr("ledger.breaks.STRAYS", 7)
     made = [attempt(uuid4(), 100) for _ in range(30)]
     await tried(conn, *made)
     lines = [line(n, one.end_to_end_id) for n, one in enumerate(made, start=1)]
