@@ -5,33 +5,21 @@ from collections.abc import Sequence
 
 import msgspec
 
-# ISO 4217 exponents that are not 2 (list of 2024-06-25), and the currencies in use here.
-EXPONENTS = {
-    "PEN": 2,
-    "USD": 2,
-    "EUR": 2,
-    "COP": 2,
-    "VES": 2,
-    "BOB": 2,
-    "BRL": 2,
-    "CLP": 0,
-    "PYG": 0,
-    "JPY": 0,
-    "KRW": 0,
-    "ISK": 0,
-    "UGX": 0,
-    "VND": 0,
-    "XAF": 0,
-    "XOF": 0,
-    "BHD": 3,
-    "IQD": 3,
-    "JOD": 3,
-    "KWD": 3,
-    "LYD": 3,
-    "OMR": 3,
-    "TND": 3,
-    "CLF": 4,
+# ISO 4217, list one of 2024-06-25: what is spent, by its number of decimals. Funds, metals and
+# test codes are left out, but for Chile's unit of account.
+_BY_DECIMALS = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF",
+    2: "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN"
+    " BZD CAD CDF CHF CNY COP CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS"
+    " GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR"
+    " LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD"
+    " PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN"
+    " SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST XCD YER ZAR ZMW"
+    " ZWG",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF",
 }
+EXPONENTS = {code: digits for digits, codes in _BY_DECIMALS.items() for code in codes.split()}
 AMOUNT = re.compile(r"(-?)(\d{1,16})(?:\.(\d{1,5}))?")
 MINOR_MAX = 10**18 - 1
 

@@ -1,10 +1,13 @@
 """What can be asked of reports: their names, who reads which, what each must be told."""
 
+from collections.abc import Sized
 from datetime import date, datetime
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 from uuid import UUID
 
 import msgspec
+
+from cbi.refusal import BadValue
 
 Name = Literal[
     "round-summary",
@@ -40,6 +43,19 @@ TAKES: dict[str, frozenset[Name]] = {
     "booked_until": frozenset({"trial-balance"}),
     "known_at": frozenset({"trial-balance"}),
 }
+
+
+# A report that holds its rows in memory has no more than these; nothing is cut off unsaid.
+LINES_MAX = 100_000
+Rows = TypeVar("Rows", bound=Sized)
+
+
+def all_of(rows: Rows) -> Rows:
+    """Return them; raises BadValue when there are more than LINES_MAX."""
+    if len(rows) > LINES_MAX:
+        reason = f"more than {LINES_MAX} lines: ask for fewer days"
+        raise BadValue(field="from", reason=reason)
+    return rows
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

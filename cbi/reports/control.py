@@ -20,8 +20,9 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the payment file."""
+    """A part of the payment file of the round (0) or of one of its follow-ups (1, 2 …)."""
 
+    followup_no: int
     part_no: int
     message_id: str
     sha256: str
@@ -68,13 +69,14 @@ def _signatures(found: Control) -> Section:
 def _files(found: Control) -> Section:
     draft = Draft(
         "files",
+        count("followup_no", adds_up=False),
         count("part", adds_up=False),
         text("message_id"),
         moment("at"),
         named("sha256"),
     )
     for each in found.files:
-        draft.add(each.part_no, each.message_id, each.written_at, each.sha256)
+        draft.add(each.followup_no, each.part_no, each.message_id, each.written_at, each.sha256)
     return draft.section()
 
 

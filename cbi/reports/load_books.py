@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import tables
 from cbi.enrol import Programme, load_programme
+from cbi.reports.asked import LINES_MAX, all_of
 from cbi.reports.currencies import Exchanged
 from cbi.reports.fees import Fee
 from cbi.reports.grants import Pool
@@ -21,8 +22,6 @@ from ledger.transfer import transfer_id
 from ledger.trial import trial_balance
 
 FIRST, LAST = date(1900, 1, 1), date(9998, 12, 31)
-# Lines of one report that are shown one by one: fees and exchanges are few.
-LINES_MAX = 100_000
 
 # Accounts by the beginning of their code; what moved them, against which sort of account.
 _MOVEMENTS = text("""
@@ -159,7 +158,7 @@ async def fees(
     until: date | None,
 ) -> list[Fee]:
     """Return what moved the fees accounts, by day."""
-    rows = await conn.execute(_FEES, _between(programme_ids, since, until))
+    rows = all_of((await conn.execute(_FEES, _between(programme_ids, since, until))).all())
     return [
         Fee(
             transfer_id=row.transfer_id,
@@ -180,7 +179,7 @@ async def exchanges(
     until: date | None,
 ) -> list[Exchanged]:
     """Return the exchanges of programmes with what the bank gave more or less, by day."""
-    rows = (await conn.execute(_EXCHANGES, _between(programme_ids, since, until))).all()
+    rows = all_of((await conn.execute(_EXCHANGES, _between(programme_ids, since, until))).all())
     # The result of an exchange is an entry of its own, named after it (cbi.bookings).
     entries = {
         row.entry_id: transfer_id("exchange result", row.programme_id, row.entry_id) for row in rows
@@ -213,5 +212,5 @@ def _between(
         "programme_ids": list(programme_ids),
         "since": since or FIRST,
         "until": until or LAST,
-        "limit": LINES_MAX,
+        "limit": LINES_MAX + 1,
     }

@@ -10,13 +10,13 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi.refusal import NotFound
+from cbi.reports.asked import LINES_MAX, all_of
 from cbi.reports.bank_match import Matched
 from cbi.reports.movement import what_is
 from cbi.reports.trace import Entitled, Moved, Trace, Tried
 from ledger import breaks, reconcile
 from ledger.money import Money
 
-STATEMENTS_MAX = 100_000
 # The payments of one family: a round each, for years.
 PAYMENTS_MAX = 1_000
 
@@ -80,8 +80,8 @@ async def statements(
     conn: AsyncConnection, *, partner_id: UUID, since: date | None, until: date | None
 ) -> list[Matched]:
     """Return an organisation's statements by day, with what of each is matched."""
-    facts = {"partner_id": partner_id, "since": since, "until": until, "limit": STATEMENTS_MAX}
-    rows = (await conn.execute(_STATEMENTS, facts)).mappings().all()
+    facts = {"partner_id": partner_id, "since": since, "until": until, "limit": LINES_MAX + 1}
+    rows = all_of((await conn.execute(_STATEMENTS, facts)).mappings().all())
     broken: dict[UUID, str] = {}
     for found in await breaks.of_statements(conn, partner_id=partner_id):
         assert found.statement_id is not None

@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cbi import report, tables
 from cbi.disburse import CHUNK_MAX, FIRST, load_round, load_steps
 from cbi.enrol import load_programme
-from cbi.file_tables import payment_file
 from cbi.reconciliation import PaymentRow
 from cbi.reports.control import Control, File, Signature
 from cbi.reports.exceptions import Exceptional
@@ -18,6 +17,15 @@ from cbi.reports.unclaimed import Waiting
 from ledger import breaks
 from ledger.breaks import Kept
 from ledger.money import Money
+
+_FILES = text("""
+    SELECT 0 AS followup_no, f.part_no, f.message_id, f.sha256, f.written_at
+    FROM cbi.payment_file AS f WHERE f.round_id = :round_id
+    UNION ALL
+    SELECT u.followup_no, f.part_no, f.message_id, f.sha256, f.written_at
+    FROM cbi.followup_file AS f JOIN cbi.followup AS u USING (followup_id)
+    WHERE u.round_id = :round_id
+    ORDER BY followup_no, part_no""")
 
 _OF_ROUND = text("""
     SELECT e.entitlement_id FROM cbi.entitlement AS e
@@ -163,14 +171,10 @@ async def _handles(conn: AsyncConnection, actor_ids: Sequence[UUID]) -> dict[UUI
 
 
 async def _files(conn: AsyncConnection, round_id: UUID) -> tuple[File, ...]:
-    file = payment_file.c
-    rows = await conn.execute(
-        select(file.part_no, file.message_id, file.sha256, file.written_at)
-        .where(file.round_id == round_id)
-        .order_by(file.part_no)
-    )
+    rows = await conn.execute(_FILES, {"round_id": round_id})
     return tuple(
         File(
+            followup_no=row.followup_no,
             part_no=row.part_no,
             message_id=row.message_id,
             sha256=row.sha256.hex(),
