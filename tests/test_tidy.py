@@ -50,6 +50,8 @@ VERBS = {
         "fund",
         "homes",
         "identities",
+        "job_tables",
+        "jobs",
         "load_books",
         "load_proof",
         "load_round",
