@@ -37,6 +37,7 @@ NOUNS = [
 VERBS = {
     "cbi": [
         "adjudicate",
+        "agree",
         "calculate",
         "cancel",
         "check",
@@ -48,6 +49,7 @@ VERBS = {
         "file_tables",
         "follow",
         "fund",
+        "holds",
         "homes",
         "identities",
         "job_tables",
@@ -56,6 +58,7 @@ VERBS = {
         "load_proof",
         "load_round",
         "make",
+        "overlap_tables",
         "partners",
         "payees",
         "payer",

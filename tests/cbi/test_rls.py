@@ -5,6 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from api import db
+from tests.cbi import overlap_rights
 from tests.cbi.profiled import a_profile, profiled
 from tests.cbi.working import jobs_of_both_ends
 from tests.cbi.world import (
@@ -157,6 +158,7 @@ async def test_a_table_the_service_can_not_change_is_append_only_for_everybody(c
     changing = {"cbi.api_key", "cbi.data_key", "cbi.entitlement", "cbi.job_lease"}
     # These have no history to keep safe yet: whoever owns the database may mend or move them.
     living = {"cbi.partner", "cbi.actor", "cbi.enrolment", "dedup.key_entry"}
+    living |= overlap_rights.LIVING
     assert {name for (name,) in guarded} == set(await table_names(conn)) - changing - living
 
 
@@ -196,6 +198,7 @@ async def test_a_door_has_a_fixed_search_path_and_opens_for_the_service_only(con
     by_index = "enable_hashjoin=off,enable_mergejoin=off,enable_seqscan=off"
     settings = dict.fromkeys(kept, planned)
     settings["cbi.assisted"] = path.replace("}", f",{by_index},jit=off}}")
+    names |= overlap_rights.DOORS
     # One stays behind the others: it would tell a family's other registrations.
     behind = ("cbi.households_of", "cbi_door", path, False, False)
     # Nobody calls the one that books: it is a trigger.
@@ -203,7 +206,7 @@ async def test_a_door_has_a_fixed_search_path_and_opens_for_the_service_only(con
     book = ("ledger.book", "cbi_book", planned.replace("}", f",{plans}"), False, False)
     assert doors == {
         (name, "cbi_door", settings.get(name, path), False, True) for name in names
-    } | {behind, book}
+    } | {behind, book} | overlap_rights.triggers(path)
 
 
 async def test_the_doors_read_only_the_columns_they_hand_out(conn):
@@ -215,14 +218,15 @@ async def test_the_doors_read_only_the_columns_they_hand_out(conn):
         " AND a.attnum > 0 AND has_column_privilege('cbi_door', c.oid, a.attnum, 'SELECT')"
         " GROUP BY 1",
     )
-    assert dict(found) == {
+    assert dict(found) == overlap_rights.READ | {
         "cbi.actor": "actor_id handle partner_id",
         "cbi.api_key": "actor_id area digest expires_at prefix revoked_at roles",
         "cbi.consent": "channel given_on granted household_id kind language partner_id"
         " recorded_at text_version withdrawn_on",
         "cbi.data_key": "household_id kek_id wrapped",
         "cbi.enrolment": "assistance_group closed_at household_id",
-        "cbi.entitlement": "assistance_group cancelled_at household_id months round_id",
+        "cbi.entitlement": "assistance_group cancelled_at enrolment_id household_id months"
+        " round_id",
         "cbi.household": "household_id partner_id size ubigeo",
         "cbi.membership": "beneficiary_id case_id household_id membership_no partner_id since",
         "cbi.partner": "code partner_id",
@@ -238,7 +242,8 @@ async def test_the_doors_read_only_the_columns_they_hand_out(conn):
         f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OF_OURS} AND c.relkind = 'r'"
         " AND has_table_privilege('cbi_door', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')",
     )
-    assert writes == {("cbi.bulk_access",), ("cbi.membership",), ("dedup.key_entry",)}
+    written = {"cbi.bulk_access", "cbi.membership", "dedup.key_entry"} | overlap_rights.WRITTEN
+    assert {name for (name,) in writes} == written
 
 
 async def test_what_belongs_to_a_case_is_looked_up_by_its_case(conn):
@@ -329,6 +334,7 @@ async def test_a_handler_that_forgets_its_partner_sees_nothing_foreign(conn):
     # No model was learned, and no run made.
     no_run = {"cbi.bulk_access", "dedup.model", "dedup.model_activation"}
     no_run |= {"dedup.run", "dedup.run_step"}
+    no_run |= overlap_rights.UNUSED
     assert no_run < empty
     assert (
         empty - no_run
@@ -359,7 +365,8 @@ async def test_nobody_writes_rows_for_another_partner(conn):
     by_role |= {"cbi.answer", "dedup.decision"}
     # Added to through a door.
     closed = {table for table, rule in rules if rule == "false"}
-    assert closed == {"dedup.key_entry", "ledger.delta", "ledger.snapshot"}
+    by_door = {"dedup.key_entry", "ledger.delta", "ledger.snapshot"}
+    assert closed == by_door | overlap_rights.LIVING
     # Models are everybody's, runs and what they read are nobody's in particular.
     by_role |= {"dedup.model", "dedup.model_activation", "dedup.run", "dedup.run_step"}
     by_role |= {"cbi.bulk_access"}
