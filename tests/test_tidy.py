@@ -37,12 +37,14 @@ NOUNS = [
 VERBS = {
     "cbi": [
         "adjudicate",
+        "amend",
         "calculate",
         "cancel",
         "check",
         "differences",
         "disburse",
         "enrol",
+        "event_tables",
         "expire",
         "failed",
         "file_tables",
@@ -71,6 +73,7 @@ VERBS = {
         "store",
         "suggest",
         "tables",
+        "turn",
         "wind_up",
     ],
     "dedup": ["cases", "driver", "find", "index", "judge", "models", "opening", "runs", "tables"],

@@ -3,9 +3,11 @@
 import pytest
 from sqlalchemy import MetaData, text
 
-from cbi.file_tables import metadata as of_cbi
+from cbi import event_tables, file_tables, tables
 from dedup.tables import metadata as of_dedup
 
+assert event_tables.metadata is file_tables.metadata is tables.metadata
+of_cbi = tables.metadata
 BOTH = [of_cbi, of_dedup]
 # The service reaches matching keys through doors only, and no module names their tables.
 HIDDEN = {"key_entry"}
