@@ -151,7 +151,7 @@ def to_record(each: Person, *, household_id: UUID, person_id: UUID, ubigeo: str)
         sex=_SEX_OF_RECORD.get(each.sex, ""),
         documents=tuple(
             RecordDocument(type=doc.type, number=doc.number, country=issuer(doc))
-            for doc in each.documents
+            for doc in person.ever_shown(each)
         ),
         phones=each.phones,
         ubigeo=ubigeo,

@@ -322,3 +322,17 @@ class JobEnded(CbiRefusal):
 
     job_id: UUID
     state: str
+
+
+@dataclass(kw_only=True, eq=False)
+class HouseholdEnded(CbiRefusal):
+    """The household is registered no more: withdrawn, handed over, joined, or nobody lives."""
+
+    household_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class PersonDeceased(CbiRefusal):
+    """The form has somebody who was recorded as deceased; only an error can be mended."""
+
+    person_id: UUID

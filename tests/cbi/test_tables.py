@@ -3,10 +3,12 @@
 import pytest
 from sqlalchemy import MetaData, text
 
-import cbi.overlap_tables  # noqa: F401 -- its tables join the metadata
-from cbi.file_tables import metadata as of_cbi
+from cbi import event_tables, file_tables, job_tables, overlap_tables, tables
 from dedup.tables import metadata as of_dedup
 
+OTHERS = (event_tables, file_tables, job_tables, overlap_tables)
+assert all(each.metadata is tables.metadata for each in OTHERS)
+of_cbi = tables.metadata
 BOTH = [of_cbi, of_dedup]
 # The service reaches matching keys through doors only, and no module names their tables.
 HIDDEN = {"key_entry"}
