@@ -37,6 +37,7 @@ NOUNS = [
 VERBS = {
     "cbi": [
         "adjudicate",
+        "basis",
         "calculate",
         "cancel",
         "check",
@@ -71,6 +72,8 @@ VERBS = {
         "store",
         "suggest",
         "tables",
+        "term_tables",
+        "terms",
         "wind_up",
     ],
     "dedup": ["cases", "driver", "find", "index", "judge", "models", "opening", "runs", "tables"],

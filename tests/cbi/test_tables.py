@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import MetaData, text
 
-from cbi.file_tables import metadata as of_cbi
+from cbi.term_tables import metadata as of_cbi
 from dedup.tables import metadata as of_dedup
 
 BOTH = [of_cbi, of_dedup]
