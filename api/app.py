@@ -40,6 +40,7 @@ from api import (
     rounds,
     runs,
     statements,
+    terms,
 )
 from api.db import SYSTEM, transaction
 from api.described import describe_failures
@@ -81,6 +82,7 @@ def make_app(service: Service) -> Litestar:
             *check.HANDLERS,
             *cases.HANDLERS,
             *programmes.HANDLERS,
+            *terms.HANDLERS,
             *funds.HANDLERS,
             *profiles.HANDLERS,
             *rounds.HANDLERS,

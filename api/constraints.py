@@ -13,11 +13,11 @@ CONSTRAINTS: dict[str, Wording] = {
         "La misma referencia se está registrando ahora",
         "The same reference is being registered now",
     ),
-    "transfer_value_pkey": Wording(
+    "entitlement_within_instalments": Wording(
         409,
-        "running",
-        "Se está haciendo otro cambio de estos montos",
-        "Another change of these values is being made",
+        "instalments-just-given",
+        "Otra ronda dio en este momento la última cuota; intente de nuevo",
+        "Another round has just given the last instalment; try again",
     ),
     "family_of_today": Wording(
         409,
@@ -26,7 +26,6 @@ CONSTRAINTS: dict[str, Wording] = {
         "A decision has just changed the family; try again",
     ),
     "round_of_programme": NOT_FOUND,
-    "transfer_value_of_programme": NOT_FOUND,
     "enrolment_in_programme": NOT_FOUND,
     "round_months_near": Wording(
         422,

@@ -21,23 +21,25 @@ from api import refusal
 from api.constraints import CONSTRAINTS
 from api.event_wording import REFUSALS as OF_EVENTS
 from api.logs import LOG
+from api.term_wording import REFUSALS as OF_TERMS
 from api.wording import NOT_FOUND, Wording
-from api.wording import REFUSALS as OTHERS
+from api.wording import REFUSALS as OF_ALL
 from cbi import refusal as cbi
 from cbi.intake.source import REASONS
 from cbi.refusal import CbiRefusal
+from cbi.term_refusal import TermsJustChanged
 from dedup.refusal import DedupRefusal
 from ledger.refusal import LedgerRefusal, PeriodJustClosed
 
-REFUSALS = OTHERS | OF_EVENTS
+REFUSALS = OF_ALL | OF_EVENTS | OF_TERMS
 TYPE_PREFIX = "urn:cbi:problem:"
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
 # Refused as things stand. What is wrong with a request itself may be mended under the same key.
 LASTING = (403, 404, 409)
 # Passes within a moment: the same request again.
-SOON = (refusal.KeyRunning, PeriodJustClosed)
-PASSES = ("family-changed", "registration-running", "running")
+SOON = (refusal.KeyRunning, PeriodJustClosed, TermsJustChanged)
+PASSES = ("family-changed", "instalments-just-given", "registration-running")
 
 HTTP: dict[int, Wording] = {
     400: Wording(400, "bad-request", "La solicitud está mal formada", "The request is malformed"),

@@ -17,11 +17,12 @@ from api.once import once
 from api.page import Key, Limit, Page, page
 from api.state import Requested, Service
 from api.text import END, LINE
-from cbi import enrol, holds, tables
+from cbi import enrol, holds, tables, terms
 from cbi.enrol import Enrolment, Programme
 from cbi.entitlement import ValueTable
 from cbi.overlap import MONTHS_MAX
 from cbi.refusal import BadValue
+from cbi.who import Who
 from ledger import money
 from ledger.money import Money
 
@@ -48,9 +49,13 @@ class NewProgramme(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class NewValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Amounts per month for household sizes 1, 2, 3 …; larger families get the last."""
+    """Amounts per month for household sizes 1, 2, 3 …; larger families get the last.
+
+    For households of an area, an INEI prefix; of two areas the more specific one counts.
+    """
 
     effective_from: date
+    area: Annotated[str, msgspec.Meta(pattern="^([0-9]{2}){0,3}" + END)] = ""
     by_size: Annotated[list[Decimal], msgspec.Meta(min_length=1, max_length=30)]
 
 
@@ -123,14 +128,13 @@ async def set_values(
         amount_of(amount, programme.currency, field=f"by_size[{place}]")
         for place, amount in enumerate(data.by_size)
     ]
-    return await enrol.set_values(
+    return await terms.set_values(
         conn,
         programme_id=programme_id,
         by_size={size: amount.amount_minor for size, amount in enumerate(amounts, start=1)},
         effective_from=data.effective_from,
-        partner_id=actor.partner_id,
-        actor_id=actor.actor_id,
-        at=clock.now(),
+        area=data.area,
+        who=Who(partner_id=actor.partner_id, actor_id=actor.actor_id, at=clock.now()),
     )
 
 

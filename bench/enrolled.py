@@ -14,13 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from api import clock, db, settings
 from api.db import Actor
 from bench.stored import COLUMNS, ids_of
-from cbi import enrol, fund, tables
+from cbi import enrol, fund, tables, terms
 from cbi.account import Instrument, cci
 from cbi.document import Document
 from cbi.enrol import Programme
 from cbi.identities import SealedHousehold
 from cbi.person import Person
 from cbi.vault import Vault, seal
+from cbi.who import Who
 from ledger.money import Money
 
 CHUNK = 5_000  # households
@@ -96,13 +97,12 @@ async def _programme(data_dir: Path, app: AsyncEngine, households: int) -> Progr
             matching_key=told.matching_key,
             **facts,
         )
-        await enrol.set_values(
+        await terms.set_values(
             conn,
             programme_id=PROGRAMME_ID,
             by_size=BY_SIZE,
             effective_from=DAY,
-            actor_id=who.actor_id,
-            **facts,
+            who=Who(actor_id=who.actor_id, **facts),
         )
         await fund.deposit(
             conn,
@@ -113,6 +113,15 @@ async def _programme(data_dir: Path, app: AsyncEngine, households: int) -> Progr
             on=DAY,
             actor_id=who.actor_id,
             **facts,
+        )
+    approver = clerk(1)
+    async with db.transaction(app, approver) as conn:
+        await terms.approve(
+            conn,
+            programme_id=PROGRAMME_ID,
+            kind="values",
+            version=1,
+            who=Who(actor_id=approver.actor_id, **facts),
         )
     return programme
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import tables
+from cbi.basis import load_basis
 from cbi.disburse import (
     CHUNK_MAX,
     FIRST,
@@ -20,10 +21,11 @@ from cbi.disburse import (
     lock_round,
 )
 from cbi.disbursement import Progress, Round, Signed, Step
-from cbi.enrol import Programme, load_programme, load_values
-from cbi.entitlement import Entitlement, Payee, ValueTable, Why, compute, in_force, months_between
+from cbi.enrol import Programme, load_programme
+from cbi.entitlement import Entitlement, Payee, Why, compute
 from cbi.payees import load_payees, look_up_by_id
-from cbi.refusal import MonthsOverlap, NothingToPay, NoTransferValue, StepDone, TooManyPayees
+from cbi.refusal import MonthsOverlap, NothingToPay, StepDone, TooManyPayees
+from cbi.who import Who
 from ledger.violation import constraint_of
 
 # As many of those left out stand in the answer; the others are read page by page.
@@ -33,14 +35,15 @@ LAST = UUID(int=2**128 - 1)
 _STORE = text("""
     INSERT INTO cbi.entitlement (entitlement_id, round_id, partner_id, enrolment_id, household_id,
         beneficiary_id, kind, assistance_group, months, household_size, value_version,
-        amount_minor, currency, computed_at)
+        amount_minor, currency, computed_at, paid_months)
     SELECT new.entitlement_id, :round_id, :partner_id, new.enrolment_id, new.household_id,
         new.beneficiary_id, 'instalment', :assistance_group, daterange(:first_month, :end_month),
-        new.household_size, :value_version, new.amount_minor, :currency, :at
+        new.household_size, new.value_version, new.amount_minor, :currency, :at, new.paid_months
     FROM unnest(:entitlement_ids ::uuid[], :enrolment_ids ::uuid[], :household_ids ::uuid[],
-        :beneficiary_ids ::uuid[], :household_sizes ::smallint[], :amounts_minor ::bigint[])
+        :beneficiary_ids ::uuid[], :household_sizes ::smallint[], :amounts_minor ::bigint[],
+        :value_versions ::integer[], :paid_months ::smallint[])
         AS new(entitlement_id, enrolment_id, household_id, beneficiary_id, household_size,
-            amount_minor)
+            amount_minor, value_version, paid_months)
     ORDER BY new.enrolment_id""")
 
 # Reasons are lists of different lengths, so they come as one text for each.
@@ -89,7 +92,6 @@ class _Before(msgspec.Struct, frozen=True):
 class _Job(msgspec.Struct, frozen=True):
     opened: Round
     programme: Programme
-    table: ValueTable
     partner_id: UUID
     at: datetime
 
@@ -108,31 +110,25 @@ async def calculate(
     """Compute the entitlements of the next page of enrolments; with the last page, sign the list.
 
     Progress says that the round has more pages: call again in a transaction of its own. Nothing is
-    paid of a round that is calculated in part. Raises NoTransferValue, NothingToPay,
-    MonthsOverlap, TooManyPayees, StepDone.
+    paid of a round that is calculated in part. Raises NoTransferValue, InstalmentsUneven,
+    TermsJustChanged, NothingToPay, MonthsOverlap, TooManyPayees, StepDone.
     """
     opened = await load_round(conn, round_id)
     programme = await load_programme(conn, opened.programme_id)
-    table = in_force(await load_values(conn, programme), opened.pays_on)
-    if table is None:
-        raise NoTransferValue(programme_id=programme.programme_id, on=opened.pays_on)
     await lock_round(conn, round_id)
     await _must_be_open(conn, round_id)
+    who = Who(partner_id=partner_id, actor_id=actor_id, at=at)
+    basis = await load_basis(conn, opened, programme, who=who)
     before = await _page_before(conn, opened, payments_max)
     await look_up_by_id(conn)
     payees = await load_payees(
-        conn, opened, programme, after=before.upto_enrolment, limit=chunk_max + 1
+        conn, opened, programme, basis, after=before.upto_enrolment, limit=chunk_max + 1
     )
     is_last, payees = len(payees) <= chunk_max, payees[:chunk_max]
-    entitlements = compute(
-        payees,
-        table,
-        round_id=round_id,
-        months=months_between(opened.first_month, opened.end_month),
-    )
+    entitlements = compute(payees, basis, round_id=round_id)
     if is_last and before.payments + len(entitlements) == 0:
         raise NothingToPay(round_id=round_id)
-    job = _Job(opened, programme, table, partner_id, at)
+    job = _Job(opened, programme, partner_id, at)
     await _store(conn, job, payees, entitlements)
     page = _page(before, payees, entitlements, is_last=is_last)
     facts = {"round_id": round_id, "partner_id": partner_id, "actor_id": actor_id, "at": at}
@@ -224,6 +220,7 @@ def _page(
         "left_out": len(payees) - len(entitlements),
         "is_last": is_last,
         "expected": before.expected,
+        "top_ups": 0,
     }
 
 
@@ -249,7 +246,6 @@ async def _store(
             "assistance_group": job.programme.assistance_group,
             "first_month": job.opened.first_month,
             "end_month": job.opened.end_month,
-            "value_version": job.table.version,
             "currency": job.programme.currency,
             "at": job.at,
         }
@@ -264,6 +260,8 @@ def _columns(entitlements: Sequence[Entitlement]) -> dict[str, object]:
         "beneficiary_ids": [each.beneficiary_id for each in entitlements],
         "household_sizes": [each.household_size for each in entitlements],
         "amounts_minor": [each.money.amount_minor for each in entitlements],
+        "value_versions": [each.value_version for each in entitlements],
+        "paid_months": [each.paid_months for each in entitlements],
     }
 
 

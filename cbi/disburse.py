@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import insert, select, text
 from sqlalchemy.dialects.postgresql import Range
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, tables
@@ -18,11 +19,13 @@ from cbi.refusal import (
     PayeesBlocked,
 )
 from cbi.signing import load_steps_of, put_step
+from cbi.term_refusal import InstalmentsUneven, MonthsOutside
 from cbi.who import Who
 from dedup.driver import fetch
 from ledger import post
 from ledger.money import Money
 from ledger.refusal import InsufficientFunds
+from ledger.violation import constraint_of
 
 PAYMENTS_MAX = 2_000_000
 # Payments or enrolments that are worked on at once: one batch of the ledger.
@@ -42,21 +45,37 @@ _ENTITLEMENTS = """
 async def open_round(
     conn: AsyncConnection, opened: Round, *, partner_id: UUID, actor_id: UUID, at: datetime
 ) -> Round:
-    """Open a round and its control accounts; raises NotFound for a foreign programme."""
+    """Open a round and its control accounts.
+
+    Raises NotFound for a foreign programme, MonthsOutside, InstalmentsUneven.
+    """
     programme = await load_programme(conn, opened.programme_id)
     months_between(opened.first_month, opened.end_month)
-    await conn.execute(
-        insert(tables.round_).values(
-            round_id=opened.round_id,
-            programme_id=opened.programme_id,
-            partner_id=partner_id,
-            name=opened.name,
-            months=Range(opened.first_month, opened.end_month),
-            pays_on=opened.pays_on,
-            opened_at=at,
-            opened_by=actor_id,
-        )
-    )
+    try:
+        async with conn.begin_nested():
+            await conn.execute(
+                insert(tables.round_).values(
+                    round_id=opened.round_id,
+                    programme_id=opened.programme_id,
+                    partner_id=partner_id,
+                    name=opened.name,
+                    months=Range(opened.first_month, opened.end_month),
+                    pays_on=opened.pays_on,
+                    opened_at=at,
+                    opened_by=actor_id,
+                )
+            )
+    except IntegrityError as error:
+        match constraint_of(error):
+            case "round_within_programme":
+                raise MonthsOutside(
+                    programme_id=opened.programme_id,
+                    first_month=opened.first_month,
+                    end_month=opened.end_month,
+                ) from error
+            case "round_of_whole_instalments":
+                raise InstalmentsUneven(programme_id=opened.programme_id) from error
+        raise
     accounts = bookings.of_round(opened.round_id, programme.currency)
     await post.open_accounts(conn, accounts, partner_id=partner_id)
     return opened

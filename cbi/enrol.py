@@ -1,6 +1,5 @@
-"""Programmes: open one, give it a value table, enrol households."""
+"""Programmes: open one, enrol households."""
 
-from collections.abc import Mapping
 from datetime import date, datetime
 from uuid import UUID
 
@@ -11,7 +10,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, holds, payer, tables
-from cbi.entitlement import ValueTable
 from cbi.identities import can_be_paid, open_households
 from cbi.overlap import Span
 from cbi.payment_files import pain001
@@ -26,6 +24,7 @@ from cbi.refusal import (
     NotFound,
     OpenCase,
 )
+from cbi.term_refusal import OutsideProgramme
 from cbi.vault import Vault
 from dedup import judge
 from dedup.driver import fetch
@@ -120,67 +119,6 @@ async def load_programme(conn: AsyncConnection, programme_id: UUID) -> Programme
     return msgspec.convert(row._mapping, Programme)  # noqa: SLF001 -- public by its docs
 
 
-async def set_values(
-    conn: AsyncConnection,
-    *,
-    programme_id: UUID,
-    by_size: Mapping[int, int],
-    effective_from: date,
-    partner_id: UUID,
-    actor_id: UUID,
-    at: datetime,
-) -> ValueTable:
-    """Add the next version of a programme's value table (minor units per month by size)."""
-    programme = await load_programme(conn, programme_id)
-    versions = await load_values(conn, programme)
-    table = ValueTable(
-        version=len(versions) + 1,
-        effective_from=effective_from,
-        currency=programme.currency,
-        by_size=by_size,
-    )
-    await conn.execute(
-        insert(tables.transfer_value),
-        [
-            {
-                "programme_id": programme_id,
-                "version": table.version,
-                "partner_id": partner_id,
-                "effective_from": effective_from,
-                "household_size": size,
-                "amount_minor": minor,
-                "approved_by": actor_id,
-                "added_at": at,
-            }
-            for size, minor in sorted(by_size.items())
-        ],
-    )
-    return table
-
-
-async def load_values(conn: AsyncConnection, programme: Programme) -> list[ValueTable]:
-    """Load every version of the value table, oldest first."""
-    value = tables.transfer_value.c
-    rows = await conn.execute(
-        select(value.version, value.effective_from, value.household_size, value.amount_minor)
-        .where(value.programme_id == programme.programme_id)
-        .order_by(value.version, value.household_size)
-    )
-    versions: dict[tuple[int, date], dict[int, int]] = {}
-    for row in rows:
-        amounts = versions.setdefault((row.version, row.effective_from), {})
-        amounts[row.household_size] = row.amount_minor
-    return [
-        ValueTable(
-            version=version,
-            effective_from=effective_from,
-            currency=programme.currency,
-            by_size=amounts,
-        )
-        for (version, effective_from), amounts in versions.items()
-    ]
-
-
 async def enrol(
     conn: AsyncConnection,
     *,
@@ -196,7 +134,7 @@ async def enrol(
     """Enrol a household of the caller's partner, for `months` or until it is closed.
 
     Raises OpenCase, ConsentMissing, NoInstrument, IdentityErased, AlreadyEnrolled, Overlap,
-    NotFound.
+    OutsideProgramme, NotFound.
     """
     programme = await load_programme(conn, programme_id)
     await _must_exist(conn, household_id)
@@ -236,6 +174,8 @@ async def enrol(
         name = constraint_of(error)
         if name == "enrolment_one_open":
             raise AlreadyEnrolled(household_id=household_id) from error
+        if name == "enrolment_in_area":
+            raise OutsideProgramme(household_id=household_id) from error
         if name in holds.OVERLAPS:
             group = programme.assistance_group
             raise await holds.overlap(conn, household_id, group, months, at=at) from error

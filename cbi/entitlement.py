@@ -1,19 +1,31 @@
-"""What a family is entitled to in a round: a pure function of the value table and its size."""
+"""What a family is entitled to in a round: a pure function of its size and the terms."""
 
+from calendar import monthrange
 from collections.abc import Mapping, Sequence
 from datetime import date
 from hashlib import sha256
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID, uuid5
 
 import msgspec
 
-from ledger.money import Money
+from ledger.money import Money, split
 
 NAMESPACE = UUID("5b0a1f0e-6d0c-5c55-9a7e-0c6b1f4f2a21")
 MONTHS_MAX = 12
 
-Why = Literal["open_case", "consent", "no_instrument", "erased", "paid_in_these_months"]
+Why = Literal[
+    "open_case",
+    "consent",
+    "no_instrument",
+    "erased",
+    "paid_in_these_months",
+    "no_value",
+    "instalments_done",
+    "enrolled_later",
+    "above_instrument_cap",
+]
+Proration = Literal["full", "by_days", "none"]
 
 
 class ValueTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +35,7 @@ class ValueTable(msgspec.Struct, frozen=True, kw_only=True):
     effective_from: date
     currency: str
     by_size: Mapping[int, int]  # size → minor units
+    area: str = ""  # an INEI prefix; "" is everywhere
 
     def __post_init__(self) -> None:
         if sorted(self.by_size) != list(range(1, len(self.by_size) + 1)) or not self.by_size:
@@ -33,6 +46,36 @@ class ValueTable(msgspec.Struct, frozen=True, kw_only=True):
         return Money(amount_minor=self.by_size[capped], currency=self.currency)
 
 
+class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many instalments an enrolment gets (None: no end), each of so many months.
+
+    `proration` says what the month of the enrolment itself is worth.
+    """
+
+    instalments: Annotated[int, msgspec.Meta(ge=1, le=120)] | None = None
+    every_months: Annotated[int, msgspec.Meta(ge=1, le=12)] = 1
+    proration: Proration = "full"
+
+
+class Basis(msgspec.Struct, frozen=True, kw_only=True):
+    """What a round is calculated on: the versions that counted on the day it pays."""
+
+    tables: tuple[ValueTable, ...]  # one for each area, the most specific first
+    first_month: date
+    months: int
+    schedule: Schedule | None = None
+    schedule_version: int | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Say whether everybody who is not blocked gets every month by one table."""
+        return self.schedule is None and len(self.tables) == 1 and not self.tables[0].area
+
+    def table_for(self, ubigeo: str) -> ValueTable | None:
+        """The table of the most specific area that the household lives in."""
+        return next((table for table in self.tables if ubigeo.startswith(table.area)), None)
+
+
 class Payee(msgspec.Struct, frozen=True, kw_only=True):
     """An enrolled family as it stands now, with every reason that keeps it from being paid."""
 
@@ -40,7 +83,18 @@ class Payee(msgspec.Struct, frozen=True, kw_only=True):
     household_id: UUID
     beneficiary_id: UUID
     household_size: int
+    ubigeo: str = ""
+    enrolled_on: date = date.min
+    months_before: int = 0  # that the enrolment was promised already
     blocked: tuple[Why, ...] = ()
+
+
+class Award(msgspec.Struct, frozen=True):
+    """What a payee gets, by which table and for how many months."""
+
+    value_version: int
+    amount_minor: int
+    months: int
 
 
 class Entitlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,27 +107,55 @@ class Entitlement(msgspec.Struct, frozen=True, kw_only=True):
     household_size: int
     value_version: int
     money: Money
+    paid_months: int | None = None
 
 
-def in_force(tables: Sequence[ValueTable], on: date) -> ValueTable | None:
-    """Return the newest table that is effective on that day."""
-    effective = [table for table in tables if table.effective_from <= on]
-    return max(effective, key=lambda table: (table.effective_from, table.version), default=None)
+def in_force(tables: Sequence[ValueTable], on: date) -> tuple[ValueTable, ...]:
+    """Return the newest table of each area that is effective, the most specific area first."""
+    newest: dict[str, ValueTable] = {}
+    for table in sorted(tables, key=lambda table: (table.effective_from, table.version)):
+        if table.effective_from <= on:
+            newest[table.area] = table
+    return tuple(sorted(newest.values(), key=lambda table: (-len(table.area), table.area)))
 
 
-def compute(
-    payees: Sequence[Payee], table: ValueTable, *, round_id: UUID, months: int
-) -> list[Entitlement]:
+def award(payee: Payee, basis: Basis) -> Award | Why:
+    """Say what a payee gets, or why nothing.
+
+    Without a schedule every month of the round. With one, no month before that of the enrolment,
+    that one as the schedule says, and no more months than its instalments have.
+    """
+    table = basis.table_for(payee.ubigeo)
+    if table is None:
+        return "no_value"
+    monthly = table.monthly(payee.household_size)
+    if basis.schedule is None:
+        return Award(table.version, monthly.amount_minor * basis.months, basis.months)
+    worth = _months_worth(monthly, payee.enrolled_on, basis, basis.schedule.proration)
+    if not worth:
+        return "enrolled_later"
+    if basis.schedule.instalments is not None:
+        months_max = basis.schedule.instalments * basis.schedule.every_months
+        worth = worth[: max(0, months_max - payee.months_before)]
+    if not worth:
+        return "instalments_done"
+    return Award(table.version, sum(worth), len(worth))
+
+
+def compute(payees: Sequence[Payee], basis: Basis, *, round_id: UUID) -> list[Entitlement]:
     """Compute the entitlements of the payees who can be paid, one per family, ordered by id.
 
     Of two enrolments of one family only the first counts, by enrolment id, which grows with time.
     """
-    if not 1 <= months <= MONTHS_MAX:
+    if not 1 <= basis.months <= MONTHS_MAX:
         raise ValueError(f"a round covers 1 to {MONTHS_MAX} months")
-    chosen: dict[UUID, Payee] = {}
+    chosen: dict[UUID, tuple[Payee, Award]] = {}
     for payee in sorted(payees, key=lambda payee: payee.enrolment_id):
-        if not payee.blocked:
-            chosen.setdefault(payee.beneficiary_id, payee)
+        if not payee.blocked and payee.beneficiary_id not in chosen:
+            got = award(payee, basis)
+            if isinstance(got, Award):
+                chosen[payee.beneficiary_id] = (payee, got)
+    currency = basis.tables[0].currency if basis.tables else ""
     computed = [
         Entitlement(
             entitlement_id=uuid5(NAMESPACE, f"{round_id}|{payee.beneficiary_id}|instalment"),
@@ -81,15 +163,39 @@ def compute(
             household_id=payee.household_id,
             beneficiary_id=payee.beneficiary_id,
             household_size=payee.household_size,
-            value_version=table.version,
-            money=Money(
-                amount_minor=table.monthly(payee.household_size).amount_minor * months,
-                currency=table.currency,
-            ),
+            value_version=got.value_version,
+            money=Money(amount_minor=got.amount_minor, currency=currency),
+            paid_months=got.months,
         )
-        for payee in chosen.values()
+        for payee, got in chosen.values()
     ]
     return sorted(computed, key=lambda entitlement: entitlement.entitlement_id)
+
+
+def _months_worth(
+    monthly: Money, enrolled_on: date, basis: Basis, proration: Proration
+) -> list[int]:
+    """What each month of the round is worth in minor units, from that of the enrolment on."""
+    begins = (enrolled_on.year, enrolled_on.month)
+    worth = []
+    for place in range(basis.months):
+        year, month = divmod(basis.first_month.year * 12 + basis.first_month.month - 1 + place, 12)
+        if (year, month + 1) > begins:
+            worth.append(monthly.amount_minor)
+        elif (year, month + 1) == begins:
+            days = monthrange(year, month + 1)[1]
+            worth.append(_first_month(monthly, enrolled_on.day, days, proration))
+    return [minor for minor in worth if minor > 0]
+
+
+def _first_month(monthly: Money, day: int, days: int, proration: Proration) -> int:
+    match proration:
+        case "full":
+            return monthly.amount_minor
+        case "by_days":
+            return split(monthly, (day - 1, days - day + 1))[1].amount_minor
+        case "none":
+            return monthly.amount_minor if day == 1 else 0
 
 
 def months_between(first: date, after: date) -> int:

@@ -5,6 +5,7 @@ families that can be paid, nothing is told.
 """
 
 from collections.abc import Sequence
+from datetime import date
 from typing import get_args
 from uuid import UUID
 
@@ -15,14 +16,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cbi import tables
 from cbi.disbursement import Round, Step
 from cbi.enrol import Programme, consents_missing, families
-from cbi.entitlement import Entitlement, Payee, Why
+from cbi.entitlement import Award, Basis, Entitlement, Payee, Why, award
 from cbi.payment_files.profile import Paid
 from cbi.profiles import load_round_profile
+from cbi.term import day_of
 from dedup import judge
 from dedup.driver import fetch
 
 _ENROLLED = """
-    SELECT e.enrolment_id, e.household_id, e.beneficiary_id, h.size
+    SELECT e.enrolment_id, e.household_id, e.beneficiary_id, h.size, h.ubigeo, e.enrolled_at
     FROM cbi.enrolment AS e JOIN cbi.household AS h USING (household_id)
     WHERE e.programme_id = $1 AND e.closed_at IS NULL AND e.enrolment_id > $2
     ORDER BY e.enrolment_id LIMIT $3"""
@@ -60,6 +62,11 @@ _IN_ROUND = """
     SELECT e.beneficiary_id FROM cbi.entitlement AS e
     WHERE e.round_id = $1 AND e.kind = 'instalment' AND e.beneficiary_id = ANY ($2 ::uuid[])"""
 
+_MONTHS_BEFORE = """
+    SELECT w.enrolment_id, b.months FROM unnest($1 ::uuid[]) AS w(enrolment_id)
+    CROSS JOIN LATERAL (
+        SELECT cbi.months_promised(w.enrolment_id) AS months OFFSET 0) AS b WHERE b.months > 0"""
+
 # Payments of the round to anybody who ever belonged to these families.
 _PAYMENTS_TO = """
     SELECT e.entitlement_id, e.household_id
@@ -93,7 +100,13 @@ async def look_up_by_id(conn: AsyncConnection) -> None:
 
 
 async def load_payees(
-    conn: AsyncConnection, opened: Round, programme: Programme, *, after: UUID, limit: int
+    conn: AsyncConnection,
+    opened: Round,
+    programme: Programme,
+    basis: Basis,
+    *,
+    after: UUID,
+    limit: int,
 ) -> list[Payee]:
     """Load the next open enrolments of the programme with what blocks each, ordered by enrolment.
 
@@ -108,24 +121,38 @@ async def load_payees(
         row[0]
         for row in await fetch(conn, _IN_ROUND, opened.round_id, list(beneficiary_of.values()))
     }
+    before = await _months_before(conn, basis, [row[0] for row in rows])
     payees = []
-    for enrolment_id, household_id, _, size in rows:
+    for enrolment_id, household_id, _, size, ubigeo, enrolled_at in rows:
         beneficiary_id = beneficiary_of[household_id]
         reasons = found.reasons.get(household_id, [])
         if beneficiary_id in found.assisted or beneficiary_id in taken:
             reasons = ["paid_in_these_months", *reasons]
-        if not reasons:
-            taken.add(beneficiary_id)
-        payees.append(
-            Payee(
-                enrolment_id=enrolment_id,
-                household_id=household_id,
-                beneficiary_id=beneficiary_id,
-                household_size=size,
-                blocked=tuple(reasons),
-            )
+        payee = Payee(
+            enrolment_id=enrolment_id,
+            household_id=household_id,
+            beneficiary_id=beneficiary_id,
+            household_size=size,
+            ubigeo=ubigeo,
+            enrolled_on=day_of(enrolled_at) if basis.schedule else date.min,
+            months_before=before.get(enrolment_id, 0),
+            blocked=tuple(reasons),
         )
+        if not basis.is_plain and not isinstance(got := award(payee, basis), Award):
+            payee = msgspec.structs.replace(payee, blocked=(*payee.blocked, got))
+        if not payee.blocked:
+            taken.add(beneficiary_id)
+        payees.append(payee)
     return payees
+
+
+async def _months_before(
+    conn: AsyncConnection, basis: Basis, enrolment_ids: Sequence[UUID]
+) -> dict[UUID, int]:
+    """Return for how many months each enrolment has promises that stand, where that counts."""
+    if basis.schedule is None or basis.schedule.instalments is None:
+        return {}
+    return dict(await fetch(conn, _MONTHS_BEFORE, sorted(enrolment_ids)))
 
 
 async def blocked_of(

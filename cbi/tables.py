@@ -168,17 +168,6 @@ payer_account = _table(
     Column("wrapped", LargeBinary, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
 )
-transfer_value = _table(
-    "transfer_value",
-    Column("programme_id", Uuid, primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("partner_id", Uuid, nullable=False),
-    Column("effective_from", Date, nullable=False),
-    Column("household_size", SmallInteger, primary_key=True),
-    Column("amount_minor", BigInteger, nullable=False),
-    Column("approved_by", Uuid, nullable=False),
-    Column("added_at", MOMENT, nullable=False),
-)
 enrolment = _table(
     "enrolment",
     Column("enrolment_id", Uuid, primary_key=True),
@@ -223,6 +212,7 @@ entitlement = _table(
     Column("cancelled_at", MOMENT),
     Column("cancelled_by", Uuid),
     Column("cancelled_because", Text),
+    Column("paid_months", SmallInteger),
 )
 round_step = _table(
     "round_step",
@@ -257,6 +247,7 @@ calculation_page = _table(
     Column("left_out", Integer, nullable=False),
     Column("is_last", Boolean, nullable=False),
     Column("expected", Integer, nullable=False),
+    Column("top_ups", Integer, nullable=False),
 )
 funding = _table(
     "funding",

@@ -78,6 +78,25 @@ def parse(amount: str, currency: str) -> Money:
     return Money(amount_minor=-minor if sign else minor, currency=currency)
 
 
+def split(whole: Money, weights: Sequence[int]) -> list[Money]:
+    """Split an amount in proportion to `weights`, losing no minor unit.
+
+    Leftover units go to the largest remainders, earliest first (Hamilton's method). Raises
+    ValueError unless the amount and every weight is >= 0 and one weight is > 0.
+    """
+    of_all = sum(weights)
+    if whole.amount_minor < 0 or of_all <= 0 or min(weights) < 0:
+        raise ValueError("an amount is split by weights of which one is more than nothing")
+    quotas = [divmod(whole.amount_minor * weight, of_all) for weight in weights]
+    left = whole.amount_minor - sum(quota for quota, _ in quotas)
+    by_remainder = sorted(range(len(weights)), key=lambda place: -quotas[place][1])
+    more = set(by_remainder[:left])
+    return [
+        Money(amount_minor=quota + (place in more), currency=whole.currency)
+        for place, (quota, _) in enumerate(quotas)
+    ]
+
+
 def total(amounts: Sequence[Money], currency: str) -> Money:
     """Add amounts of one currency; of none, zero."""
     return sum(amounts, start=Money(amount_minor=0, currency=currency))

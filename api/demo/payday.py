@@ -58,6 +58,8 @@ async def open_programmes(cast: Cast, population: Population) -> dict[str, str]:
         path = f"/v1/programmes/{opened['programme_id']}"
         values = {"effective_from": "2026-01-01", "by_size": EXAMPLE_VALUES}
         await cast(partner.code, "programa").post(f"{path}/values", values)
+        approval = {"kind": "values", "version": 1}
+        await cast(partner.code, "finanzas").post(f"{path}/terms/approval", approval)
         # A donor's deposit has an id of its own, so that booking it again changes nothing.
         deposit_id = str(uuid5(UUID(opened["programme_id"]), "first deposit"))
         deposit = {"deposit_id": deposit_id, "amount": "200000.00", "on": "2026-09-01"}

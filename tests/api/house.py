@@ -240,6 +240,8 @@ async def open_round(house: House, *, partner: str = "A", households: int = 1) -
     path = f"/v1/programmes/{opened['programme_id']}"
     values = {"effective_from": "2026-01-01", "by_size": ["300.00", "420.00"]}
     await house.made(f"{path}/values", officer, values)
+    approval = {"kind": "values", "version": 1}
+    await house.made(f"{path}/terms/approval", f"{partner}/finance", approval)
     deposit = {"deposit_id": str(uuid4()), "amount": "50000", "on": "2026-01-01"}
     await house.made(f"{path}/funds", f"{partner}/finance", deposit)
     household_ids = []

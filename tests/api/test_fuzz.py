@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from api import access
 from ledger.formats.layout import example
 from tests.api.house import House, new_round, open_case, programme, registration
+from tests.api.terming import VALID
 from tests.cbi.profiled import a_profile
 
 QUERIES = {"/v1/imports": "?format={}&ubigeo_system=inei"}
@@ -143,6 +144,7 @@ async def bodies(house: House, paid) -> Bodies:
         "/v1/reconciliations": {},
         "/v1/jobs/{job_id}/cancellation": {},
         **BREAKS,
+        **VALID,
         **{
             f"/v1/rounds/{{round_id}}/{step}": {}
             for step in ("calculate", "prepare", "review", "approve", "release")

@@ -22,6 +22,7 @@ from tests.api.house import (
 )
 from tests.api.jobbing import JOBS
 from tests.api.profiling import PROFILES
+from tests.api.terming import TERMS
 from tests.api.test_wind_up import rejected, released
 
 STEPS = ("calculate", "prepare", "review", "approve", "release")
@@ -202,7 +203,7 @@ PREPARE: dict[str, Callable[[House], Awaitable[Prepared]]] = {
     **{f"/v1/followups/{{followup_id}}/{step}": a_step_again(step) for step in STEPS[1:]},
     "/v1/statements": a_statement,
     "/v1/reconciliations": a_reconciliation,
-    **{path: asked(make) for path, make in (BREAKS | PROFILES | JOBS).items()},
+    **{path: asked(make) for path, make in (BREAKS | PROFILES | JOBS | TERMS).items()},
     "/v1/ledger/periods": asked(a_period),
 }
 

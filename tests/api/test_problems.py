@@ -22,30 +22,31 @@ NOBODY = UUID(int=7)
 # Clients branch on these; one that is changed or dropped breaks them.
 SLUGS = [
     "account-conflict", "account-not-open", "account-not-ours", "already-enrolled",
-    "already-judged", "assign-elsewhere", "attempt-refused", "bad-value", "break-refused",
-    "cannot-supersede", "case-decided", "case-reopened", "check-quota-spent", "checkpoint-unknown",
-    "consent-missing", "ending-unfit", "enrolment-closed", "entitlement-settled", "expiry-stands",
-    "file-unreadable", "followup-superseded", "group-changed", "group-too-large",
-    "household-ended", "idempotency-key-malformed", "idempotency-key-reused",
-    "idempotency-key-running", "identity-erased", "insufficient-funds", "invalid-profile",
-    "invalid-registration", "invalid-rules", "job-ended", "layout-just-changed",
-    "layout-malformed", "layout-unknown", "model-not-found", "model-unreadable",
-    "money-given-back", "months-overlap", "never-expires", "no-expiry", "no-instrument",
-    "no-transfer-value", "not-found", "not-held", "not-pending", "not-released", "not-sealed",
-    "nothing-to-pay", "nothing-to-reissue", "open-case", "outcome-conflict", "outside-area",
-    "overlap", "own-proposal", "payees-blocked", "period-just-closed", "period-out-of-order",
+    "already-judged", "approved-by-author", "assign-elsewhere", "attempt-refused", "bad-value",
+    "break-refused", "cannot-supersede", "case-decided", "case-reopened", "check-quota-spent",
+    "checkpoint-unknown", "consent-missing", "ending-unfit", "enrolment-closed",
+    "entitlement-settled", "expiry-stands", "file-unreadable", "followup-superseded",
+    "group-changed", "group-too-large", "household-ended", "idempotency-key-malformed",
+    "idempotency-key-reused", "idempotency-key-running", "identity-erased", "instalments-uneven",
+    "insufficient-funds", "invalid-profile", "invalid-registration", "invalid-rules",
+    "invalid-term", "job-ended", "layout-just-changed", "layout-malformed", "layout-unknown",
+    "model-not-found", "model-unreadable", "money-given-back", "months-outside", "months-overlap",
+    "never-expires", "no-expiry", "no-instrument", "no-transfer-value", "not-found", "not-held",
+    "not-pending", "not-released", "not-sealed", "nothing-to-pay", "nothing-to-reissue",
+    "open-case", "outcome-conflict", "outside-area", "outside-programme", "overlap",
+    "own-proposal", "payees-blocked", "period-just-closed", "period-out-of-order",
     "person-deceased", "reference-taken", "renewals-spent", "reservation-over",
     "reservation-paused", "reservation-quota-spent", "round-pending", "rules-approved",
     "run-underway", "same-person", "second-person", "second-person-needed", "shown-as-paid",
     "statement-repeated", "statement-unreadable", "step-done", "step-out-of-order",
-    "still-claimable", "too-many-jobs", "too-many-payees", "transfer-conflict", "transfer-refused",
-    "which-part",
+    "still-claimable", "term-approved", "terms-just-changed", "too-many-jobs", "too-many-payees",
+    "transfer-conflict", "transfer-refused", "which-part",
 ]  # fmt: skip
 
 # Those that a constraint alone refuses.
 SLUGS_OF_CONSTRAINTS = [
-    "code-taken", "family-changed", "group-unknown", "months-far", "name-taken", "not-found",
-    "registration-running", "running",
+    "code-taken", "family-changed", "group-unknown", "instalments-just-given", "months-far",
+    "name-taken", "not-found", "registration-running",
 ]  # fmt: skip
 
 

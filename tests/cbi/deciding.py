@@ -105,14 +105,15 @@ async def join(conn, one, other, *, partners=(PARTNER_A, PARTNER_B)):
     await judged(conn, case_id, "same_household")
 
 
-async def insert_enrolment(conn, programme, household_id, beneficiary_id, who):
+async def insert_enrolment(conn, programme, household_id, beneficiary_id, who, *, at=None):
     """Enrol past the program."""
     await db.set_facts(conn, who)
     await conn.execute(
         text(
             "INSERT INTO cbi.enrolment (enrolment_id, programme_id, partner_id, household_id,"
             " beneficiary_id, assistance_group, enrolled_at, enrolled_by) VALUES (:id,"
-            " :programme_id, :partner_id, :household_id, :beneficiary_id, 'mpca', now(), :id)"
+            " :programme_id, :partner_id, :household_id, :beneficiary_id, 'mpca',"
+            " coalesce(:at ::timestamptz, now()), :id)"
         ),
         {
             "id": clock.new_id(),
@@ -120,5 +121,6 @@ async def insert_enrolment(conn, programme, household_id, beneficiary_id, who):
             "partner_id": who.partner_id,
             "household_id": household_id,
             "beneficiary_id": beneficiary_id,
+            "at": at,
         },
     )

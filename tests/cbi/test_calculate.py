@@ -12,6 +12,7 @@ from cbi.disbursement import Progress, Step
 from cbi.enrol import close
 from cbi.entitlement import list_digest
 from cbi.refusal import NothingToPay, StepDone, StepOutOfOrder
+from tests.cbi.agreed import basis_by_hand
 from tests.cbi.deciding import join
 from tests.cbi.world import (
     ALFA,
@@ -220,7 +221,7 @@ async def test_an_entitlement_is_of_its_own_round_and_enrolment(conn):
         " household_id, beneficiary_id, kind, assistance_group, months, household_size,"
         " value_version, amount_minor, currency, computed_at) VALUES (uuidv7(), :round_id,"
         " :partner_id, :enrolment_id, :household_id, :household_id, 'instalment', 'mpca',"
-        " CAST(:months AS text)::daterange, 1, 1, 1, 'PEN', now())"
+        " CAST(:months AS text)::daterange, 1, :version, 1, 'PEN', now())"
     )
     right = {
         "round_id": round_id,
@@ -228,6 +229,7 @@ async def test_an_entitlement_is_of_its_own_round_and_enrolment(conn):
         "enrolment_id": own.enrolment_id,
         "household_id": mine.household_id,
         "months": "[2026-07-01,2026-08-01)",
+        "version": 1,
     }
     await db.set_facts(conn, ALFA)
     for change, rule in (
@@ -237,6 +239,13 @@ async def test_an_entitlement_is_of_its_own_round_and_enrolment(conn):
         with pytest.raises(DBAPIError, match=rule):
             async with conn.begin_nested():
                 await conn.execute(statement, right | change)
+    with pytest.raises(DBAPIError, match="is not on the basis"):
+        async with conn.begin_nested():
+            await conn.execute(statement, right)
+    await basis_by_hand(conn, round_id, ALFA)
+    with pytest.raises(DBAPIError, match="is not on the basis"):
+        async with conn.begin_nested():
+            await conn.execute(statement, right | {"version": 2})
     await conn.execute(statement, right)
 
 

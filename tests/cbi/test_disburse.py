@@ -23,6 +23,7 @@ from cbi.refusal import (
     TooManyPayees,
 )
 from ledger.refusal import InsufficientFunds
+from tests.cbi.agreed import basis_by_hand
 from tests.cbi.deciding import join
 from tests.cbi.world import (
     ALFA,
@@ -211,6 +212,7 @@ async def test_assistance_of_one_kind_never_overlaps_for_a_family(conn):
     await db.set_facts(conn, ALFA)
     (entitlement,) = await load_entitlements(conn, round_id)
     await cancelled(conn, round_id, entitlement.entitlement_id)
+    await basis_by_hand(conn, beta_round, BETA)
     await entitle_by_hand(conn, beta_round, enrolment, household_id, BETA)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbi.entitlement import (
+    Basis,
     Payee,
     ValueTable,
     compute,
@@ -40,8 +41,12 @@ def payee(place: int, *, size: int = 1, of: int | None = None, blocked=()) -> Pa
     )
 
 
+def basis(*tables: ValueTable, months: int = 1, **more) -> Basis:
+    return Basis(tables=tables, first_month=date(2026, 7, 1), months=months, **more)
+
+
 def amounts(payees, *, table=None, months=1):
-    computed = compute(payees, table or values(), round_id=ROUND, months=months)
+    computed = compute(payees, basis(table or values(), months=months), round_id=ROUND)
     return {each.household_id.int - 1_000: each.money.amount_minor for each in computed}
 
 
@@ -78,9 +83,10 @@ def test_a_family_with_two_enrolments_is_paid_once_by_the_earlier():
 
 
 def test_the_id_follows_from_round_and_family_alone():
-    (one,) = compute([payee(1)], values(), round_id=ROUND, months=1)
-    (two,) = compute([payee(5, of=1, size=3)], values(version=2), round_id=ROUND, months=2)
-    (other,) = compute([payee(1)], values(), round_id=uuid4(), months=1)
+    (one,) = compute([payee(1)], basis(values()), round_id=ROUND)
+    two_months = basis(values(version=2), months=2)
+    (two,) = compute([payee(5, of=1, size=3)], two_months, round_id=ROUND)
+    (other,) = compute([payee(1)], basis(values()), round_id=uuid4())
     assert one.entitlement_id == two.entitlement_id != other.entitlement_id
 
 
@@ -100,8 +106,9 @@ PAYEES = st.lists(
 @given(PAYEES, st.randoms(use_true_random=False), st.integers(1, 12))
 def test_the_order_of_the_payees_changes_nothing(payees, rng, months):
     shuffled = rng.sample(payees, len(payees))
-    computed = compute(payees, values(), round_id=ROUND, months=months)
-    assert compute(shuffled, values(), round_id=ROUND, months=months) == computed
+    on = basis(values(), months=months)
+    computed = compute(payees, on, round_id=ROUND)
+    assert compute(shuffled, on, round_id=ROUND) == computed
     assert computed == sorted(computed, key=lambda each: each.entitlement_id)
     assert {each.beneficiary_id for each in computed} == {
         each.beneficiary_id for each in payees if not each.blocked
@@ -112,11 +119,11 @@ def test_the_order_of_the_payees_changes_nothing(payees, rng, months):
 def test_the_newest_table_that_is_effective_counts():
     old, new = values(version=1), values(version=2, effective_from=date(2026, 7, 1))
     mended = values(version=3)
-    assert in_force([old, new], date(2026, 5, 31)) is None
-    assert in_force([old, new], date(2026, 6, 30)) == old
-    assert in_force([old, new], date(2026, 7, 1)) == new
-    assert in_force([mended, old], DAY) == mended
-    assert in_force([], DAY) is None
+    assert in_force([old, new], date(2026, 5, 31)) == ()
+    assert in_force([old, new], date(2026, 6, 30)) == (old,)
+    assert in_force([old, new], date(2026, 7, 1)) == (new,)
+    assert in_force([mended, old], DAY) == (mended,)
+    assert in_force([], DAY) == ()
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 import pytest
 from sqlalchemy import MetaData, text
 
-from cbi import event_tables, file_tables, job_tables, overlap_tables, tables
+from cbi import event_tables, file_tables, job_tables, overlap_tables, tables, term_tables
 from dedup.tables import metadata as of_dedup
 
-OTHERS = (event_tables, file_tables, job_tables, overlap_tables)
+OTHERS = (event_tables, file_tables, job_tables, overlap_tables, term_tables)
 assert all(each.metadata is tables.metadata for each in OTHERS)
 of_cbi = tables.metadata
 BOTH = [of_cbi, of_dedup]

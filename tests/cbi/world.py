@@ -24,6 +24,7 @@ from cbi.vault import Vault
 from dedup.judge import Said
 from dedup.model import load
 from ledger.money import Money
+from tests.cbi.agreed import valued
 from tests.conftest import PARTNER_A, PARTNER_B
 
 PARTNER_C = UUID("00000000-0000-4000-8000-00000000000c")
@@ -169,14 +170,8 @@ async def programme_of(
         matching_key=DESK.matching_key,
         **facts,
     )
-    await enrol.set_values(
-        conn,
-        programme_id=programme.programme_id,
-        by_size={1: 10_000, 2: 15_000, 3: 20_000},
-        effective_from=values_from,
-        actor_id=who.actor_id,
-        **facts,
-    )
+    by_size = {1: 10_000, 2: 15_000, 3: 20_000}
+    await valued(conn, programme, by_size, effective_from=values_from, who=who)
     if grant:
         await funded(conn, programme, grant, who)
     return programme

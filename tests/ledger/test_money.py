@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.money import EXPONENTS, MINOR_MAX, Money, exponent, parse, total
+from ledger.money import EXPONENTS, MINOR_MAX, Money, exponent, parse, split, total
 
 currencies = st.sampled_from(sorted(EXPONENTS))
 amounts = st.integers(-(10**15), 10**15)
@@ -59,3 +59,27 @@ def test_currencies_do_not_mix_and_unknown_ones_are_refused():
         exponent("XXX")
     with pytest.raises(ValueError, match="18 digits"):
         Money(amount_minor=MINOR_MAX + 1, currency="PEN")
+
+
+@given(
+    st.integers(0, 10**15),
+    st.lists(st.integers(0, 10**6), min_size=1, max_size=8).filter(any),
+    currencies,
+)
+def test_splitting_loses_no_unit_and_keeps_within_one_of_the_share(minor, weights, currency):
+    parts = split(Money(amount_minor=minor, currency=currency), weights)
+    assert total(parts, currency).amount_minor == minor
+    for part, weight in zip(parts, weights, strict=True):
+        share, rest = divmod(minor * weight, sum(weights))
+        assert share <= part.amount_minor <= share + (rest > 0)
+
+
+def test_of_equal_remainders_the_earliest_gets_the_unit():
+    parts = split(Money(amount_minor=100, currency="PEN"), (1, 1, 1))
+    assert [part.amount_minor for part in parts] == [34, 33, 33]
+
+
+@pytest.mark.parametrize(("minor", "weights"), [(1, ()), (1, (0, 0)), (1, (2, -1)), (-1, (1,))])
+def test_what_can_not_be_split_is_refused(minor, weights):
+    with pytest.raises(ValueError, match="split by weights"):
+        split(Money(amount_minor=minor, currency="PEN"), weights)

@@ -1,0 +1,122 @@
+"""Terms of a programme: what a version of each kind says, read from JSON, and which one counts."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta, timezone
+from typing import Annotated, Any, Literal, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from cbi.entitlement import Schedule
+from cbi.term_refusal import InvalidTerm
+from ledger import money
+
+Kind = Literal["values", "scope", "schedule", "top_up", "eligibility"]
+Prefix = Annotated[str, msgspec.Meta(pattern=r"^([0-9]{2}){1,3}\Z", max_length=6)]
+
+# Peru keeps UTC−5 the whole year; a term counts from its day in Peru.
+PERU = timezone(timedelta(hours=-5))
+SIZES_MAX = 30
+AREAS_MAX = 200
+_PLACE = re.compile(r"`\$([^`]*)`$")
+
+
+class Term(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of one kind; it counts from `effective_from` on when somebody approved it."""
+
+    kind: Kind
+    version: int
+    effective_from: date
+    content: dict[str, Any]
+    entered_by: UUID
+    added_at: datetime
+    approved_by: UUID | None
+    approved_at: datetime | None
+
+
+class Values(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Amounts per month for sizes 1, 2, 3 …, in an area (an INEI prefix) or everywhere."""
+
+    area: str = ""
+    amounts_minor: tuple[int, ...]
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a programme enrols (INEI prefixes; none means everywhere) and which months it pays."""
+
+    areas: Annotated[tuple[Prefix, ...], msgspec.Meta(max_length=AREAS_MAX)] = ()
+    first_month: date | None = None
+    last_month: date | None = None
+
+    def holds(self, ubigeo: str) -> bool:
+        """Say whether a household there may be enrolled."""
+        return not self.areas or ubigeo.startswith(self.areas)
+
+
+Content = Scope | Schedule
+_SHAPES: Mapping[str, type[Content]] = {"scope": Scope, "schedule": Schedule}
+T = TypeVar("T")
+
+
+def day_of(at: datetime) -> date:
+    """The day it is in Peru."""
+    return at.astimezone(PERU).date()
+
+
+def read(kind: str, raw: object, *, currency: str) -> dict[str, Any]:
+    """Read what a term says as it is kept; raises InvalidTerm with the place of the fault.
+
+    Amounts come as decimals in `currency` and are kept in minor units.
+    """
+    del currency
+    shape = _SHAPES.get(kind)
+    if shape is None:
+        raise InvalidTerm(path=("kind",), reason="there is no such kind of term")
+    found = convert(raw, shape)
+    _check(found)
+    kept: dict[str, Any] = msgspec.to_builtins(found)
+    return kept
+
+
+def convert(raw: object, shape: type[T]) -> T:
+    """Read JSON as a shape; raises InvalidTerm, which says where and not what."""
+    try:
+        return msgspec.convert(raw, shape)
+    except msgspec.ValidationError as error:
+        place = _PLACE.search(str(error))
+        found = re.findall(r"[^.\[\]]+", place.group(1)) if place else []
+        path = tuple(part if part.isascii() and len(part) <= 40 else "?" for part in found)
+        reason = "the form is not right: see docs/programmes.md"
+        raise InvalidTerm(path=path, reason=reason) from error
+
+
+def in_force(terms: Iterable[Term], on: date) -> Term | None:
+    """Return the approved term that counts on that day: of those effective the newest."""
+    effective = [
+        term for term in terms if term.approved_by is not None and term.effective_from <= on
+    ]
+    return max(effective, key=lambda term: (term.effective_from, term.version), default=None)
+
+
+def parse_amount(text: object, currency: str, *, path: tuple[str | int, ...]) -> int:
+    """Read a positive decimal in a currency as minor units; raises InvalidTerm."""
+    try:
+        amount = money.parse(text if isinstance(text, str) else "", currency)
+    except ValueError as error:
+        raise InvalidTerm(path=path, reason=str(error)) from error
+    if amount.amount_minor <= 0:
+        raise InvalidTerm(path=path, reason="an amount is more than nothing")
+    return amount.amount_minor
+
+
+def _check(found: Content) -> None:
+    match found:
+        case Scope(first_month=first, last_month=last):
+            for name, month in (("first_month", first), ("last_month", last)):
+                if month is not None and month.day != 1:
+                    raise InvalidTerm(path=(name,), reason="a month is written as its first day")
+            if first is not None and last is not None and last < first:
+                raise InvalidTerm(path=("last_month",), reason="it is before the first month")
+        case _:
+            return
