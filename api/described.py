@@ -61,11 +61,11 @@ def _failures(method: str, path: str, operation: Operation) -> Iterator[Wording]
         yield problems.HTTP[403]
     if "{" in path:
         yield problems.HTTP[404]
-    if method == "POST":
+    if method in {"POST", "PUT"}:
         yield Wording(409, "", "", "Refused as things stand; `type` says by which rule")
         yield problems.HTTP[413]
         yield problems.HTTP[422]
-    if path in {"/v1/imports", "/v1/check"}:
+    if path in {"/v1/imports", "/v1/check", "/v1/imports/uploads"}:
         yield problems.HTTP[429]
     yield problems.UNAVAILABLE
 

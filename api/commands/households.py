@@ -5,16 +5,15 @@ from pathlib import Path
 
 import msgspec
 import rich_click as click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from api import auth, clock
 from api.access import REGISTRAR
+from api.commands.importing import Declared, bring_in
 from api.db import SYSTEM, Actor, transaction
-from api.imports import Imported, RowResult, import_rows, summary
+from api.imports import Imported, summary
 from api.terminal import (
     CONSOLE,
     NO,
-    STDERR,
     WRONG_USE,
     Run,
     as_json,
@@ -23,7 +22,7 @@ from api.terminal import (
     leave,
     show,
 )
-from cbi import intake, partners
+from cbi import partners
 from cbi.intake import Format
 
 ENDINGS: dict[str, Format] = {".csv": "csv", ".json": "json", ".ndjson": "json"}
@@ -51,29 +50,38 @@ def import_() -> None:
     show_default=True,
     help="Whose district codes the file uses. They collide, so say it.",
 )
+@click.option(
+    "--accept-valid/--check-only",
+    "accept_valid",
+    default=True,
+    show_default=True,
+    help="Register what is right, or only stage and check the file.",
+)
 @as_json
 @command
 async def households(
-    run: Run, *, file: Path, code: str, format_: Format | None, ubigeo_system: str, as_json: bool
+    run: Run,
+    *,
+    file: Path,
+    code: str,
+    format_: Format | None,
+    ubigeo_system: str,
+    accept_valid: bool,
+    as_json: bool,
 ) -> int:
-    """Register every household of FILE and check it at once.
+    """Stage FILE, and register every household of it that is right and check it at once.
 
     A faulty row is told with row, column and remedy and stops nothing. The same file again
-    changes nothing, and goes on where it broke off.
+    changes nothing, and goes on where it broke off. With --check-only nobody is registered; the
+    same command without it takes the file in.
     """
     kind = format_ or ENDINGS.get(file.suffix.lower())
     if kind is None:
         leave("say --format json, csv or kobo", WRONG_USE)
     content = await asyncio.to_thread(file.read_bytes)
-    rows = list(intake.rows(content, format=kind, ubigeo_system=ubigeo_system))
     actor = await clerk(run, code, REGISTRAR)
-    results: list[RowResult] = []
-    bar = Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=STDERR)
-    with bar as progress:
-        task = progress.add_task("import", total=len(rows))
-        async for result in import_rows(run.service, rows, actor=actor, request_id="cli"):
-            results.append(result)
-            progress.advance(task)
+    declared = Declared(format=kind, ubigeo_system=ubigeo_system, accept_valid=accept_valid)
+    results = await bring_in(run.service, content, declared, actor=actor)
     imported = summary(results)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(imported)).decode())

@@ -6,7 +6,7 @@ from sqlalchemy.exc import DBAPIError
 
 from api import db
 from tests.cbi.profiled import a_profile, profiled
-from tests.cbi.working import jobs_of_both_ends
+from tests.cbi.working import a_file_taken_in, jobs_of_both_ends
 from tests.cbi.world import (
     ALFA,
     STAFF_ROLES,
@@ -44,6 +44,7 @@ CHANGES = {
     ("cbi.enrolment", "UPDATE", "closed_at"),
     *(("cbi.job_lease", "UPDATE", column) for column in ("worker_id", "held_until", "takes")),
     ("cbi.job_lease", "DELETE", ""),
+    ("cbi.import_key", "DELETE", ""),
 }
 # No payment failed in the story that the others are told with.
 NOTHING_FAILED = {"cbi.expiry", "cbi.expiry_confirmation", "cbi.followup"} | {
@@ -155,6 +156,7 @@ async def test_a_table_the_service_can_not_change_is_append_only_for_everybody(c
         f" WHERE {OF_OURS} AND t.tgname = 'append_only_row'",
     )
     changing = {"cbi.api_key", "cbi.data_key", "cbi.entitlement", "cbi.job_lease"}
+    changing |= {"cbi.import_key"}
     # These have no history to keep safe yet: whoever owns the database may mend or move them.
     living = {"cbi.partner", "cbi.actor", "cbi.enrolment", "dedup.key_entry"}
     assert {name for (name,) in guarded} == set(await table_names(conn)) - changing - living
@@ -262,6 +264,7 @@ async def busy(conn) -> None:
     theirs = await registered(conn, again(family(60)))
     await scored_and_asked(conn, theirs.flags[0].case_id)
     await jobs_of_both_ends(conn)
+    await a_file_taken_in(conn)
     await judged(conn, theirs.flags[0].case_id, "different", PARTNER_A)
     programme = await programme_of(conn)
     await profiled(conn, programme, a_profile())

@@ -3,10 +3,13 @@
 import pytest
 from sqlalchemy import MetaData, text
 
-from cbi.file_tables import metadata as of_cbi
+from cbi import file_tables, import_tables, job_tables
+from cbi.tables import metadata as of_cbi
 from dedup.tables import metadata as of_dedup
 
 BOTH = [of_cbi, of_dedup]
+# These add theirs to the schema's.
+assert {each.metadata for each in (file_tables, import_tables, job_tables)} == {of_cbi}
 # The service reaches matching keys through doors only, and no module names their tables.
 HIDDEN = {"key_entry"}
 
