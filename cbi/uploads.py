@@ -91,13 +91,18 @@ async def open_upload(
         partner_id=partner_id,
         file_digest=new.sha256,
     )
+    await _keep(conn, made, vault=vault)
+    return made
+
+
+async def _keep(conn: AsyncConnection, made: Import, *, vault: Vault) -> None:
     await conn.execute(insert(import_file).values(msgspec.structs.asdict(made)))
-    _, wrapped = vault.new_key(import_id)
+    _, wrapped = vault.new_key(made.import_id)
     try:
         await conn.execute(
             insert(import_key).values(
-                import_id=import_id,
-                partner_id=partner_id,
+                import_id=made.import_id,
+                partner_id=made.partner_id,
                 kek_id=wrapped.kek_id,
                 wrapped=wrapped.wrapped,
             )
@@ -106,7 +111,6 @@ async def open_upload(
         if constraint_of(error) == "import_kept_max":
             raise TooManyImports from error
         raise
-    return made
 
 
 async def load_import(conn: AsyncConnection, import_id: UUID) -> Import:

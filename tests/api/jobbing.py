@@ -14,6 +14,14 @@ from tests.cbi.working import job_made
 
 Asked = tuple[str, str, object]
 UPLOAD = {"sha256": "0" * 64, "bytes": 1, "format": "json", "ubigeo_system": "inei"}
+# What is fuzzed: bodies as they should be, and ids of nothing.
+JOB_BODIES: dict[str, dict[str, object]] = {
+    "/v1/jobs/{job_id}/cancellation": {},
+    "/v1/imports/uploads": UPLOAD,
+    "/v1/imports/{import_id}/acceptance": {"take": [1, 2]},
+    "/v1/imports/{import_id}/refusal": {},
+}
+JOB_IDS = {"job_id": str(UUID(int=13)), "import_id": str(UUID(int=14))}
 
 
 async def actor_of(house: House, who: str) -> db.Actor:

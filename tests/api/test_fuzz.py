@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from api import access
 from ledger.formats.layout import example
 from tests.api.house import House, new_round, open_case, programme, registration
-from tests.api.jobbing import UPLOAD
+from tests.api.jobbing import JOB_BODIES, JOB_IDS
 from tests.cbi.profiled import a_profile
 
 QUERIES = {"/v1/imports": "?format={}&ubigeo_system=inei"}
@@ -142,10 +142,7 @@ async def bodies(house: House, paid) -> Bodies:
             "layout": msgspec.to_builtins(example("banco-csv")),
         },
         "/v1/reconciliations": {},
-        "/v1/jobs/{job_id}/cancellation": {},
-        "/v1/imports/uploads": UPLOAD,
-        "/v1/imports/{import_id}/acceptance": {"take": [1, 2]},
-        "/v1/imports/{import_id}/refusal": {},
+        **JOB_BODIES,
         **BREAKS,
         **{
             f"/v1/rounds/{{round_id}}/{step}": {}
@@ -162,8 +159,7 @@ async def bodies(house: House, paid) -> Bodies:
         "line_id": str(UUID(int=11)),
         "payment_id": str(UUID(int=12)),
         "followup_id": str(UUID(int=9)),
-        "job_id": str(UUID(int=13)),
-        "import_id": str(UUID(int=14)),
+        **JOB_IDS,
     }
     return Bodies(house, {path: (path.format(**ids), body) for path, body in valid.items()})
 
