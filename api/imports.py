@@ -4,7 +4,7 @@ So a bad row stops nothing, and a file that is sent again goes on where it broke
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from itertools import islice
 from typing import Annotated, Literal
 from uuid import UUID
@@ -24,7 +24,7 @@ from api.page import Key
 from api.state import Requested, Service
 from api.wording import REFUSALS
 from cbi import intake, register
-from cbi.fault import Fault
+from cbi.imported import RowFault, located
 from cbi.intake import Format, Row
 from cbi.refusal import CbiRefusal, FileUnreadable
 from cbi.register import Receipt
@@ -37,17 +37,6 @@ IMPORTS_AT_ONCE = asyncio.Semaphore(2)
 FAULTS_TOLD_MAX = 1_000
 
 
-class RowFault(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault with its place in the file; no value of the row is repeated."""
-
-    row: int
-    column: str
-    code: str
-    level: str
-    es: str
-    en: str
-
-
 class RowResult(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one household of the file."""
 
@@ -55,6 +44,7 @@ class RowResult(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["clear", "review", "faulty"]
     household_id: UUID | None
     faults: tuple[RowFault, ...]
+    sheet: str = ""
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,11 +66,11 @@ async def import_file(
     conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
     service: NamedDependency[Service],
-    format: Annotated[Format, QueryParameter(description="json, csv or kobo")],  # noqa: A002
+    format: Annotated[Format, QueryParameter(description="json, ndjson, csv, xlsx or kobo")],  # noqa: A002
     ubigeo_system: FromQuery[str],
     idempotency_key: Key = None,
 ) -> Imported:
-    """Import a file as the request's body: JSON, CSV, or a KoboToolbox export."""
+    """Import a file as the request's body: JSON, NDJSON, CSV, XLSX, or a KoboToolbox export."""
     found = intake.rows(await request.body(), format=format, ubigeo_system=ubigeo_system)
     rows = list(islice(found, ROWS_PER_REQUEST_MAX + 1))
     if len(rows) > ROWS_PER_REQUEST_MAX:
@@ -99,14 +89,16 @@ async def import_file(
 
 
 async def import_rows(
-    service: Service, rows: list[Row], *, actor: Actor, request_id: str
+    service: Service, rows: Iterable[Row], *, actor: Actor, request_id: str
 ) -> AsyncIterator[RowResult]:
     """Register row after row; yields what became of each."""
     for row in rows:
         read = intake.read(row, today=clock.today())
-        faults = tuple(_located(fault, row) for fault in read.faults)
+        faults = tuple(located(fault, row) for fault in read.faults)
         if read.registration is None:
-            yield RowResult(row=row.number, status="faulty", household_id=None, faults=faults)
+            yield RowResult(
+                row=row.number, status="faulty", household_id=None, faults=faults, sheet=row.sheet
+            )
             continue
         try:
             async with service.begin(actor, request_id=request_id) as conn:
@@ -126,6 +118,7 @@ async def import_rows(
                 status="faulty",
                 household_id=None,
                 faults=(*faults, _refused(refused, row)),
+                sheet=row.sheet,
             )
         else:
             yield RowResult(
@@ -133,6 +126,7 @@ async def import_rows(
                 status=receipt.status,
                 household_id=receipt.household_id,
                 faults=faults,
+                sheet=row.sheet,
             )
 
 
@@ -156,18 +150,6 @@ def summary(results: list[RowResult]) -> Imported:
     )
 
 
-def _located(fault: Fault, row: Row) -> RowFault:
-    place = intake.locate(fault, row)
-    return RowFault(
-        row=place.row,
-        column=place.column,
-        code=fault.code,
-        level=fault.level,
-        es=f"{place.es}: {fault.es}",
-        en=f"{place.en}: {fault.en}",
-    )
-
-
 def _refused(refused: CbiRefusal, row: Row) -> RowFault:
     wording = REFUSALS[type(refused)]
     return RowFault(
@@ -177,4 +159,5 @@ def _refused(refused: CbiRefusal, row: Row) -> RowFault:
         level="error",
         es=wording.es,
         en=wording.en,
+        sheet=row.sheet,
     )

@@ -44,6 +44,7 @@ import_row = Table(
     Column("row_no", Integer, primary_key=True),
     Column("partner_id", Uuid, nullable=False),
     Column("line", Integer, nullable=False),
+    Column("sheet", Text, nullable=False),
     Column("faults", JSONB, nullable=False),
     Column("sealed", LargeBinary),
 )

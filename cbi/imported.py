@@ -60,21 +60,25 @@ class Import(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RowFault(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault with its place in the file; a value only masked."""
+    """A fault with its place in the file, what to do about it, and the value, masked."""
 
     row: int
     column: str
-    value: str
     code: str
     level: str
     es: str
     en: str
+    sheet: str = ""  # where several sheets of a workbook were read
+    value: str = ""  # masked: cbi.intake.mask
+    remedy_es: str = ""
+    remedy_en: str = ""
 
 
 class StagedRow(msgspec.Struct, frozen=True, kw_only=True):
     """A household of the file as it was read: its registration as JSON, if no fault is an error."""
 
     line: int
+    sheet: str
     content: bytes | None
     faults: tuple[RowFault, ...]
 
@@ -104,6 +108,7 @@ class RowStanding(msgspec.Struct, frozen=True, kw_only=True):
 
     row_no: int
     line: int
+    sheet: str
     status: RowStatus
     faults: tuple[RowFault, ...]
     strength: Strength | None
@@ -149,7 +154,7 @@ def staged(
         read = intake.read(row, today=today)
         faults = tuple(located(each, row) for each in read.faults[:FAULTS_KEPT_MAX])
         content_ = None if read.registration is None else encoder.encode(read.registration)
-        yield StagedRow(line=row.number, content=content_, faults=faults)
+        yield StagedRow(line=row.number, sheet=row.sheet, content=content_, faults=faults)
 
 
 def registration_of(content: bytes) -> Registration:
@@ -163,9 +168,12 @@ def located(fault: Fault, row: Row) -> RowFault:
     return RowFault(
         row=place.row,
         column=place.column,
-        value="",
         code=fault.code,
         level=fault.level,
         es=f"{place.es}: {fault.es}",
         en=f"{place.en}: {fault.en}",
+        sheet=place.sheet,
+        value=intake.value(fault, row),
+        remedy_es=fault.remedy_es,
+        remedy_en=fault.remedy_en,
     )

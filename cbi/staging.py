@@ -30,10 +30,10 @@ from dedup.driver import fetch
 from ledger.violation import constraint_of
 
 _STAGE = """
-    INSERT INTO cbi.import_row (import_id, row_no, partner_id, line, faults, sealed)
-    SELECT $1, r.row_no, $2, r.line, r.faults::jsonb, r.sealed
-    FROM unnest($3 ::integer[], $4 ::integer[], $5 ::text[], $6 ::bytea[])
-        AS r(row_no, line, faults, sealed)"""
+    INSERT INTO cbi.import_row (import_id, row_no, partner_id, line, sheet, faults, sealed)
+    SELECT $1, r.row_no, $2, r.line, r.sheet, r.faults::jsonb, r.sealed
+    FROM unnest($3 ::integer[], $4 ::integer[], $5 ::text[], $6 ::text[], $7 ::bytea[])
+        AS r(row_no, line, sheet, faults, sealed)"""
 _CHECK = """
     INSERT INTO cbi.import_check (import_id, row_no, partner_id, status, strength, matches, why,
         checked_at)
@@ -70,7 +70,8 @@ _COUNTS = text("""
         count(*) FILTER (WHERE is_known) AS known
     FROM cbi.import_row_standing WHERE import_id = :import_id""")
 _ROWS = text("""
-    SELECT row_no, line, status, faults, strength, matches, why, household_id, is_known, refusal
+    SELECT row_no, line, sheet, status, faults, strength, matches, why, household_id, is_known,
+        refusal
     FROM cbi.import_row_standing
     WHERE import_id = :import_id AND row_no > :after
       AND (:status ::text IS NULL OR status = :status ::text)
@@ -112,6 +113,7 @@ async def stage(
         opened.partner_id,
         list(numbers),
         [row.line for row in rows],
+        [row.sheet for row in rows],
         [msgspec.json.encode(row.faults).decode() for row in rows],
         [
             None

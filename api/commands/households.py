@@ -10,7 +10,7 @@ from api import auth, clock
 from api.access import REGISTRAR
 from api.commands.importing import Declared, bring_in
 from api.db import SYSTEM, Actor, transaction
-from api.imports import Imported, summary
+from api.imports import Imported, RowResult, summary
 from api.terminal import (
     CONSOLE,
     NO,
@@ -22,10 +22,20 @@ from api.terminal import (
     leave,
     show,
 )
-from cbi import partners
+from cbi import intake, partners
 from cbi.intake import Format
+from cbi.intake.corrections import Note, corrected
+from cbi.refusal import FileUnreadable
 
-ENDINGS: dict[str, Format] = {".csv": "csv", ".json": "json", ".ndjson": "json"}
+ENDINGS: dict[str, Format] = {
+    ".csv": "csv",
+    ".txt": "csv",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
+    ".json": "json",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+}
 FAULTS_SHOWN_MAX = 50
 
 
@@ -40,7 +50,7 @@ def import_() -> None:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["json", "csv", "kobo"]),
+    type=click.Choice(["json", "ndjson", "csv", "xlsx", "kobo"]),
     help="By the file's ending unless given; a KoboToolbox export is `kobo`.",
 )
 @click.option(
@@ -57,6 +67,11 @@ def import_() -> None:
     show_default=True,
     help="Register what is right, or only stage and check the file.",
 )
+@click.option(
+    "--corrections",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the faulty households' rows, with their faults in a last column, to be mended.",
+)
 @as_json
 @command
 async def households(
@@ -67,21 +82,29 @@ async def households(
     format_: Format | None,
     ubigeo_system: str,
     accept_valid: bool,
+    corrections: Path | None,
     as_json: bool,
 ) -> int:
     """Stage FILE, and register every household of it that is right and check it at once.
 
-    A faulty row is told with row, column and remedy and stops nothing. The same file again
-    changes nothing, and goes on where it broke off. With --check-only nobody is registered; the
-    same command without it takes the file in.
+    A faulty row is told with row, column, masked value and remedy and stops nothing. The same
+    file again changes nothing, and goes on where it broke off. With --check-only nobody is
+    registered; the same command without it takes the file in.
     """
     kind = format_ or ENDINGS.get(file.suffix.lower())
     if kind is None:
-        leave("say --format json, csv or kobo", WRONG_USE)
-    content = await asyncio.to_thread(file.read_bytes)
+        leave("say --format json, ndjson, csv, xlsx or kobo", WRONG_USE)
+    if corrections is not None and kind not in {"csv", "xlsx"}:
+        leave("--corrections needs a CSV or XLSX file", WRONG_USE)
+    content = await asyncio.to_thread(_content, file)
     actor = await clerk(run, code, REGISTRAR)
     declared = Declared(format=kind, ubigeo_system=ubigeo_system, accept_valid=accept_valid)
     results = await bring_in(run.service, content, declared, actor=actor)
+    if corrections is not None and (kind == "csv" or kind == "xlsx"):  # noqa: PLR1714 -- mypy
+        faults = {(each.sheet, each.row): notes(each) for each in results if faulty(each)}
+        if faults:
+            mended = await asyncio.to_thread(corrected, content, format=kind, faults=faults)
+            await asyncio.to_thread(corrections.write_bytes, mended)
     imported = summary(results)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(imported)).decode())
@@ -96,7 +119,13 @@ def _tell(imported: Imported) -> None:
         f" {imported.faulty} faulty"
     )
     faults: list[dict[str, object]] = [
-        {"row": fault.row, "column": fault.column, "level": fault.level, "es": fault.es}
+        {
+            "row": fault.row,
+            "column": fault.column,
+            "value": fault.value,
+            "level": fault.level,
+            "es": f"{fault.es} {fault.remedy_es}".strip(),
+        }
         for row in imported.rows
         for fault in row.faults
     ]
@@ -105,6 +134,24 @@ def _tell(imported: Imported) -> None:
         if len(faults) > FAULTS_SHOWN_MAX:
             left = len(faults) - FAULTS_SHOWN_MAX + imported.faults_left_out
             CONSOLE.print(f"… and {left} more; --json shows up to 1,000")
+
+
+def _content(file: Path) -> bytes:
+    if file.stat().st_size > intake.BYTES_MAX:
+        raise FileUnreadable(line=0, reason="too_large")
+    return file.read_bytes()
+
+
+def faulty(result: RowResult) -> bool:
+    return result.status == "faulty"
+
+
+def notes(result: RowResult) -> list[Note]:
+    """What a corrections file says of a household's lines."""
+    return [
+        Note(fault.row, " ".join(filter(None, (fault.es, fault.remedy_es))))
+        for fault in result.faults
+    ]
 
 
 async def clerk(run: Run, code: str, role: str) -> Actor:

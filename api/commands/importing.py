@@ -11,13 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from api import clock
 from api.db import Actor
 from api.importing import order_acceptance, order_staging
-from api.imports import RowFault, RowResult
+from api.imports import RowResult
 from api.kinds import KINDS
 from api.state import Service
 from api.terminal import REFUSED, STDERR, leave
 from api.worker import see_through
 from cbi import staging, uploads
-from cbi.imported import PIECE_BYTES, Import, NewImport, RowStanding, Standing
+from cbi.imported import PIECE_BYTES, Import, NewImport, RowFault, RowStanding, Standing
 from cbi.intake import Format
 from cbi.refusal import FileUnreadable
 
@@ -143,25 +143,20 @@ async def _results(service: Service, opened: Import, actor: Actor) -> list[RowRe
 
 
 def _result(row: RowStanding) -> RowResult:
-    faults = [
-        RowFault(
-            row=each.row,
-            column=each.column,
-            code=each.code,
-            level=each.level,
-            es=each.es,
-            en=each.en,
-        )
-        for each in row.faults
-    ]
+    faults = list(row.faults)
     why = row.refusal or (row.why if row.status == "faulty" else None)
     if why is not None:
         es, en = WHYS[why]
-        faults.append(RowFault(row=row.line, column="", code=why, level="error", es=es, en=en))
+        faults.append(
+            RowFault(
+                row=row.line, column="", code=why, level="error", es=es, en=en, sheet=row.sheet
+            )
+        )
     household_id: UUID | None = row.household_id
     return RowResult(
         row=row.line,
         status="clear" if row.status == "waiting" else row.status,
         household_id=household_id,
         faults=tuple(faults),
+        sheet=row.sheet,
     )

@@ -77,6 +77,7 @@ CREATE TABLE cbi.import_row (
     partner_id uuid NOT NULL,
     -- Where in the file the household begins.
     line integer NOT NULL,
+    sheet text NOT NULL,
     faults jsonb NOT NULL CONSTRAINT import_row_faults CHECK (jsonb_typeof(faults) = 'array'),
     sealed bytea,
     CONSTRAINT import_row_pkey PRIMARY KEY (import_id, row_no),
@@ -151,7 +152,7 @@ CALL cbi.guard('cbi.import_outcome', $$partner_id = cbi.partner_id()$$,
 
 -- Where each row stands: what became of it, else how it was checked, else how it was read.
 CREATE VIEW cbi.import_row_standing WITH (security_invoker = true) AS
-    SELECT r.import_id, r.row_no, r.partner_id, r.line, r.faults,
+    SELECT r.import_id, r.row_no, r.partner_id, r.line, r.sheet, r.faults,
            coalesce(o.status, CASE WHEN r.sealed IS NULL THEN 'faulty' END, c.status, 'waiting')
                AS status,
            c.strength, coalesce(c.matches, 0) AS matches, c.why,
