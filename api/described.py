@@ -39,7 +39,7 @@ def describe_failures(document: OpenAPI) -> None:
     assert document.paths is not None
     document.components.schemas = {**(document.components.schemas or {}), "Problem": PROBLEM}
     for path, item in document.paths.items():
-        for method, operation in (("GET", item.get), ("POST", item.post)):
+        for method, operation in (*(("GET", item.get), ("POST", item.post), ("PUT", item.put)),):
             if operation is None:
                 continue
             done = {

@@ -33,7 +33,7 @@ class NewUpload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}" + END)]
     bytes: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
     format: Format
-    ubigeo_system: Annotated[str, msgspec.Meta(max_length=20)]
+    ubigeo_system: Literal["inei", "reniec"]
     accept_valid: bool = False
 
 

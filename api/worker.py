@@ -25,7 +25,6 @@ from cbi import jobs
 from cbi.job import Chunk, Job, JobView, Marked, NewJob
 from cbi.refusal import FileUnreadable
 
-JOBS_AT_ONCE = 2
 LOOK_EVERY_SECONDS = 1.0
 # A job that fails for a reason that may pass is tried again later and later, then given up.
 TAKES_MAX = 5
@@ -99,7 +98,7 @@ async def working(
     """Work on jobs and see to duties in the background while the service runs."""
     tasks = [
         asyncio.create_task(_forever(service, kinds, worker_id=clock.new_id()))
-        for _ in range(JOBS_AT_ONCE)
+        for _ in range(service.settings.jobs_at_once)
     ]
     tasks += [asyncio.create_task(_again_and_again(service, duty)) for duty in duties]
     try:

@@ -46,6 +46,7 @@ LISTED = 1_000
 HELD_PERCENT = 5
 # Rows of the population to a household.
 PERSONS_EACH = 3.5
+ALONE_SHARE = 0.3
 MILLION = 1_000_000
 TITLES = (
     *("codigo_hogar", "fecha_registro", "ubigeo", "tipo_poblacion", "consentimiento_registro"),
@@ -89,7 +90,9 @@ def families(data_dir: Path, households: int, *, seed: int) -> Iterator[list[Cel
     """Households as lines of a file: strangers, and some who are there already."""
     rng = Random(seed)
     held = iter(stored.load_held(data_dir)[seed * households // 20 :])
-    strangers = generate(round(households * PERSONS_EACH * 1.4), seed=seed * 7919).registrations()
+    everybody = generate(round(households * PERSONS_EACH * 1.6), seed=seed * 7919).registrations()
+    # The population registers many who live alone; a partner's list has fewer of them.
+    strangers = (rows for rows in everybody if len(rows) > 1 or rng.random() < ALONE_SHARE)
     for number in range(households):
         known = next(held, None) if rng.randrange(100) < HELD_PERCENT else None
         rows = known.rows if known is not None else next(strangers)
