@@ -42,10 +42,11 @@ from api import (
     runs,
     statements,
     terms,
+    uploads,
 )
 from api.db import SYSTEM, transaction
 from api.described import describe_failures
-from api.kinds import KINDS
+from api.kinds import DUTIES, KINDS
 from api.logs import LOG, RequestLog
 from api.state import (
     CHECKPOINT_NAME,
@@ -96,6 +97,7 @@ def make_app(service: Service) -> Litestar:
             *periods.HANDLERS,
             *runs.HANDLERS,
             *jobs.HANDLERS,
+            *uploads.HANDLERS,
             Metrics,
             create_static_files_router(
                 path="/docs/static", directories=[SWAGGER_FILES], include_in_schema=False
@@ -114,7 +116,7 @@ def make_app(service: Service) -> Litestar:
         openapi_config=_openapi(),
         lifespan=[
             lambda app: _sealing(app.state.service),
-            lambda app: working(app.state.service, KINDS),
+            lambda app: working(app.state.service, KINDS, DUTIES),
         ],
         debug=False,
         logging_config=None,

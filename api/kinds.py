@@ -1,5 +1,7 @@
-"""The kinds of jobs there are: one table, by the name that a job carries."""
+"""The kinds of jobs there are, by the name a job carries, and what is done without being asked."""
 
-from api.worker import Kind
+from api import importing
+from api.worker import Duty, Kind
 
-KINDS: dict[str, Kind] = {}
+KINDS: dict[str, Kind] = {**importing.KINDS}
+DUTIES: tuple[Duty, ...] = (*importing.DUTIES,)

@@ -336,3 +336,6 @@ class PersonDeceased(CbiRefusal):
     """The form has somebody who was recorded as deceased; only an error can be mended."""
 
     person_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)

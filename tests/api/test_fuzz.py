@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from api import access
 from ledger.formats.layout import example
 from tests.api.house import House, new_round, open_case, programme, registration
+from tests.api.jobbing import JOB_BODIES, JOB_IDS
 from tests.api.terming import VALID
 from tests.cbi.profiled import a_profile
 from tests.cbi.submitted import submission
@@ -147,7 +148,7 @@ async def bodies(house: House, paid) -> Bodies:
             "layout": msgspec.to_builtins(example("banco-csv")),
         },
         "/v1/reconciliations": {},
-        "/v1/jobs/{job_id}/cancellation": {},
+        **JOB_BODIES,
         **BREAKS,
         **VALID,
         **{
@@ -165,7 +166,7 @@ async def bodies(house: House, paid) -> Bodies:
         "line_id": str(UUID(int=11)),
         "payment_id": str(UUID(int=12)),
         "followup_id": str(UUID(int=9)),
-        "job_id": str(UUID(int=13)),
+        **JOB_IDS,
     }
     return Bodies(house, {path: (path.format(**ids), body) for path, body in valid.items()})
 

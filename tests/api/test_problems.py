@@ -27,7 +27,8 @@ SLUGS = [
     "checkpoint-unknown", "consent-missing", "ending-unfit", "enrolment-closed",
     "entitlement-settled", "expiry-stands", "file-unreadable", "followup-superseded",
     "group-changed", "group-too-large", "household-ended", "idempotency-key-malformed",
-    "idempotency-key-reused", "idempotency-key-running", "identity-erased", "instalments-uneven",
+    "idempotency-key-reused", "idempotency-key-running", "identity-erased", "import-decided",
+    "import-erased", "import-faulty", "import-not-ready", "instalments-uneven",
     "insufficient-funds", "invalid-profile", "invalid-registration", "invalid-rules",
     "invalid-term", "job-ended", "layout-just-changed", "layout-malformed", "layout-unknown",
     "model-not-found", "model-unreadable", "money-given-back", "months-outside", "months-overlap",
@@ -35,12 +36,12 @@ SLUGS = [
     "not-pending", "not-released", "not-sealed", "nothing-to-pay", "nothing-to-reissue",
     "open-case", "outcome-conflict", "outside-area", "outside-programme", "overlap",
     "own-proposal", "payees-blocked", "period-just-closed", "period-out-of-order",
-    "person-deceased", "reference-taken", "renewals-spent", "reservation-over",
+    "person-deceased", "piece-differs", "reference-taken", "renewals-spent", "reservation-over",
     "reservation-paused", "reservation-quota-spent", "round-pending", "rules-approved",
     "run-underway", "same-person", "second-person", "second-person-needed", "shown-as-paid",
     "statement-repeated", "statement-unreadable", "step-done", "step-out-of-order",
-    "still-claimable", "term-approved", "terms-just-changed", "too-many-jobs", "too-many-payees",
-    "transfer-conflict", "transfer-refused", "which-part",
+    "still-claimable", "term-approved", "terms-just-changed", "too-many-imports", "too-many-jobs",
+    "too-many-payees", "transfer-conflict", "transfer-refused", "which-part",
 ]  # fmt: skip
 
 # Those that a constraint alone refuses.

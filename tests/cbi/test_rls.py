@@ -8,7 +8,7 @@ from api import db
 from tests.cbi import overlap_rights
 from tests.cbi.events import BY_EVENT, amended
 from tests.cbi.profiled import a_profile, profiled
-from tests.cbi.working import jobs_of_both_ends
+from tests.cbi.working import a_file_taken_in, jobs_of_both_ends
 from tests.cbi.world import (
     ALFA,
     STAFF_ROLES,
@@ -47,6 +47,7 @@ CHANGES = {
     *(("cbi.job_lease", "UPDATE", column) for column in ("worker_id", "held_until", "takes")),
     ("cbi.job_lease", "DELETE", ""),
     *BY_EVENT,
+    ("cbi.import_key", "DELETE", ""),
 }
 # No payment failed in the story that the others are told with.
 NOTHING_FAILED = {"cbi.expiry", "cbi.expiry_confirmation", "cbi.followup"} | {
@@ -159,6 +160,7 @@ async def test_a_table_the_service_can_not_change_is_append_only_for_everybody(c
     )
     changing = {"cbi.api_key", "cbi.data_key", "cbi.entitlement", "cbi.job_lease"}
     changing |= {"cbi.household", "cbi.person"}  # by events
+    changing |= {"cbi.import_key"}
     # These have no history to keep safe yet: whoever owns the database may mend or move them.
     living = {"cbi.partner", "cbi.actor", "cbi.enrolment", "dedup.key_entry"}
     living |= overlap_rights.LIVING
@@ -276,6 +278,7 @@ async def busy(conn) -> None:
     theirs = await registered(conn, again(family(60)))
     await scored_and_asked(conn, theirs.flags[0].case_id)
     await jobs_of_both_ends(conn)
+    await a_file_taken_in(conn)
     await judged(conn, theirs.flags[0].case_id, "different", PARTNER_A)
     programme = await programme_of(conn)
     await profiled(conn, programme, a_profile())
