@@ -16,4 +16,22 @@ REFUSALS: dict[type[Exception], Wording] = {
         "Una persona del formulario figura como fallecida",
         "A person of the form is recorded as deceased",
     ),
+    cbi.ConsentNotGiven: Wording(
+        409,
+        "consent-not-given",
+        "No hay un consentimiento vigente que retirar",
+        "There is no standing consent to take back",
+    ),
+    cbi.HouseholdStands: Wording(
+        409,
+        "household-stands",
+        "El hogar sigue registrado; primero debe terminar su registro",
+        "The household is registered; its registration must end first",
+    ),
+    cbi.PaymentsPending: Wording(
+        409,
+        "payments-pending",
+        "Hay pagos al hogar prometidos o en camino",
+        "Payments to the household are promised or on their way",
+    ),
 }

@@ -329,3 +329,26 @@ class PersonDeceased(CbiRefusal):
     """The form has somebody who was recorded as deceased; only an error can be mended."""
 
     person_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class ConsentNotGiven(CbiRefusal):
+    """There is no standing consent of this kind to take back."""
+
+    household_id: UUID
+    kind: str
+
+
+@dataclass(kw_only=True, eq=False)
+class HouseholdStands(CbiRefusal):
+    """The household is registered; it is erased only after its registration has ended."""
+
+    household_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class PaymentsPending(CbiRefusal):
+    """Payments to the household are promised or on their way."""
+
+    household_id: UUID
+    payments: int

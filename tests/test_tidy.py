@@ -50,6 +50,7 @@ VERBS = {
         "file_tables",
         "follow",
         "fund",
+        "history",
         "homes",
         "identities",
         "load_books",
@@ -59,6 +60,7 @@ VERBS = {
         "partners",
         "payees",
         "payer",
+        "persons",
         "payout",
         "profiles",
         "register",
@@ -75,6 +77,7 @@ VERBS = {
         "tables",
         "turn",
         "wind_up",
+        "withdraw",
     ],
     "dedup": ["cases", "driver", "find", "index", "judge", "models", "opening", "runs", "tables"],
     "ledger": [
