@@ -34,4 +34,16 @@ REFUSALS: dict[type[Exception], Wording] = {
         "Hay pagos al hogar prometidos o en camino",
         "Payments to the household are promised or on their way",
     ),
+    cbi.OfferStands: Wording(
+        409,
+        "offer-stands",
+        "El hogar ya fue ofrecido a una organización que no ha respondido",
+        "The household is offered to an organisation that has not answered",
+    ),
+    cbi.OfferClosed: Wording(
+        409,
+        "offer-closed",
+        "La oferta ya no está vigente",
+        "The offer stands no more",
+    ),
 }

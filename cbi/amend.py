@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import consent, tables
 from cbi.consent import Consent
-from cbi.event import AmendReason, Happened, Member, follow, keep, pair, pair_mistaken
+from cbi.event import AmendReason, Happened, Kind, Member, follow, keep, pair, pair_mistaken
 from cbi.household import Person, Read, Registration
 from cbi.identities import SealedHousehold
 from cbi.person import SpecificNeed
@@ -73,17 +73,12 @@ async def amend(
         _told(before, registration), content_key=content_key, members=members
     )
     who = Who(partner_id=partner_id, actor_id=actor_id, at=at)
-    happened = counted(
-        Happened(
-            kind="corrected" if is_error else "updated", reason=reason, on=on or today, note=note
-        ),
-        before,
-        after,
-    )
+    kind: Kind = "corrected" if is_error else "updated"
+    happened = Happened(kind=kind, reason=reason, on=on or today, note=note)
     await turn(
         conn,
         household_id,
-        happened,
+        counted(happened, before, after),
         event_id=desk.new_id(),
         who=who,
         version=before.version,

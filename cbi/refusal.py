@@ -352,3 +352,17 @@ class PaymentsPending(CbiRefusal):
 
     household_id: UUID
     payments: int
+
+
+@dataclass(kw_only=True, eq=False)
+class OfferStands(CbiRefusal):
+    """The household is offered to an organisation already, which has not answered."""
+
+    household_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class OfferClosed(CbiRefusal):
+    """The offer was answered or has expired, or the household or its consent has ended."""
+
+    offer_id: UUID

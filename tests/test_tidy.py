@@ -75,6 +75,7 @@ VERBS = {
         "store",
         "suggest",
         "tables",
+        "transfer",
         "turn",
         "wind_up",
         "withdraw",

@@ -32,12 +32,12 @@ SLUGS = [
     "invalid-registration", "layout-just-changed", "layout-malformed", "layout-unknown",
     "model-not-found", "model-unreadable", "money-given-back", "months-overlap", "never-expires",
     "no-expiry", "no-instrument", "no-transfer-value", "not-found", "not-pending", "not-released",
-    "not-sealed", "nothing-to-pay", "nothing-to-reissue", "open-case", "outcome-conflict",
-    "outside-area", "payees-blocked", "payments-pending", "period-just-closed",
-    "period-out-of-order", "person-deceased", "reference-taken", "round-pending", "run-underway",
-    "same-person", "second-person", "second-person-needed", "shown-as-paid", "statement-repeated",
-    "statement-unreadable", "step-done", "step-out-of-order", "still-claimable", "too-many-payees",
-    "transfer-conflict", "transfer-refused", "which-part",
+    "not-sealed", "nothing-to-pay", "nothing-to-reissue", "offer-closed", "offer-stands",
+    "open-case", "outcome-conflict", "outside-area", "payees-blocked", "payments-pending",
+    "period-just-closed", "period-out-of-order", "person-deceased", "reference-taken",
+    "round-pending", "run-underway", "same-person", "second-person", "second-person-needed",
+    "shown-as-paid", "statement-repeated", "statement-unreadable", "step-done", "step-out-of-order",
+    "still-claimable", "too-many-payees", "transfer-conflict", "transfer-refused", "which-part",
 ]  # fmt: skip
 
 # Those that a constraint alone refuses.

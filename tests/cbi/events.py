@@ -5,13 +5,13 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import text
 
 from api import db
-from cbi import asked, household
+from cbi import asked, household, transfer
 from cbi.amend import amend
 from cbi.event import Happened
 from cbi.persons import join, leave
 from cbi.who import Who
 from cbi.withdraw import erase, withdraw
-from tests.cbi.world import ALFA, AT, DESK, family
+from tests.cbi.world import ALFA, AT, BETA, DESK, consent, family
 
 # What the service may change: by an event only, which keeps what stood before.
 BY_EVENT = {
@@ -120,3 +120,35 @@ def alone(raw, place: int, seed: int):
     form = family(seed, size=1)
     form["persons"][0] |= {name: raw["persons"][place][name] for name in same}
     return form
+
+
+async def offered(conn, household_id, to="BETA", who=ALFA, *, days=1):
+    await db.set_facts(conn, who, request_id="request-4")
+    facts = Who(**facts_of(who, days))
+    return await transfer.offer(
+        conn, household_id, to_partner=to, desk=DESK, who=facts, today=day(days)
+    )
+
+
+async def accepted(conn, offer_id, who=BETA, *, reference="B-1", days=2):
+    await db.set_facts(conn, who, request_id="request-4")
+    return await transfer.accept(
+        conn,
+        offer_id,
+        reference=reference,
+        desk=DESK,
+        who=Who(**facts_of(who, days)),
+        area=who.area,
+        today=day(days),
+    )
+
+
+async def refused(conn, offer_id, who=BETA, *, days=2):
+    await db.set_facts(conn, who, request_id="request-4")
+    return await transfer.refuse(conn, offer_id, who=Who(**facts_of(who, days)))
+
+
+def referable(seed: int, **more):
+    """A family that agrees to be handed over."""
+    raw = family(seed, **more)
+    return raw | {"consents": [*raw["consents"], consent("referral")]}
