@@ -16,4 +16,34 @@ REFUSALS: dict[type[Exception], Wording] = {
         "Una persona del formulario figura como fallecida",
         "A person of the form is recorded as deceased",
     ),
+    cbi.ConsentNotGiven: Wording(
+        409,
+        "consent-not-given",
+        "No hay un consentimiento vigente que retirar",
+        "There is no standing consent to take back",
+    ),
+    cbi.HouseholdStands: Wording(
+        409,
+        "household-stands",
+        "El hogar sigue registrado; primero debe terminar su registro",
+        "The household is registered; its registration must end first",
+    ),
+    cbi.PaymentsPending: Wording(
+        409,
+        "payments-pending",
+        "Hay pagos al hogar prometidos o en camino",
+        "Payments to the household are promised or on their way",
+    ),
+    cbi.OfferStands: Wording(
+        409,
+        "offer-stands",
+        "El hogar ya fue ofrecido a una organización que no ha respondido",
+        "The household is offered to an organisation that has not answered",
+    ),
+    cbi.OfferClosed: Wording(
+        409,
+        "offer-closed",
+        "La oferta ya no está vigente",
+        "The offer stands no more",
+    ),
 }

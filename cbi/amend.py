@@ -5,18 +5,29 @@ from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import consent, tables
 from cbi.consent import Consent
-from cbi.event import AmendReason, Happened, Member, follow, keep, pair, pair_mistaken
+from cbi.event import AmendReason, Happened, Kind, Member, follow, keep, pair, pair_mistaken
 from cbi.household import Person, Read, Registration
 from cbi.identities import SealedHousehold
 from cbi.person import SpecificNeed
 from cbi.refusal import BadValue, InvalidRegistration, OutsideArea, PersonDeceased
 from cbi.register import Desk, Receipt, content_key_of, receipt, reference_key_of, warnings_of
-from cbi.turn import Held, Needs, counted, gone, hold, recheck, rewrite, turn
+from cbi.turn import (
+    Held,
+    Needs,
+    counted,
+    gone,
+    hold,
+    in_force,
+    must_be_past,
+    recheck,
+    rewrite,
+    turn,
+)
 from cbi.who import Who
 
 
@@ -41,13 +52,15 @@ async def amend(
     and who does not stand there any more has left; with the reason `data_error` he was never of it.
     Documents that were shown stay known, unless they were an error too. Cases are opened as at
     registration, and decisions stay. Raises InvalidRegistration, OutsideArea, NotFound,
-    HouseholdEnded, IdentityErased, PersonDeceased, and BadValue for another reference.
+    HouseholdEnded, IdentityErased, PersonDeceased, and BadValue for another reference or
+    a day to come.
     """
     if read.registration is None:
         raise InvalidRegistration(faults=read.faults)
     registration = read.registration
     if not registration.ubigeo.startswith(area):
         raise OutsideArea(area=area)
+    must_be_past(on or today, today)
     before = await hold(conn, household_id, vault=desk.vault, purpose="correction")
     if before.reference_key != reference_key_of(registration, desk, partner_id):
         raise BadValue(field="reference", reason="another household's")
@@ -60,17 +73,12 @@ async def amend(
         _told(before, registration), content_key=content_key, members=members
     )
     who = Who(partner_id=partner_id, actor_id=actor_id, at=at)
-    happened = counted(
-        Happened(
-            kind="corrected" if is_error else "updated", reason=reason, on=on or today, note=note
-        ),
-        before,
-        after,
-    )
+    kind: Kind = "corrected" if is_error else "updated"
+    happened = Happened(kind=kind, reason=reason, on=on or today, note=note)
     await turn(
         conn,
         household_id,
-        happened,
+        counted(happened, before, after),
         event_id=desk.new_id(),
         who=who,
         version=before.version,
@@ -160,20 +168,9 @@ async def _answer(
     is_error: bool,
 ) -> None:
     """Add the answers of the form that are newer than those in force."""
-    answer = tables.consent.c
-    rows = await conn.execute(
-        select(tables.consent)
-        .where(answer.household_id == household_id)
-        .order_by(answer.recorded_at)  # the newest of each kind counts
-    )
-    in_force = {
-        row.kind: msgspec.convert(row._mapping, Consent)  # noqa: SLF001 -- public by its docs
-        for row in rows
-    }
+    known = await in_force(conn, household_id)
     fresh = [
-        each
-        for each in answers
-        if consent.is_news(each, in_force.get(each.kind), is_error=is_error)
+        each for each in answers if consent.is_news(each, known.get(each.kind), is_error=is_error)
     ]
     if fresh:
         more = {"household_id": household_id, "partner_id": who.partner_id, "recorded_at": who.at}

@@ -19,6 +19,7 @@ from cbi.refusal import (
     BadValue,
     ConsentMissing,
     EnrolmentClosed,
+    HouseholdEnded,
     IdentityErased,
     NoInstrument,
     NotFound,
@@ -133,11 +134,11 @@ async def enrol(
 ) -> Enrolment:
     """Enrol a household of the caller's partner, for `months` or until it is closed.
 
-    Raises OpenCase, ConsentMissing, NoInstrument, IdentityErased, AlreadyEnrolled, Overlap,
-    OutsideProgramme, NotFound.
+    Raises OpenCase, ConsentMissing, NoInstrument, IdentityErased, HouseholdEnded, AlreadyEnrolled,
+    Overlap, OutsideProgramme, NotFound.
     """
     programme = await load_programme(conn, programme_id)
-    await _must_exist(conn, household_id)
+    await _must_stand(conn, household_id)
     cases = await judge.open_case_ids(conn, [household_id])
     if cases.get(household_id):
         raise OpenCase(household_id=household_id, case_ids=cases[household_id])
@@ -172,6 +173,8 @@ async def enrol(
             )
     except IntegrityError as error:
         name = constraint_of(error)
+        if name == "household_not_ended":
+            raise HouseholdEnded(household_id=household_id) from error
         if name == "enrolment_one_open":
             raise AlreadyEnrolled(household_id=household_id) from error
         if name == "enrolment_in_area":
@@ -237,7 +240,11 @@ async def _payable_kind(
     return instrument.kind
 
 
-async def _must_exist(conn: AsyncConnection, household_id: UUID) -> None:
+async def _must_stand(conn: AsyncConnection, household_id: UUID) -> None:
     home = tables.household.c
-    if not await conn.scalar(select(home.size).where(home.household_id == household_id)):
+    found = await conn.execute(select(home.ended_at).where(home.household_id == household_id))
+    row = found.one_or_none()
+    if row is None:
         raise NotFound(what="household", wanted=household_id)
+    if row.ended_at is not None:
+        raise HouseholdEnded(household_id=household_id)

@@ -54,3 +54,32 @@ person_version = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("gone", Text),
 )
+transfer_offer = Table(
+    "transfer_offer",
+    metadata,
+    Column("offer_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("to_partner_id", Uuid, nullable=False),
+    Column("ubigeo", Text, nullable=False),
+    Column("size", SmallInteger, nullable=False),
+    Column("text_version", Text, nullable=False),
+    Column("offered_at", MOMENT, nullable=False),
+    Column("expires_at", MOMENT, nullable=False),
+)
+transfer_answer = Table(
+    "transfer_answer",
+    metadata,
+    Column("offer_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("to_partner_id", Uuid, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("at", MOMENT, nullable=False),
+)
+succession = Table(
+    "succession",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("household_a", Uuid, nullable=False),
+    Column("household_b", Uuid, nullable=False),
+)

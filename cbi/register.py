@@ -18,6 +18,7 @@ from cbi import consent, household, tables
 from cbi.fault import Fault, Finding, fault
 from cbi.household import Read, Registration
 from cbi.identities import Candidates
+from cbi.person import KnownPerson, Person
 from cbi.refusal import (
     HouseholdEnded,
     InvalidRegistration,
@@ -144,14 +145,33 @@ def reference_key_of(registration: Registration, desk: Desk, partner_id: UUID) -
 
 def content_key_of(registration: Registration, desk: Desk) -> bytes:
     """Hash what a form says: the same again is known by it."""
-    content = msgspec.json.encode(registration, order="sorted").decode()
+    content = msgspec.json.encode(_as_told(registration), order="sorted").decode()
     return keyed_digest(desk.matching_key, "content", content)
+
+
+def _as_told(registration: Registration) -> Registration:
+    """Leave out what is known of the persons besides the form."""
+    names = Person.__struct_fields__
+    persons = tuple(
+        Person(**{name: getattr(each, name) for name in names})
+        if isinstance(each, KnownPerson)
+        else each
+        for each in registration.persons
+    )
+    return msgspec.structs.replace(registration, persons=persons)
 
 
 def warnings_of(read: Read, desk: Desk) -> tuple[Fault, ...]:
     """Return what a form that can be stored should be asked about."""
     twice = _entered_twice(read.registration, desk.model) if read.registration else ()
     return (*read.faults, *twice)
+
+
+async def must_be_free(conn: AsyncConnection, reference_key: int, *, partner_id: UUID) -> None:
+    """Raise ReferenceTaken for a reference that the organisation has given already."""
+    known = await _known(conn, partner_id, reference_key)
+    if known is not None:
+        raise ReferenceTaken(household_id=known.household_id)
 
 
 async def receipt(conn: AsyncConnection, household_id: UUID, *, model: Model) -> Receipt:

@@ -1,7 +1,7 @@
 """Turn a page of a household: hold it as it stands, record an event, write what is so now."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
@@ -9,10 +9,11 @@ from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import event_tables, household, tables
+from cbi.consent import Consent
 from cbi.event import Gone, Happened, Member, findable
 from cbi.identities import SealedHousehold, note_access
 from cbi.person import KnownPerson, SpecificNeed
-from cbi.refusal import HouseholdEnded, IdentityErased, NotFound
+from cbi.refusal import BadValue, HouseholdEnded, IdentityErased, NotFound
 from cbi.register import Desk, check_records
 from cbi.vault import Vault, WrappedKey, open_as, seal
 from cbi.who import Who
@@ -48,8 +49,10 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
         return f"Held(household_id={self.household_id!r}, version={self.version})"
 
 
-async def lock(conn: AsyncConnection, household_id: UUID) -> Row[tuple[object, ...]]:
-    """Lock a household of one's own that has not ended; raises NotFound, HouseholdEnded."""
+async def lock(
+    conn: AsyncConnection, household_id: UUID, *, has_ended: bool = False
+) -> Row[tuple[object, ...]]:
+    """Lock a household of one's own; raises NotFound, and HouseholdEnded unless it may have."""
     home = tables.household.c
     row = (
         await conn.execute(
@@ -58,14 +61,21 @@ async def lock(conn: AsyncConnection, household_id: UUID) -> Row[tuple[object, .
     ).one_or_none()
     if row is None:
         raise NotFound(what="household", wanted=household_id)
-    if row.ended_at is not None:
+    if row.ended_at is not None and not has_ended:
         raise HouseholdEnded(household_id=household_id)
     return row
 
 
-async def hold(conn: AsyncConnection, household_id: UUID, *, vault: Vault, purpose: str) -> Held:
-    """Lock a household and open it; raises NotFound, HouseholdEnded, IdentityErased."""
-    row = await lock(conn, household_id)
+async def hold(
+    conn: AsyncConnection,
+    household_id: UUID,
+    *,
+    vault: Vault,
+    purpose: str,
+    has_ended: bool = False,
+) -> Held:
+    """Lock a household and open it; raises IdentityErased, and as `lock`."""
+    row = await lock(conn, household_id, has_ended=has_ended)
     await note_access(conn, [household_id], purpose=purpose)
     found = await conn.execute(
         select(tables.data_key).where(tables.data_key.c.household_id == household_id)
@@ -177,18 +187,34 @@ async def recheck(
 
     A household that declines the check has no keys; a person looks at it.
     """
-    hasher = key_hasher(desk.matching_key)
     facts = msgspec.structs.asdict(who)
-    records = records_of(after)
-    kept: index.Keyed = {}
     if await consents(conn, after.household_id, "duplicate_check"):
-        kept = index.keyed(records, hasher)
-        if records:
+        if records := records_of(after):
             await check_records(conn, records, desk=desk, is_fresh=False, **facts)
+        await forget(conn, before, desk=desk, but=after)
     else:
         await judge.open_unchecked(conn, after.household_id, why="declined", **facts)
+        await forget(conn, before, desk=desk)
+
+
+async def forget(
+    conn: AsyncConnection, before: Held, *, desk: Desk, but: Held | None = None
+) -> None:
+    """Let nobody find the household's persons by the keys they had, `but` those they have now."""
+    hasher = key_hasher(desk.matching_key)
+    kept = index.keyed(records_of(but), hasher) if but is not None else {}
     had = index.keyed(records_of(before), hasher)
     await index.drop(conn, {one: set(keys) - set(kept.get(one, {})) for one, keys in had.items()})
+
+
+async def close_enrolments(conn: AsyncConnection, household_id: UUID, *, at: datetime) -> None:
+    """Close the open enrolments of a household that has ended."""
+    row = tables.enrolment.c
+    await conn.execute(
+        update(tables.enrolment)
+        .where(row.household_id == household_id, row.closed_at.is_(None))
+        .values(closed_at=at)
+    )
 
 
 def records_of(held: Held) -> tuple[Record, ...]:
@@ -200,6 +226,20 @@ def records_of(held: Held) -> tuple[Record, ...]:
         person_ids=[each.person_id for each in members],
         ubigeo=held.ubigeo,
     )
+
+
+async def in_force(conn: AsyncConnection, household_id: UUID) -> dict[str, Consent]:
+    """Return the household's newest answer of each kind."""
+    answer = tables.consent.c
+    rows = await conn.execute(
+        select(tables.consent)
+        .where(answer.household_id == household_id)
+        .order_by(answer.recorded_at)
+    )
+    return {
+        row.kind: msgspec.convert(row._mapping, Consent)  # noqa: SLF001 -- public by its docs
+        for row in rows
+    }
 
 
 async def consents(conn: AsyncConnection, household_id: UUID, kind: str) -> bool:
@@ -256,3 +296,9 @@ def counted(happened: Happened, before: Held, after: Held) -> Happened:
     return msgspec.structs.replace(
         happened, persons_in=len(there - staying), persons_out=len(staying - there)
     )
+
+
+def must_be_past(on: date, today: date) -> None:
+    """Raise BadValue for a day to come."""
+    if on > today:
+        raise BadValue(field="on", reason="in the future")

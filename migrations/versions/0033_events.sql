@@ -9,12 +9,13 @@ ALTER TABLE cbi.household
     -- Registered no more: withdrawn, handed over, joined to another, or nobody of it lives.
     ADD COLUMN ended_at timestamptz;
 -- The version of the household in which the row began, and why the person is not in it any more.
--- Who left or died stays findable. `moved`: with the whole household, which was handed over or
--- joined to another; what was promised to it before still reaches its collector.
+-- Who left or died stays findable. `elsewhere`: registered in another household now. `moved`: with
+-- the whole household, which was handed over or joined to another; what was promised to it before
+-- still reaches its collector.
 ALTER TABLE cbi.person
     ADD COLUMN version integer NOT NULL DEFAULT 1,
     ADD COLUMN gone text CONSTRAINT person_gone_known CHECK (
-        gone IN ('left', 'deceased', 'error', 'split', 'moved'));
+        gone IN ('left', 'deceased', 'error', 'elsewhere', 'moved'));
 -- The newest row of a person counts.
 ALTER TABLE cbi.specific_need
     ADD COLUMN version integer NOT NULL DEFAULT 1,
@@ -239,8 +240,8 @@ GRANT SELECT (case_id, person_a, person_b) ON dedup.case_pair TO cbi_door;
 GRANT SELECT (partner_a, partner_b) ON dedup.match_case TO cbi_door;
 CREATE POLICY door ON dedup.case_pair FOR SELECT TO cbi_door USING (true);
 
--- Take keys from persons of one's own households that an event of this transaction changes;
--- `owners` and `keys` run in parallel, an owner being a place in `person_ids`.
+-- Take keys from persons of a household that an event of this transaction changes; `owners` and
+-- `keys` run in parallel, an owner being a place in `person_ids`.
 CREATE FUNCTION dedup.drop(person_ids uuid[], owners integer[], keys bigint[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -248,7 +249,7 @@ BEGIN
         SELECT FROM unnest(person_ids) AS w(person_id)
         WHERE NOT EXISTS (
             SELECT FROM cbi.person AS p JOIN cbi.household_event AS e USING (household_id)
-            WHERE p.person_id = w.person_id AND e.partner_id = cbi.partner_id()
+            WHERE p.person_id = w.person_id
               AND e.transaction_no = pg_current_xact_id()::text::bigint)) THEN
         RAISE EXCEPTION 'keys are dropped by an event of the household'
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'keys_by_event';

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from api import access
 from ledger.formats.layout import example
+from tests.api.happening import bodies as of_events
 from tests.api.house import House, new_round, open_case, programme, registration
 from tests.api.jobbing import JOB_BODIES, JOB_IDS
 from tests.api.terming import VALID
@@ -116,6 +117,7 @@ async def bodies(house: House, paid) -> Bodies:
     values_path = "/v1/programmes/{programme_id}/values"
     valid = {
         "/v1/households": registration(),
+        **of_events(changing := registration()),
         "/v1/imports": [registration()],
         "/v1/imports/kobo": submission(),
         "/v1/check": {"purpose": "before_payment", "households": [registration()]},
@@ -156,7 +158,9 @@ async def bodies(house: House, paid) -> Bodies:
             for step in ("calculate", "prepare", "review", "approve", "release")
         },
     }
+    home = await house.made("/v1/households", "A/registrar", changing)
     ids = {
+        "household_id": home["household_id"],
         "programme_id": paid.programme_id,
         "round_id": paid.round_id,
         "case_id": case_id,

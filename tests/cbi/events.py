@@ -2,10 +2,16 @@
 
 from datetime import date, datetime, timedelta
 
+from sqlalchemy import text
+
 from api import db
-from cbi import household
+from cbi import asked, household, transfer
 from cbi.amend import amend
-from tests.cbi.world import ALFA, AT, DESK
+from cbi.event import Happened
+from cbi.persons import join, leave
+from cbi.who import Who
+from cbi.withdraw import erase, withdraw
+from tests.cbi.world import ALFA, AT, BETA, DESK, consent, family
 
 # What the service may change: by an event only, which keeps what stood before.
 BY_EVENT = {
@@ -40,3 +46,109 @@ async def amended(conn, household_id, raw, who=ALFA, *, reason="changed", days=1
         **facts_of(who, days),
         **more,
     )
+
+
+async def joined(conn, household_id, persons, who=ALFA, *, reason="born", days=1):
+    await db.set_facts(conn, who, request_id="request-4")
+    return await join(
+        conn,
+        household_id,
+        asked.read({"persons": persons}, today=day(days)),
+        Happened(kind="joined", reason=reason, on=day(days)),
+        desk=DESK,
+        who=Who(**facts_of(who, days)),
+        today=day(days),
+    )
+
+
+async def gone(conn, household_id, person_ids, who=ALFA, *, kind="left", days=1, note=""):
+    await db.set_facts(conn, who, request_id="request-4")
+    reason = "died" if kind == "deceased" else "moved_out"
+    return await leave(
+        conn,
+        household_id,
+        person_ids,
+        Happened(kind=kind, reason=reason, on=day(days), note=note),
+        desk=DESK,
+        who=Who(**facts_of(who, days)),
+        today=day(days),
+    )
+
+
+async def withdrawn(conn, household_id, kind, who=ALFA, *, days=1):
+    await db.set_facts(conn, who, request_id="request-4")
+    await withdraw(
+        conn,
+        household_id,
+        kind,
+        on=day(days),
+        desk=DESK,
+        who=Who(**facts_of(who, days)),
+        today=day(days),
+    )
+
+
+async def erased(conn, household_id, who=ALFA, *, days=2):
+    await db.set_facts(conn, who, request_id="request-4")
+    facts = Who(**facts_of(who, days))
+    await erase(conn, household_id, desk=DESK, who=facts, today=day(days))
+
+
+async def happened_to(conn, household_id) -> list[tuple]:
+    """Version, kind, reason, how many came and went."""
+    rows = await conn.execute(
+        text(
+            "SELECT version, kind, reason, persons_in, persons_out FROM cbi.household_event"
+            " WHERE household_id = :id ORDER BY version"
+        ),
+        {"id": household_id},
+    )
+    return [tuple(row) for row in rows]
+
+
+async def standing(conn, household_id):
+    """The household's row."""
+    found = await conn.execute(
+        text("SELECT * FROM cbi.household WHERE household_id = :id"), {"id": household_id}
+    )
+    return found.one()
+
+
+def alone(raw, place: int, seed: int):
+    """The form by which one person of a family registers by himself."""
+    same = ("given_names", "surnames", "birth_date", "sex", "documents")
+    form = family(seed, size=1)
+    form["persons"][0] |= {name: raw["persons"][place][name] for name in same}
+    return form
+
+
+async def offered(conn, household_id, to="BETA", who=ALFA, *, days=1):
+    await db.set_facts(conn, who, request_id="request-4")
+    facts = Who(**facts_of(who, days))
+    return await transfer.offer(
+        conn, household_id, to_partner=to, desk=DESK, who=facts, today=day(days)
+    )
+
+
+async def accepted(conn, offer_id, who=BETA, *, reference="B-1", days=2):
+    await db.set_facts(conn, who, request_id="request-4")
+    return await transfer.accept(
+        conn,
+        offer_id,
+        reference=reference,
+        desk=DESK,
+        who=Who(**facts_of(who, days)),
+        area=who.area,
+        today=day(days),
+    )
+
+
+async def refused(conn, offer_id, who=BETA, *, days=2):
+    await db.set_facts(conn, who, request_id="request-4")
+    return await transfer.refuse(conn, offer_id, who=Who(**facts_of(who, days)))
+
+
+def referable(seed: int, **more):
+    """A family that agrees to be handed over."""
+    raw = family(seed, **more)
+    return raw | {"consents": [*raw["consents"], consent("referral")]}

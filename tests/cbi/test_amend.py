@@ -19,7 +19,7 @@ from cbi.refusal import (
     OutsideArea,
 )
 from ledger.violation import constraint_of
-from tests.cbi.events import amended, day
+from tests.cbi.events import alone, amended, day, happened_to, standing
 from tests.cbi.world import (
     ALFA,
     BETA,
@@ -53,17 +53,6 @@ async def refused_by(conn, statement, **facts):
     return constraint_of(error.value)
 
 
-async def events_of(conn, household_id):
-    rows = await conn.execute(
-        text(
-            "SELECT version, kind, reason, persons_in, persons_out FROM cbi.household_event"
-            " WHERE household_id = :id ORDER BY version"
-        ),
-        {"id": household_id},
-    )
-    return [tuple(row) for row in rows]
-
-
 async def test_a_changed_form_is_the_next_version_and_the_first_stays(conn):
     raw = family(1)
     one = (await registered(conn, raw)).household_id
@@ -71,7 +60,7 @@ async def test_a_changed_form_is_the_next_version_and_the_first_stays(conn):
     receipt = await amended(conn, one, changed)
     assert (receipt.household_id, receipt.status) == (one, "clear")
     assert (await opened(conn, one)).ubigeo == "240102"
-    assert await events_of(conn, one) == [(2, "updated", "changed", 0, 0)]
+    assert await happened_to(conn, one) == [(2, "updated", "changed", 0, 0)]
     kept = await conn.execute(
         text("SELECT version, ubigeo, population_type FROM cbi.household_version")
     )
@@ -83,7 +72,7 @@ async def test_the_same_content_again_is_no_event(conn):
     raw = family(2)
     one = await registered(conn, raw)
     assert await amended(conn, one.household_id, raw) == one
-    assert await events_of(conn, one.household_id) == []
+    assert await happened_to(conn, one.household_id) == []
 
 
 async def test_registering_the_amended_content_again_changes_nothing_and_the_old_is_refused(conn):
@@ -92,7 +81,7 @@ async def test_registering_the_amended_content_again_changes_nothing_and_the_old
     changed = raw | {"ubigeo": "240102"}
     await amended(conn, one.household_id, changed)
     assert (await registered(conn, changed)).household_id == one.household_id
-    assert [kind for _, kind, *_ in await events_of(conn, one.household_id)] == ["updated"]
+    assert [kind for _, kind, *_ in await happened_to(conn, one.household_id)] == ["updated"]
 
 
 async def test_a_document_left_out_stays_known_for_matching(conn):
@@ -150,14 +139,9 @@ async def test_who_is_new_in_the_form_joins_and_who_is_missing_has_left(conn):
     receipt = await amended(conn, one.household_id, later)
     assert receipt.person_ids[:2] == one.person_ids[:2]
     assert receipt.person_ids[2] not in one.person_ids
-    assert await events_of(conn, one.household_id) == [(2, "updated", "changed", 1, 1)]
+    assert await happened_to(conn, one.household_id) == [(2, "updated", "changed", 1, 1)]
     # Who left stays findable, and whoever registers him anew is told.
-    alone = family(10, size=1)
-    alone["persons"][0] |= {
-        name: raw["persons"][2][name]
-        for name in ("given_names", "surnames", "birth_date", "sex", "documents")
-    }
-    flags = (await registered(conn, alone, BETA)).flags
+    flags = (await registered(conn, alone(raw, 2, 10), BETA)).flags
     assert [(flag.left, flag.deceased) for flag in flags] == [(1, 0)]
     # He comes back as the same person.
     back = await amended(conn, one.household_id, raw, days=2)
@@ -207,10 +191,7 @@ async def test_a_larger_family_is_paid_as_one_from_then_on(conn):
     await enrolled(conn, await programme_of(conn), one)
     larger = raw | {"persons": [*raw["persons"], family(16)["persons"][1]]}
     await amended(conn, one, larger)
-    size = await conn.scalar(
-        text("SELECT size FROM cbi.household WHERE household_id = :i"), {"i": one}
-    )
-    assert size == 3
+    assert (await standing(conn, one)).size == 3
 
 
 async def test_what_cannot_be_amended_is_refused(conn):
@@ -293,7 +274,7 @@ async def test_two_clerks_amend_one_household_one_after_the_other(own):
         async with own.begin() as conn:
             await amended(conn, one, family(20) | {"ubigeo": ubigeo})
     async with own.begin() as conn:
-        assert [version for version, *_ in await events_of(conn, one)] == [2, 3]
+        assert [version for version, *_ in await happened_to(conn, one)] == [2, 3]
 
 
 async def test_the_owner_of_the_database_can_not_rewrite_a_household_either(own):
