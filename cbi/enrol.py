@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, payer, tables
+from cbi.eligible import must_be_eligible, stand_on
 from cbi.identities import can_be_paid, open_households
 from cbi.payment_files import pain001
 from cbi.profiles import load_profile
@@ -23,8 +24,9 @@ from cbi.refusal import (
     NotFound,
     OpenCase,
 )
-from cbi.term_refusal import OutsideProgramme
+from cbi.term_refusal import OutsideProgramme, OverriddenByEnroller
 from cbi.vault import Vault
+from cbi.who import Who
 from dedup import judge
 from dedup.driver import fetch
 from ledger import post
@@ -130,7 +132,8 @@ async def enrol(
     """Enrol a household of the caller's partner.
 
     Raises OpenCase, ConsentMissing, NoInstrument, IdentityErased, AlreadyEnrolled,
-    FamilyAssisted, OutsideProgramme, NotFound.
+    FamilyAssisted, OutsideProgramme, NotEligible, EligibilityUnknown, OverriddenByEnroller,
+    NotFound.
     """
     programme = await load_programme(conn, programme_id)
     await _must_exist(conn, household_id)
@@ -151,8 +154,14 @@ async def enrol(
         beneficiary_id=beneficiary_id,
         enrolled_at=at,
     )
+    who = Who(partner_id=partner_id, actor_id=actor_id, at=at)
+    standing = await must_be_eligible(
+        conn, programme_id=programme_id, household_id=household_id, vault=vault, who=who
+    )
     try:
         async with conn.begin_nested():
+            if standing is not None:
+                await stand_on(conn, standing, enrolment_id=enrolment_id, who=who)
             await conn.execute(
                 insert(tables.enrolment).values(
                     partner_id=partner_id,
@@ -170,6 +179,8 @@ async def enrol(
                 raise FamilyAssisted(
                     household_id=household_id, assistance_group=programme.assistance_group
                 ) from error
+            case "eligibility_answer_another_person":
+                raise OverriddenByEnroller(household_id=household_id) from error
             case "enrolment_in_area":
                 raise OutsideProgramme(household_id=household_id) from error
         raise

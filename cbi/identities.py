@@ -19,6 +19,7 @@ from cbi.household import Assistance, Intention, Person
 from cbi.payable import payee_of, wants_document
 from cbi.payment_files.profile import Profile
 from cbi.payment_files.record import Payee
+from cbi.person import SpecificNeed
 from cbi.vault import Vault, WrappedKey, open_as
 from dedup.driver import Row, fetch
 from dedup.find import Household
@@ -52,6 +53,13 @@ _SEALED_PAYEES = """
         SELECT array_agg(m.person_id ORDER BY m.ordinal) AS person_ids,
             array_agg(m.sealed ORDER BY m.ordinal) AS persons
         FROM cbi.person AS m WHERE m.household_id = w.household_id) AS p"""
+
+
+_SEALED_NEEDS = """
+    SELECT p.household_id, k.kek_id, k.wrapped, n.person_id, n.sealed
+    FROM unnest($1 ::uuid[]) AS w(household_id) JOIN cbi.person AS p USING (household_id)
+    JOIN cbi.data_key AS k USING (household_id) JOIN cbi.specific_need AS n USING (person_id)
+    ORDER BY p.household_id, n.person_id"""
 
 
 class SealedHousehold(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +206,26 @@ def open_payee(payee: SealedPayee, vault: Vault, profile: Profile) -> Payee | No
         for person_id, sealed in zip(payee.person_ids, payee.persons, strict=True)
     )
     return payee_of(home.instrument, persons, ubigeo=payee.ubigeo, profile=profile)
+
+
+async def open_needs(
+    conn: AsyncConnection, household_ids: Sequence[UUID], *, vault: Vault
+) -> dict[UUID, frozenset[SpecificNeed]] | None:
+    """Open the specific needs of one's own households, empty where there are none.
+
+    None when they are not the caller's to see. Whoever opened the households has logged it.
+    """
+    ((may_see,),) = await fetch(conn, "SELECT cbi.has_role('registrar')")
+    if not may_see:
+        return None
+    needs: dict[UUID, frozenset[SpecificNeed]] = dict.fromkeys(household_ids, frozenset())
+    for household_id, kek_id, wrapped, person_id, sealed in await fetch(
+        conn, _SEALED_NEEDS, sorted(household_ids)
+    ):
+        key = vault.unwrap(WrappedKey(kek_id=kek_id, wrapped=wrapped), household_id)
+        opened = open_as(key, sealed, tuple[SpecificNeed, ...], kind="needs", owner=person_id)
+        needs[household_id] |= frozenset(opened)
+    return needs
 
 
 class Candidates:

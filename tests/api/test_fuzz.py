@@ -150,6 +150,7 @@ async def bodies(house: House, paid) -> Bodies:
         },
     }
     ids = {
+        "household_id": paid.household_ids[0],
         "programme_id": paid.programme_id,
         "round_id": paid.round_id,
         "case_id": case_id,

@@ -24,26 +24,28 @@ SLUGS = [
     "account-conflict", "account-not-open", "account-not-ours", "already-enrolled",
     "already-judged", "approved-by-author", "assign-elsewhere", "attempt-refused", "bad-value",
     "break-refused", "cannot-supersede", "case-decided", "case-reopened", "check-quota-spent",
-    "checkpoint-unknown", "consent-missing", "ending-unfit", "enrolment-closed",
-    "entitlement-settled", "expiry-stands", "family-assisted", "file-unreadable",
-    "followup-superseded", "group-changed", "group-too-large", "idempotency-key-malformed",
-    "idempotency-key-reused", "idempotency-key-running", "identity-erased", "instalments-uneven",
-    "insufficient-funds", "invalid-profile", "invalid-registration", "invalid-term",
-    "layout-just-changed", "layout-malformed", "layout-unknown", "model-not-found",
-    "model-unreadable", "money-given-back", "months-outside", "months-overlap", "never-expires",
-    "no-expiry", "no-instrument", "no-transfer-value", "not-found", "not-pending", "not-released",
-    "not-sealed", "nothing-to-pay", "nothing-to-reissue", "open-case", "outcome-conflict",
-    "outside-area", "outside-programme", "payees-blocked", "period-just-closed",
-    "period-out-of-order", "reference-taken", "round-pending", "run-underway", "same-person",
-    "second-person", "second-person-needed", "shown-as-paid", "statement-repeated",
-    "statement-unreadable", "step-done", "step-out-of-order", "still-claimable", "term-approved",
-    "terms-just-changed", "too-many-payees", "transfer-conflict", "transfer-refused", "which-part",
+    "checkpoint-unknown", "consent-missing", "eligibility-unknown", "ending-unfit",
+    "enrolment-closed", "entitlement-settled", "expiry-stands", "family-assisted",
+    "file-unreadable", "followup-superseded", "group-changed", "group-too-large",
+    "idempotency-key-malformed", "idempotency-key-reused", "idempotency-key-running",
+    "identity-erased", "instalments-uneven", "insufficient-funds", "invalid-profile",
+    "invalid-registration", "invalid-term", "layout-just-changed", "layout-malformed",
+    "layout-unknown", "model-not-found", "model-unreadable", "money-given-back", "months-outside",
+    "months-overlap", "never-expires", "no-expiry", "no-instrument", "no-rules",
+    "no-transfer-value", "not-eligible", "not-found", "not-pending", "not-released", "not-sealed",
+    "nothing-to-pay", "nothing-to-reissue", "open-case", "outcome-conflict", "outside-area",
+    "outside-programme", "overridden-by-enroller", "override-stands", "override-unfit",
+    "payees-blocked", "period-just-closed", "period-out-of-order", "reference-taken",
+    "round-pending", "run-underway", "same-person", "second-person", "second-person-needed",
+    "shown-as-paid", "statement-repeated", "statement-unreadable", "step-done", "step-out-of-order",
+    "still-claimable", "term-approved", "terms-just-changed", "too-many-payees",
+    "transfer-conflict", "transfer-refused", "which-part",
 ]  # fmt: skip
 
 # Those that a constraint alone refuses.
 SLUGS_OF_CONSTRAINTS = [
     "code-taken", "family-changed", "group-unknown", "instalments-just-given", "months-far",
-    "name-taken", "not-found", "registration-running",
+    "name-taken", "not-found", "registration-running", "rules-just-changed",
 ]  # fmt: skip
 
 
