@@ -25,6 +25,12 @@ CONSTRAINTS: dict[str, Wording] = {
         "Una decisión cambió la familia en este momento; intente de nuevo",
         "A decision has just changed the family; try again",
     ),
+    "enrolment_of_eligible": Wording(
+        409,
+        "rules-just-changed",
+        "Las reglas del programa cambiaron en este momento; intente de nuevo",
+        "The programme's rules have just changed; try again",
+    ),
     "round_of_programme": NOT_FOUND,
     "enrolment_in_programme": NOT_FOUND,
     "round_months_near": Wording(

@@ -39,7 +39,7 @@ RETRY_SECONDS = 2
 LASTING = (403, 404, 409)
 # Passes within a moment: the same request again.
 SOON = (refusal.KeyRunning, PeriodJustClosed, TermsJustChanged)
-PASSES = ("family-changed", "instalments-just-given", "registration-running")
+PASSES = ("family-changed", "instalments-just-given", "registration-running", "rules-just-changed")
 
 HTTP: dict[int, Wording] = {
     400: Wording(400, "bad-request", "La solicitud está mal formada", "The request is malformed"),

@@ -131,6 +131,7 @@ async def set_values(
     return await terms.set_values(
         conn,
         programme_id=programme_id,
+        currency=programme.currency,
         by_size={size: amount.amount_minor for size, amount in enumerate(amounts, start=1)},
         effective_from=data.effective_from,
         area=data.area,

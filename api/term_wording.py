@@ -40,4 +40,37 @@ REFUSALS: dict[type[Exception], Wording] = {
         "Los términos del programa cambiaron en este momento; envíe lo mismo otra vez",
         "The programme's terms changed at this moment; send the same again",
     ),
+    refusal.NotEligible: Wording(
+        409,
+        "not-eligible",
+        "El hogar no cumple las reglas del programa",
+        "The household does not meet the programme's rules",
+    ),
+    refusal.EligibilityUnknown: Wording(
+        409,
+        "eligibility-unknown",
+        "Faltan datos para saber si el hogar cumple; decide una persona",
+        "Facts are missing to know whether the household is eligible; a person decides",
+    ),
+    refusal.OverrideUnfit: Wording(
+        409,
+        "override-unfit",
+        "Las reglas ya responden; no hay nada que decidir",
+        "The rules answer by themselves; there is nothing to decide",
+    ),
+    refusal.OverrideStands: Wording(
+        409, "override-stands", "Esto ya fue decidido", "This was decided already"
+    ),
+    refusal.OverriddenByEnroller: Wording(
+        403,
+        "overridden-by-enroller",
+        "Quien decidió la elegibilidad no inscribe al hogar",
+        "Who decided the eligibility does not enrol the household",
+    ),
+    refusal.NoRules: Wording(
+        409,
+        "no-rules",
+        "El programa no tiene reglas vigentes",
+        "The programme has no rules that count",
+    ),
 }

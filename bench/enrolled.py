@@ -100,6 +100,7 @@ async def _programme(data_dir: Path, app: AsyncEngine, households: int) -> Progr
         await terms.set_values(
             conn,
             programme_id=PROGRAMME_ID,
+            currency=programme.currency,
             by_size=BY_SIZE,
             effective_from=DAY,
             who=Who(actor_id=who.actor_id, **facts),

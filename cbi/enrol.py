@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, holds, payer, tables
+from cbi.eligible import must_be_eligible, stand_on
 from cbi.identities import can_be_paid, open_households
 from cbi.overlap import Span
 from cbi.payment_files import pain001
@@ -25,8 +26,9 @@ from cbi.refusal import (
     NotFound,
     OpenCase,
 )
-from cbi.term_refusal import OutsideProgramme
+from cbi.term_refusal import OutsideProgramme, OverriddenByEnroller
 from cbi.vault import Vault
+from cbi.who import Who
 from dedup import judge
 from dedup.driver import fetch
 from ledger import post
@@ -49,6 +51,13 @@ _CONSENTS_MISSING = """
            WHERE c.household_id = w.household_id AND c.kind = k.kind
            ORDER BY c.recorded_at DESC LIMIT 1) IS NOT TRUE
     ORDER BY w.household_id, k.place"""
+
+_REFUSED = {
+    "household_not_ended": HouseholdEnded,
+    "enrolment_one_open": AlreadyEnrolled,
+    "enrolment_in_area": OutsideProgramme,
+    "eligibility_answer_another_person": OverriddenByEnroller,
+}
 
 
 class Programme(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,16 +144,10 @@ async def enrol(
     """Enrol a household of the caller's partner, for `months` or until it is closed.
 
     Raises OpenCase, ConsentMissing, NoInstrument, IdentityErased, HouseholdEnded, AlreadyEnrolled,
-    Overlap, OutsideProgramme, NotFound.
+    Overlap, OutsideProgramme, NotEligible, EligibilityUnknown, OverriddenByEnroller, NotFound.
     """
     programme = await load_programme(conn, programme_id)
     await _must_stand(conn, household_id)
-    cases = await judge.open_case_ids(conn, [household_id])
-    if cases.get(household_id):
-        raise OpenCase(household_id=household_id, case_ids=cases[household_id])
-    missing = await consents_missing(conn, [household_id])
-    if missing.get(household_id):
-        raise ConsentMissing(household_id=household_id, kinds=missing[household_id])
     instrument_kind = await _payable_kind(conn, programme_id, household_id, vault)
     beneficiary_id = (await families(conn, [household_id]))[household_id]
     enrolment = Enrolment(
@@ -164,24 +167,26 @@ async def enrol(
         "partner_id": partner_id,
         "enrolled_by": actor_id,
     }
+    who = Who(partner_id=partner_id, actor_id=actor_id, at=at)
+    standing = await must_be_eligible(
+        conn, programme_id=programme_id, household_id=household_id, vault=vault, who=who
+    )
     try:
         async with conn.begin_nested():
+            if standing is not None:
+                await stand_on(conn, standing, enrolment_id=enrolment_id, who=who)
             await conn.execute(
                 insert(tables.enrolment).values(
                     {key: row[key] for key in row.keys() & tables.enrolment.c.keys()}
                 )
             )
     except IntegrityError as error:
-        name = constraint_of(error)
-        if name == "household_not_ended":
-            raise HouseholdEnded(household_id=household_id) from error
-        if name == "enrolment_one_open":
-            raise AlreadyEnrolled(household_id=household_id) from error
-        if name == "enrolment_in_area":
-            raise OutsideProgramme(household_id=household_id) from error
+        name = constraint_of(error) or ""
         if name in holds.OVERLAPS:
             group = programme.assistance_group
             raise await holds.overlap(conn, household_id, group, months, at=at) from error
+        if name in _REFUSED:
+            raise _REFUSED[name](household_id=household_id) from error
         raise
     return enrolment
 
@@ -241,6 +246,7 @@ async def _payable_kind(
 
 
 async def _must_stand(conn: AsyncConnection, household_id: UUID) -> None:
+    """Raise unless the household is registered, agreed to it, and has no open case."""
     home = tables.household.c
     found = await conn.execute(select(home.ended_at).where(home.household_id == household_id))
     row = found.one_or_none()
@@ -248,3 +254,9 @@ async def _must_stand(conn: AsyncConnection, household_id: UUID) -> None:
         raise NotFound(what="household", wanted=household_id)
     if row.ended_at is not None:
         raise HouseholdEnded(household_id=household_id)
+    cases = await judge.open_case_ids(conn, [household_id])
+    if cases.get(household_id):
+        raise OpenCase(household_id=household_id, case_ids=cases[household_id])
+    missing = await consents_missing(conn, [household_id])
+    if missing.get(household_id):
+        raise ConsentMissing(household_id=household_id, kinds=missing[household_id])

@@ -20,7 +20,7 @@ from cbi.household import Assistance, Intention, Person
 from cbi.payable import payee_of, wants_document
 from cbi.payment_files.profile import Profile
 from cbi.payment_files.record import Payee
-from cbi.person import KnownPerson
+from cbi.person import KnownPerson, SpecificNeed
 from cbi.vault import Vault, WrappedKey, open_as
 from dedup.driver import Row, fetch
 from dedup.find import Household
@@ -58,6 +58,17 @@ _SEALED_PAYEES = """
         FROM cbi.person AS m WHERE m.household_id = w.household_id
             -- What was promised to a household before it ended still reaches its collector.
             AND (m.gone IS NULL OR m.gone = 'moved')) AS p"""
+
+
+_SEALED_NEEDS = """
+    SELECT p.household_id, k.kek_id, k.wrapped, n.person_id, n.sealed
+    FROM unnest($1 ::uuid[]) AS w(household_id) JOIN cbi.person AS p USING (household_id)
+    JOIN cbi.data_key AS k USING (household_id)
+    CROSS JOIN LATERAL (
+        SELECT x.person_id, x.sealed FROM cbi.specific_need AS x
+        WHERE x.person_id = p.person_id ORDER BY x.version DESC LIMIT 1) AS n
+    WHERE p.gone IS NULL
+    ORDER BY p.household_id, n.person_id"""
 
 
 class SealedHousehold(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,6 +215,26 @@ def open_payee(payee: SealedPayee, vault: Vault, profile: Profile) -> Payee | No
         for person_id, sealed in zip(payee.person_ids, payee.persons, strict=True)
     )
     return payee_of(home.instrument, persons, ubigeo=payee.ubigeo, profile=profile)
+
+
+async def open_needs(
+    conn: AsyncConnection, household_ids: Sequence[UUID], *, vault: Vault
+) -> dict[UUID, frozenset[SpecificNeed]] | None:
+    """Open the specific needs of one's own households, empty where there are none.
+
+    None when they are not the caller's to see. Whoever opened the households has logged it.
+    """
+    ((may_see,),) = await fetch(conn, "SELECT cbi.has_role('registrar')")
+    if not may_see:
+        return None
+    needs: dict[UUID, frozenset[SpecificNeed]] = dict.fromkeys(household_ids, frozenset())
+    for household_id, kek_id, wrapped, person_id, sealed in await fetch(
+        conn, _SEALED_NEEDS, sorted(household_ids)
+    ):
+        key = vault.unwrap(WrappedKey(kek_id=kek_id, wrapped=wrapped), household_id)
+        opened = open_as(key, sealed, tuple[SpecificNeed, ...], kind="needs", owner=person_id)
+        needs[household_id] |= frozenset(opened)
+    return needs
 
 
 class Candidates:

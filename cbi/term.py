@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from cbi import eligibility
 from cbi.entitlement import Schedule
 from cbi.term_refusal import InvalidTerm
 from ledger import money
@@ -54,6 +55,12 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return not self.areas or ubigeo.startswith(self.areas)
 
 
+class Eligibility(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may be enrolled: a rule of `cbi/eligibility.py`, as it was written."""
+
+    rule: Any
+
+
 Content = Scope | Schedule
 _SHAPES: Mapping[str, type[Content]] = {"scope": Scope, "schedule": Schedule}
 T = TypeVar("T")
@@ -70,6 +77,10 @@ def read(kind: str, raw: object, *, currency: str) -> dict[str, Any]:
     Amounts come as decimals in `currency` and are kept in minor units.
     """
     del currency
+    if kind == "eligibility":
+        rules = convert(raw, Eligibility)
+        eligibility.read(rules.rule)
+        return {"rule": rules.rule}
     shape = _SHAPES.get(kind)
     if shape is None:
         raise InvalidTerm(path=("kind",), reason="there is no such kind of term")

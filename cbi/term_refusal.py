@@ -60,3 +60,50 @@ class TermsJustChanged(CbiRefusal):
     """Somebody approved a term, or began the calculation, at this moment: the same again."""
 
     round_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class NotEligible(CbiRefusal):
+    """The programme's rules say no; each condition that is not met is told."""
+
+    household_id: UUID
+    rules_version: int
+    reasons: Sequence[object]
+
+
+@dataclass(kw_only=True, eq=False)
+class EligibilityUnknown(CbiRefusal):
+    """Facts are missing that the rules ask for: a person decides, and another one enrols."""
+
+    household_id: UUID
+    rules_version: int
+    reasons: Sequence[object]
+
+
+@dataclass(kw_only=True, eq=False)
+class OverrideUnfit(CbiRefusal):
+    """Only an unknown is for a person to decide; `verdict` is what the rules say."""
+
+    household_id: UUID
+    verdict: str
+
+
+@dataclass(kw_only=True, eq=False)
+class OverrideStands(CbiRefusal):
+    """Somebody has decided this unknown already."""
+
+    household_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class OverriddenByEnroller(CbiRefusal):
+    """Who decided what the rules don't know does not enrol the household."""
+
+    household_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class NoRules(CbiRefusal):
+    """The programme has no rules of eligibility that count today."""
+
+    programme_id: UUID

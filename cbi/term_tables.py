@@ -1,6 +1,17 @@
 """The tables of a programme's terms and what hangs on them, beside the others of `cbi`."""
 
-from sqlalchemy import ARRAY, BigInteger, Column, Date, Integer, Table, Text, Uuid
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Double,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from cbi.tables import MOMENT, metadata
@@ -40,4 +51,75 @@ calculation_basis = Table(
     Column("top_up_version", Integer),
     Column("cap_nos", ARRAY(BigInteger), nullable=False),
     Column("uit_no", BigInteger),
+)
+eligibility_override = Table(
+    "eligibility_override",
+    metadata,
+    Column("override_id", Uuid, primary_key=True),
+    Column("programme_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("household_id", Uuid, nullable=False),
+    Column("kind", Text),
+    Column("rules_version", Integer, nullable=False),
+    Column("because", Text, nullable=False),
+    Column("reasons", JSONB, nullable=False),
+    Column("decided_by", Uuid, nullable=False),
+    Column("decided_at", MOMENT, nullable=False),
+)
+eligibility_answer = Table(
+    "eligibility_answer",
+    metadata,
+    Column("enrolment_id", Uuid, primary_key=True),
+    Column("programme_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("household_id", Uuid, nullable=False),
+    Column("kind", Text),
+    Column("rules_version", Integer, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("asked_by", Uuid, nullable=False),
+    Column("asked_at", MOMENT, nullable=False),
+    Column("override_id", Uuid),
+    Column("overridden_by", Uuid),
+)
+score = Table(
+    "score",
+    metadata,
+    Column("score_no", BigInteger, primary_key=True),
+    Column("household_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("score", Double, nullable=False),
+    Column("components", JSONB, nullable=False),
+    Column("scored_by", Uuid, nullable=False),
+    Column("scored_at", MOMENT, nullable=False),
+)
+uit_value = Table(
+    "uit_value",
+    metadata,
+    Column("uit_no", BigInteger, primary_key=True),
+    Column("effective_from", Date, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("is_example", Boolean, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("entered_by", Uuid, nullable=False),
+    Column("entered_at", MOMENT, nullable=False),
+)
+instrument_cap = Table(
+    "instrument_cap",
+    metadata,
+    Column("cap_no", BigInteger, primary_key=True),
+    Column("instrument_kind", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("effective_from", Date, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("per_transaction", BigInteger),
+    Column("per_month", BigInteger),
+    Column("balance", BigInteger),
+    Column("source", Text, nullable=False),
+    Column("is_example", Boolean, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("entered_by", Uuid, nullable=False),
+    Column("entered_at", MOMENT, nullable=False),
 )

@@ -10,7 +10,6 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi.enrol import load_programme
 from cbi.entitlement import ValueTable
 from cbi.refusal import NotFound
 from cbi.term import Kind, Term
@@ -36,7 +35,6 @@ async def add(
 
     Raises NotFound, InvalidTerm.
     """
-    await load_programme(conn, programme_id)
     # Two who add at once get two numbers.
     await conn.execute(
         text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 41))"),
@@ -59,18 +57,17 @@ async def add(
         approved_by=None,
         approved_at=None,
     )
-    await conn.execute(
-        insert(term).values(
-            programme_id=programme_id,
-            partner_id=who.partner_id,
-            kind=kind,
-            version=added.version,
-            effective_from=effective_from,
-            content=added.content,
-            entered_by=who.actor_id,
-            added_at=who.at,
-        )
-    )
+    row = msgspec.structs.asdict(added)
+    del row["approved_by"], row["approved_at"]
+    try:
+        async with conn.begin_nested():
+            await conn.execute(
+                insert(term).values(programme_id=programme_id, partner_id=who.partner_id, **row)
+            )
+    except IntegrityError as error:
+        if constraint_of(error) == "term_of_programme":
+            raise NotFound(what="programme", wanted=programme_id) from error
+        raise
     return added
 
 
@@ -147,13 +144,13 @@ async def set_values(
     conn: AsyncConnection,
     *,
     programme_id: UUID,
+    currency: str,
     by_size: Mapping[int, int],
     effective_from: date,
     who: Who,
     area: str = "",
 ) -> ValueTable:
     """Add the next version of a value table (minor units per month by size); raises NotFound."""
-    programme = await load_programme(conn, programme_id)
     amounts = [by_size[size] for size in sorted(by_size)]
     added = await add(
         conn,
@@ -163,13 +160,7 @@ async def set_values(
         content={"area": area, "amounts_minor": amounts},
         who=who,
     )
-    return as_table(added, programme.currency)
-
-
-async def load_values(conn: AsyncConnection, programme_id: UUID, currency: str) -> list[ValueTable]:
-    """Load every version of the value table that is approved, oldest first."""
-    found = await load_terms(conn, programme_id, kind="values")
-    return [as_table(each, currency) for each in found if each.approved_by is not None]
+    return as_table(added, currency)
 
 
 def as_table(found: Term, currency: str) -> ValueTable:

@@ -1,12 +1,28 @@
 """Terms of a programme as they are sent over HTTP."""
 
-from tests.api.house import House, programme
+from uuid import UUID
+
+from tests.api.house import House, programme, registration
 
 SCOPE = {
     "kind": "scope",
     "effective_from": "2026-01-01",
     "content": {"areas": ["24"], "first_month": "2026-01-01", "last_month": "2026-12-01"},
 }
+
+RULES = {
+    "kind": "eligibility",
+    "effective_from": "2026-01-01",
+    "content": {
+        "rule": {
+            "all": [
+                {"fact": "size", "is": ">=", "value": 1},
+                {"not": {"fact": "intention", "is": "in", "value": ["return", "move_on"]}},
+            ]
+        }
+    },
+}
+SCORE = {"model": "smep", "model_version": "2", "score": 41.5, "components": {"rent": 10}}
 
 
 async def a_programme(house: House) -> str:
@@ -24,12 +40,40 @@ async def an_approval(house: House) -> tuple[str, str, object]:
     return f"{path}/approval", "A/finance", {"kind": "scope", "version": 1}
 
 
+async def agreed(house: House, path: str, term: dict, version: int = 1) -> None:
+    """Enter a term and let finance approve it."""
+    await house.made(f"{path}/terms", "A/programme", term)
+    approval = {"kind": term["kind"], "version": version}
+    await house.made(f"{path}/terms/approval", "A/finance", approval)
+
+
+async def an_override(house: House) -> tuple[str, str, object]:
+    path = await a_programme(house)
+    await agreed(house, path, RULES)
+    receipt = await house.made("/v1/households", "A/registrar", registration())
+    body = {"household_id": receipt["household_id"], "because": "seen at home"}
+    return f"{path}/eligibility/overrides", "A/programme", body
+
+
+async def a_score(house: House) -> tuple[str, str, object]:
+    receipt = await house.made("/v1/households", "A/registrar", registration())
+    return f"/v1/households/{receipt['household_id']}/scores", "A/programme", SCORE
+
+
 TERMS = {
     "/v1/programmes/{programme_id}/terms": a_term,
     "/v1/programmes/{programme_id}/terms/approval": an_approval,
+    "/v1/programmes/{programme_id}/eligibility/overrides": an_override,
+    "/v1/households/{household_id}/scores": a_score,
 }
 # A body of each, to be fuzzed.
 VALID = {
-    "/v1/programmes/{programme_id}/terms": SCOPE,
+    "/v1/programmes/{programme_id}/terms": RULES,
     "/v1/programmes/{programme_id}/terms/approval": {"kind": "scope", "version": 1},
+    "/v1/programmes/{programme_id}/eligibility": {"household_ids": [str(UUID(int=3))]},
+    "/v1/programmes/{programme_id}/eligibility/overrides": {
+        "household_id": str(UUID(int=3)),
+        "because": "x",
+    },
+    "/v1/households/{household_id}/scores": SCORE,
 }

@@ -158,9 +158,8 @@ async def bodies(house: House, paid) -> Bodies:
             for step in ("calculate", "prepare", "review", "approve", "release")
         },
     }
-    home = await house.made("/v1/households", "A/registrar", changing)
     ids = {
-        "household_id": home["household_id"],
+        "household_id": paid.household_ids[0],
         "programme_id": paid.programme_id,
         "round_id": paid.round_id,
         "case_id": case_id,

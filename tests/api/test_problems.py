@@ -24,8 +24,8 @@ SLUGS = [
     "account-conflict", "account-not-open", "account-not-ours", "already-enrolled",
     "already-judged", "approved-by-author", "assign-elsewhere", "attempt-refused", "bad-value",
     "break-refused", "cannot-supersede", "case-decided", "case-reopened", "check-quota-spent",
-    "checkpoint-unknown", "consent-missing", "consent-not-given", "ending-unfit",
-    "enrolment-closed", "entitlement-settled", "expiry-stands", "file-unreadable",
+    "checkpoint-unknown", "consent-missing", "consent-not-given", "eligibility-unknown",
+    "ending-unfit", "enrolment-closed", "entitlement-settled", "expiry-stands", "file-unreadable",
     "followup-superseded", "group-changed", "group-too-large", "household-ended",
     "household-stands", "idempotency-key-malformed", "idempotency-key-reused",
     "idempotency-key-running", "identity-erased", "import-decided", "import-erased",
@@ -33,10 +33,11 @@ SLUGS = [
     "invalid-profile", "invalid-registration", "invalid-rules", "invalid-term", "job-ended",
     "layout-just-changed", "layout-malformed", "layout-unknown", "model-not-found",
     "model-unreadable", "money-given-back", "months-outside", "months-overlap", "never-expires",
-    "no-expiry", "no-instrument", "no-transfer-value", "not-found", "not-held", "not-pending",
-    "not-released", "not-sealed", "nothing-to-pay", "nothing-to-reissue", "offer-closed",
-    "offer-stands", "open-case", "outcome-conflict", "outside-area", "outside-programme",
-    "overlap", "own-proposal", "payees-blocked", "payments-pending", "period-just-closed",
+    "no-expiry", "no-instrument", "no-rules", "no-transfer-value", "not-eligible", "not-found",
+    "not-held", "not-pending", "not-released", "not-sealed", "nothing-to-pay",
+    "nothing-to-reissue", "offer-closed", "offer-stands", "open-case", "outcome-conflict",
+    "outside-area", "outside-programme", "overlap", "overridden-by-enroller", "override-stands",
+    "override-unfit", "own-proposal", "payees-blocked", "payments-pending", "period-just-closed",
     "period-out-of-order", "person-deceased", "piece-differs", "reference-taken", "renewals-spent",
     "reservation-over", "reservation-paused", "reservation-quota-spent", "round-pending",
     "rules-approved", "run-underway", "same-person", "second-person", "second-person-needed",
@@ -49,7 +50,7 @@ SLUGS = [
 # Those that a constraint alone refuses.
 SLUGS_OF_CONSTRAINTS = [
     "code-taken", "family-changed", "group-unknown", "instalments-just-given", "months-far",
-    "name-taken", "not-found", "registration-running",
+    "name-taken", "not-found", "registration-running", "rules-just-changed",
 ]  # fmt: skip
 
 

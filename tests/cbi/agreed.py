@@ -80,6 +80,7 @@ async def valued(
     table = await terms.set_values(
         conn,
         programme_id=programme.programme_id,
+        currency=programme.currency,
         by_size=by_size,
         effective_from=effective_from,
         area=area,

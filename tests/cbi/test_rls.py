@@ -50,7 +50,10 @@ CHANGES = {
     ("cbi.import_key", "DELETE", ""),
 }
 # No payment failed in the story that the others are told with.
-NOTHING_FAILED = {"cbi.expiry", "cbi.expiry_confirmation", "cbi.followup"} | {
+# Nobody asked rules or entered caps either.
+NOTHING_FAILED = {"cbi.score", "cbi.uit_value", "cbi.instrument_cap"}
+NOTHING_FAILED |= {"cbi.eligibility_answer", "cbi.eligibility_override"}
+NOTHING_FAILED |= {"cbi.expiry", "cbi.expiry_confirmation", "cbi.followup"} | {
     f"cbi.followup_{what}" for what in ("payment", "left_out", "step", "file")
 }
 OF_OURS = "n.nspname IN ('cbi', 'dedup', 'ledger')"
