@@ -20,6 +20,7 @@ from litestar.plugins.prometheus import PrometheusConfig, PrometheusController
 from litestar.static_files import create_static_files_router
 
 from api import (
+    appeals,
     auth,
     books,
     breaks,
@@ -38,6 +39,7 @@ from api import (
     reports,
     rounds,
     runs,
+    slips,
     statements,
 )
 from api.db import SYSTEM, transaction
@@ -88,6 +90,8 @@ def make_app(service: Service) -> Litestar:
             *breaks.HANDLERS,
             *periods.HANDLERS,
             *runs.HANDLERS,
+            *slips.HANDLERS,
+            *appeals.HANDLERS,
             Metrics,
             create_static_files_router(
                 path="/docs/static", directories=[SWAGGER_FILES], include_in_schema=False
@@ -193,6 +197,7 @@ def _openapi() -> OpenAPIConfig:
             for name in (
                 "registration",
                 "adjudication",
+                "appeals",
                 "programmes",
                 "rounds",
                 "reconciliation",

@@ -17,16 +17,18 @@ from litestar.exceptions import HTTPException, ValidationException
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from api import refusal
+from api import appeal_wording, refusal
 from api.constraints import CONSTRAINTS
 from api.logs import LOG
-from api.wording import NOT_FOUND, REFUSALS, Wording
+from api.wording import NOT_FOUND, Wording
+from api.wording import REFUSALS as OF_THE_CORE
 from cbi import refusal as cbi
 from cbi.intake.source import REASONS
 from cbi.refusal import CbiRefusal
 from dedup.refusal import DedupRefusal
 from ledger.refusal import LedgerRefusal, PeriodJustClosed
 
+REFUSALS = {**OF_THE_CORE, **appeal_wording.REFUSALS}
 TYPE_PREFIX = "urn:cbi:problem:"
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2

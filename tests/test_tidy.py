@@ -37,6 +37,8 @@ NOUNS = [
 VERBS = {
     "cbi": [
         "adjudicate",
+        "appeal_tables",
+        "appeals",
         "calculate",
         "cancel",
         "check",
@@ -50,6 +52,7 @@ VERBS = {
         "fund",
         "homes",
         "identities",
+        "lodge",
         "load_books",
         "load_proof",
         "load_round",
@@ -67,6 +70,7 @@ VERBS = {
         "resolve",
         "settle",
         "signing",
+        "slips",
         "statements",
         "store",
         "suggest",

@@ -136,7 +136,7 @@ async def open_house(
     postgres: EmbeddedPostgres, name: str, folder: str, **environ: str
 ) -> AsyncIterator[House]:
     """Run the service on a database, with two partners and a key for each role at both."""
-    limits = {"CBI_STATEMENT_BYTES_MAX": "12000000"}
+    limits = {"CBI_STATEMENT_BYTES_MAX": "12000000", "CBI_APPEAL_TRIES_PER_DAY": "100000"}
     told = settings.load({"CBI_DATA_DIR": folder, **limits, **environ})
     url = postgres.url("cbi_app").replace("/cbi?", f"/{name}?")
     service = open_service(told, database_url=url)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from api import access
 from ledger.formats.layout import example
+from tests.api.appealing import BODIES
 from tests.api.house import House, new_round, open_case, programme, registration
 from tests.cbi.profiled import a_profile
 
@@ -142,6 +143,7 @@ async def bodies(house: House, paid) -> Bodies:
         },
         "/v1/reconciliations": {},
         **BREAKS,
+        **BODIES,
         **{
             f"/v1/rounds/{{round_id}}/{step}": {}
             for step in ("calculate", "prepare", "review", "approve", "release")
@@ -157,6 +159,9 @@ async def bodies(house: House, paid) -> Bodies:
         "line_id": str(UUID(int=11)),
         "payment_id": str(UUID(int=12)),
         "followup_id": str(UUID(int=9)),
+        "household_id": paid.household_ids[0],
+        "slip_id": str(UUID(int=13)),
+        "appeal_id": str(UUID(int=14)),
     }
     return Bodies(house, {path: (path.format(**ids), body) for path, body in valid.items()})
 

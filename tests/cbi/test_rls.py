@@ -5,6 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from api import db
+from tests.cbi import appealing
 from tests.cbi.profiled import a_profile, profiled
 from tests.cbi.world import (
     ALFA,
@@ -35,6 +36,7 @@ SHARED = {
     "dedup.decision",
 }
 CHANGES = {
+    ("cbi.appeal_key", "DELETE", ""),
     ("cbi.api_key", "UPDATE", "revoked_at"),
     ("cbi.data_key", "DELETE", ""),
     ("cbi.entitlement", "UPDATE", "cancelled_at"),
@@ -151,7 +153,7 @@ async def test_a_table_the_service_can_not_change_is_append_only_for_everybody(c
         " JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
         f" WHERE {OF_OURS} AND t.tgname = 'append_only_row'",
     )
-    changing = {"cbi.api_key", "cbi.data_key", "cbi.entitlement"}
+    changing = {"cbi.api_key", "cbi.appeal_key", "cbi.data_key", "cbi.entitlement"}
     # These have no history to keep safe yet: whoever owns the database may mend or move them.
     living = {"cbi.partner", "cbi.actor", "cbi.enrolment", "dedup.key_entry"}
     assert {name for (name,) in guarded} == set(await table_names(conn)) - changing - living
@@ -188,19 +190,21 @@ async def test_a_door_has_a_fixed_search_path_and_opens_for_the_service_only(con
         "dedup.sharing",
         "dedup.open_cases",
         "ledger.leaf_hashes",
-    }
+    } | appealing.DOORS
     # And one finds by indexes, whatever the planner believes of tables that grow fast.
     by_index = "enable_hashjoin=off,enable_mergejoin=off,enable_seqscan=off"
     settings = dict.fromkeys(kept, planned)
     settings["cbi.assisted"] = path.replace("}", f",{by_index},jit=off}}")
     # One stays behind the others: it would tell a family's other registrations.
-    behind = ("cbi.households_of", "cbi_door", path, False, False)
+    # And nobody calls a trigger.
+    hidden = {"cbi.households_of"} | appealing.TRIGGERS
+    behind = {(name, "cbi_door", path, False, False) for name in hidden}
     # Nobody calls the one that books: it is a trigger.
     plans = f"{by_index},enable_bitmapscan=off}}"
     book = ("ledger.book", "cbi_book", planned.replace("}", f",{plans}"), False, False)
     assert doors == {
         (name, "cbi_door", settings.get(name, path), False, True) for name in names
-    } | {behind, book}
+    } | behind | {book}
 
 
 async def test_the_doors_read_only_the_columns_they_hand_out(conn):
@@ -226,8 +230,8 @@ async def test_the_doors_read_only_the_columns_they_hand_out(conn):
         "cbi.person": "household_id person_id sealed",
         "dedup.decision": "case_id decision_no supersedes verdict",
         "dedup.key_entry": "key person_id",
-        "dedup.match_case": "case_id household_a household_b reopens",
         "ledger.leaf": "leaf_hash leaf_no",
+        **appealing.DOORS_READ,
     }
     writes = await rows(
         conn,
@@ -235,7 +239,8 @@ async def test_the_doors_read_only_the_columns_they_hand_out(conn):
         f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OF_OURS} AND c.relkind = 'r'"
         " AND has_table_privilege('cbi_door', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')",
     )
-    assert writes == {("cbi.bulk_access",), ("cbi.membership",), ("dedup.key_entry",)}
+    others = {"cbi.bulk_access", "cbi.membership", "dedup.key_entry"}
+    assert {table for (table,) in writes} == appealing.DOORS_WRITE | others
 
 
 async def test_what_belongs_to_a_case_is_looked_up_by_its_case(conn):
@@ -281,6 +286,7 @@ async def busy(conn) -> None:
             " unsearchable) VALUES (now(), '2026-06-01', 'before_payment', 1, 1, 0, 0)"
         )
     )
+    await appealing.a_whole_appeal(conn)
     await conn.execute(
         text("INSERT INTO cbi.answer VALUES (:actor, 'k', 'r', '', 200, '', now())"),
         {"actor": ALFA.actor_id},
@@ -334,6 +340,7 @@ async def test_a_handler_that_forgets_its_partner_sees_nothing_foreign(conn):
             | {"leaf", "mark", "checkpoint", "snapshot", "digest", "period", "exchange"}
         }
         | {"dedup.decision"}
+        | appealing.WRITTEN_ONLY
         | NOTHING_FAILED
     )
     for name in ("theirs", "nobody's"):
@@ -355,7 +362,8 @@ async def test_nobody_writes_rows_for_another_partner(conn):
     by_role |= {"cbi.answer", "dedup.decision"}
     # Added to through a door.
     closed = {table for table, rule in rules if rule == "false"}
-    assert closed == {"dedup.key_entry", "ledger.delta", "ledger.snapshot"}
+    others = {"dedup.key_entry", "ledger.delta", "ledger.snapshot"}
+    assert closed == others | appealing.CLOSED
     # Models are everybody's, runs and what they read are nobody's in particular.
     by_role |= {"dedup.model", "dedup.model_activation", "dedup.run", "dedup.run_step"}
     by_role |= {"cbi.bulk_access"}

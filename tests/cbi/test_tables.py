@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import MetaData, text
 
+from cbi import appeal_tables  # noqa: F401 -- it adds its tables
 from cbi.file_tables import metadata as of_cbi
 from dedup.tables import metadata as of_dedup
 
