@@ -115,6 +115,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/v1/appeals/{appeal_id}/assignments"): JUDGES,
     ("POST", "/v1/appeals/{appeal_id}/outcome"): JUDGES,
     ("POST", "/v1/appeals/{appeal_id}/done"): frozenset({PROGRAMME}),
+    ("GET", "/v1/figures/appeals"): EVERYBODY,
     ("GET", "/v1/dedup/runs"): frozenset({COORDINATOR, AUDITOR}),
 }
 

@@ -27,6 +27,7 @@ from api import (
     cases,
     check,
     clock,
+    figures,
     followups,
     funds,
     health,
@@ -92,6 +93,7 @@ def make_app(service: Service) -> Litestar:
             *runs.HANDLERS,
             *slips.HANDLERS,
             *appeals.HANDLERS,
+            figures.appeal_figures,
             Metrics,
             create_static_files_router(
                 path="/docs/static", directories=[SWAGGER_FILES], include_in_schema=False

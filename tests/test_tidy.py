@@ -37,6 +37,7 @@ NOUNS = [
 VERBS = {
     "cbi": [
         "adjudicate",
+        "appeal_counts",
         "appeal_tables",
         "appeals",
         "calculate",

@@ -46,7 +46,11 @@ async def an_appeal(house: House, **said: object) -> dict:
 
 async def an_assignment(house: House) -> Asked:
     appeal = await an_appeal(house)
-    return (f"/v1/appeals/{appeal['appeal_id']}/assignments", "B/adjudicator", {"person": "adjudicator"})
+    return (
+        f"/v1/appeals/{appeal['appeal_id']}/assignments",
+        "B/adjudicator",
+        {"person": "adjudicator"},
+    )
 
 
 async def an_outcome(house: House) -> Asked:

@@ -149,7 +149,7 @@ async def case_of(conn: AsyncConnection, seed: int = 1) -> tuple[UUID, UUID]:
 
 
 # What test_rls.py knows of these tables: what the doors read and write of them, who may not.
-DOORS = {"cbi.lodge_appeal", "cbi.appealed", "cbi.reverse_appealed"}
+DOORS = {"cbi.lodge_appeal", "cbi.appealed", "cbi.reverse_appealed", "cbi.appeal_counts"}
 TRIGGERS = {"cbi.check_appeal_reviewer", "cbi.check_reversal"}
 DOORS_READ = {
     "cbi.appeal": "appeal_id by_token channel contact due_on intake_partner_id language"
@@ -162,6 +162,7 @@ DOORS_READ = {
     " reverses reviewer_actor_id reviewer_partner_id",
     "cbi.slip": "appeal_until assistance_group case_id enrolment_id household_id is_block"
     " issued_at issued_by issued_on partner_id reason reference round_id slip_id",
+    "cbi.slip_group": "document_group slip_id",
     "cbi.slip_print": "digest partner_id previous print_no printed_at printed_by slip_id",
     "dedup.case_pair": "case_id evidence model_id person_a person_b probability weight_bits",
     "dedup.judgement": "actor_id case_id judgement_id partner_id supersedes",
