@@ -116,6 +116,10 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/v1/appeals/{appeal_id}/outcome"): JUDGES,
     ("POST", "/v1/appeals/{appeal_id}/done"): frozenset({PROGRAMME}),
     ("GET", "/v1/figures/appeals"): EVERYBODY,
+    ("POST", "/v1/webhooks"): frozenset({PROGRAMME, ADMIN}),
+    ("GET", "/v1/webhooks"): frozenset({PROGRAMME, ADMIN}),
+    ("POST", "/v1/webhooks/{webhook_id}/closing"): frozenset({PROGRAMME, ADMIN}),
+    ("GET", "/v1/notices"): frozenset({PROGRAMME, ADJUDICATOR, COORDINATOR, ADMIN}),
     ("GET", "/v1/dedup/runs"): frozenset({COORDINATOR, AUDITOR}),
 }
 

@@ -42,10 +42,12 @@ from api import (
     runs,
     slips,
     statements,
+    webhooks,
 )
 from api.db import SYSTEM, transaction
 from api.described import describe_failures
 from api.logs import LOG, RequestLog
+from api.messages import messaging
 from api.state import (
     CHECKPOINT_NAME,
     Service,
@@ -94,6 +96,7 @@ def make_app(service: Service) -> Litestar:
             *slips.HANDLERS,
             *appeals.HANDLERS,
             figures.appeal_figures,
+            *webhooks.HANDLERS,
             Metrics,
             create_static_files_router(
                 path="/docs/static", directories=[SWAGGER_FILES], include_in_schema=False
@@ -110,7 +113,11 @@ def make_app(service: Service) -> Litestar:
         exception_handlers=problems.HANDLERS,
         request_max_body_size=service.settings.body_bytes_max,
         openapi_config=_openapi(),
-        lifespan=[lambda app: _sealing(app.state.service)],
+        # The first disposes of the engine, and ends last.
+        lifespan=[
+            lambda app: _sealing(app.state.service),
+            lambda app: messaging(app.state.service),
+        ],
         debug=False,
         logging_config=None,
     )
@@ -200,6 +207,7 @@ def _openapi() -> OpenAPIConfig:
                 "registration",
                 "adjudication",
                 "appeals",
+                "notices",
                 "programmes",
                 "rounds",
                 "reconciliation",

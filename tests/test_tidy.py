@@ -58,6 +58,8 @@ VERBS = {
         "load_proof",
         "load_round",
         "make",
+        "outbox",
+        "outbox_tables",
         "partners",
         "payees",
         "payer",

@@ -12,6 +12,7 @@ NOT_KEPT = {
     "/v1/households/{household_id}/slips",
     "/v1/households/{household_id}/slips/{slip_id}/prints",
     "/v1/appeals",
+    "/v1/webhooks",
 }
 BODIES = {
     "/v1/households/{household_id}/slips": {
@@ -26,6 +27,8 @@ BODIES = {
     "/v1/appeals/{appeal_id}/assignments": {"partner": "PARTNER-B", "person": "x"},
     "/v1/appeals/{appeal_id}/outcome": {"outcome": "upheld", "because": "rule_applies"},
     "/v1/appeals/{appeal_id}/done": {"what": "paid"},
+    "/v1/webhooks": {"url": "https://192.0.2.1/hook"},
+    "/v1/webhooks/{webhook_id}/closing": {},
 }
 
 
@@ -72,9 +75,17 @@ async def an_appeal_without_slip(house: House) -> Asked:
     return (slip["path"].replace("slips", "appeals"), "A/registrar", body)
 
 
+async def a_closing(house: House) -> Asked:
+    # Another organisation's than the one whose notices other tests wait for.
+    body = {"url": "https://hooks.example/closed"}
+    webhook = await house.made("/v1/webhooks", "A/programme", body)
+    return (f"/v1/webhooks/{webhook['webhook_id']}/closing", "A/programme", None)
+
+
 APPEALS: dict[str, Callable[[House], Awaitable[Asked]]] = {
     "/v1/households/{household_id}/appeals": an_appeal_without_slip,
     "/v1/appeals/{appeal_id}/assignments": an_assignment,
     "/v1/appeals/{appeal_id}/outcome": an_outcome,
     "/v1/appeals/{appeal_id}/done": a_done_mark,
+    "/v1/webhooks/{webhook_id}/closing": a_closing,
 }

@@ -162,6 +162,7 @@ async def bodies(house: House, paid) -> Bodies:
         "household_id": paid.household_ids[0],
         "slip_id": str(UUID(int=13)),
         "appeal_id": str(UUID(int=14)),
+        "webhook_id": str(UUID(int=15)),
     }
     return Bodies(house, {path: (path.format(**ids), body) for path, body in valid.items()})
 

@@ -7,7 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock, db
-from cbi import appeals, lodge, slips
+from api.messages import MESSENGER
+from cbi import appeals, lodge, outbox, slips
 from cbi.appeal import Appeal, Intake, Statement
 from cbi.lodge import Days, Lodged
 from cbi.slip import NewSlip, Printed, reference_of, token_of
@@ -149,9 +150,17 @@ async def case_of(conn: AsyncConnection, seed: int = 1) -> tuple[UUID, UUID]:
 
 
 # What test_rls.py knows of these tables: what the doors read and write of them, who may not.
-DOORS = {"cbi.lodge_appeal", "cbi.appealed", "cbi.reverse_appealed", "cbi.appeal_counts"}
+DOORS = {"cbi.lodge_appeal", "cbi.appealed", "cbi.reverse_appealed", "cbi.appeal_counts"} | {
+    "cbi.make_notices",
+    "cbi.claim_notices",
+}
 TRIGGERS = {"cbi.check_appeal_reviewer", "cbi.check_reversal"}
 DOORS_READ = {
+    "cbi.delivery": "attempt_no began_at lease_until notice_id partner_id previous webhook_id",
+    "cbi.delivery_end": "again_at attempt_no ended_at notice_id partner_id status why",
+    "cbi.notice": "about body day kind made_at notice_id partner_id",
+    "cbi.webhook": "added_at added_by kek_id partner_id url webhook_id wrapped",
+    "cbi.webhook_end": "because ended_at partner_id webhook_id",
     "cbi.appeal": "appeal_id by_token channel contact due_on intake_partner_id language"
     " partner_id sealed slip_id taken_at taken_by",
     "cbi.appeal_assignment": "appeal_id assigned_at assigned_by assignment_no partner_id"
@@ -172,9 +181,11 @@ DOORS_READ = {
 }
 # A reversal opens its case anew.
 DOORS_WRITE = {"cbi.appeal", "cbi.appeal_effect", "cbi.appeal_key", "dedup.match_case"} | {
-    "dedup.case_pair"
+    "dedup.case_pair",
+    "cbi.notice",
+    "cbi.delivery",
 }
-CLOSED = {"cbi.appeal", "cbi.appeal_effect", "cbi.appeal_key"}
+CLOSED = {"cbi.appeal", "cbi.appeal_effect", "cbi.appeal_key", "cbi.notice", "cbi.delivery"}
 # The figures alone read the group of documents, and the reviewer's organisation what was said.
 WRITTEN_ONLY = {"cbi.slip_group", "cbi.appeal_key"}
 
@@ -192,8 +203,29 @@ async def a_whole_appeal(conn: AsyncConnection) -> None:
     await taken(conn, done.appeal_id, reviewer)
     await decided(conn, done.appeal_id, actor=reviewer)
     await appeals.read_statement(conn, done.appeal_id, vault=DESK.vault, who=who(reviewer))
-    await db.set_facts(conn, ALFA)
+    await forget(conn)
+    await told(conn)
     await appeals.act(conn, done.appeal_id, what="paid", who=who(ALFA))
     reading = text("INSERT INTO cbi.appeal_reading (appeal_id, at) VALUES (:id, now())")
     await conn.execute(reading, {"id": done.appeal_id})
-    await forget(conn)
+
+
+async def told(conn: AsyncConnection) -> None:
+    """Tell partner A once, in vain, and let it close its webhook."""
+    webhook_id = clock.new_id()
+    await db.set_facts(conn, ALFA)
+    await outbox.add_webhook(
+        conn,
+        "https://hooks.example/a",
+        webhook_id=webhook_id,
+        local=False,
+        vault=DESK.vault,
+        who=who(ALFA),
+    )
+    await db.set_facts(conn, MESSENGER)
+    await outbox.make_notices(conn, today=TODAY, cases_before=AT, at=AT)
+    claimed = await outbox.claim(conn, at=AT, most=100)
+    tries = [(each, outbox.Tried(why="timeout")) for each in claimed]
+    await outbox.note(conn, tries, at=AT)
+    await db.set_facts(conn, ALFA)
+    await outbox.close_webhook(conn, webhook_id, who=who(ALFA))

@@ -366,7 +366,7 @@ async def test_nobody_writes_rows_for_another_partner(conn):
     assert closed == others | appealing.CLOSED
     # Models are everybody's, runs and what they read are nobody's in particular.
     by_role |= {"dedup.model", "dedup.model_activation", "dedup.run", "dedup.run_step"}
-    by_role |= {"cbi.bulk_access"}
+    by_role |= {"cbi.bulk_access", "cbi.delivery_end"}
     assert {table for table, rule in rules if "cbi.partner_id()" not in rule} == by_role | closed
     assert all("has_role" in rule or "cbi.actor_id()" in rule for t, rule in rules if t in by_role)
 

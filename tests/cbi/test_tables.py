@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import MetaData, text
 
-from cbi import appeal_tables  # noqa: F401 -- it adds its tables
+from cbi import appeal_tables, outbox_tables  # noqa: F401 -- they add their tables
 from cbi.file_tables import metadata as of_cbi
 from dedup.tables import metadata as of_dedup
 
