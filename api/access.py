@@ -126,6 +126,25 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/v1/ledger/verification"): frozenset({AUDITOR}),
     ("GET", "/v1/access-log"): frozenset({AUDITOR}),
     ("GET", "/v1/access-log/bulk"): frozenset({AUDITOR}),
+    ("POST", "/v1/households/{household_id}/slips"): frozenset({REGISTRAR, PROGRAMME}),
+    ("GET", "/v1/households/{household_id}/slips"): frozenset({REGISTRAR, PROGRAMME}),
+    ("GET", "/v1/households/{household_id}/slips/{slip_id}"): frozenset({REGISTRAR, PROGRAMME}),
+    ("POST", "/v1/households/{household_id}/slips/{slip_id}/prints"): frozenset(
+        {REGISTRAR, PROGRAMME}
+    ),
+    ("POST", "/v1/households/{household_id}/appeals"): frozenset({REGISTRAR, PROGRAMME}),
+    ("POST", "/v1/appeals"): CASES - {AUDITOR},
+    ("GET", "/v1/appeals"): CASES,
+    ("GET", "/v1/appeals/{appeal_id}"): CASES,
+    ("GET", "/v1/appeals/{appeal_id}/statement"): JUDGES,
+    ("POST", "/v1/appeals/{appeal_id}/assignments"): JUDGES,
+    ("POST", "/v1/appeals/{appeal_id}/outcome"): JUDGES,
+    ("POST", "/v1/appeals/{appeal_id}/done"): frozenset({PROGRAMME}),
+    ("GET", "/v1/figures/appeals"): EVERYBODY,
+    ("POST", "/v1/webhooks"): frozenset({PROGRAMME, ADMIN}),
+    ("GET", "/v1/webhooks"): frozenset({PROGRAMME, ADMIN}),
+    ("POST", "/v1/webhooks/{webhook_id}/closing"): frozenset({PROGRAMME, ADMIN}),
+    ("GET", "/v1/notices"): frozenset({PROGRAMME, ADJUDICATOR, COORDINATOR, ADMIN}),
     ("GET", "/v1/dedup/runs"): frozenset({COORDINATOR, AUDITOR}),
 }
 

@@ -20,6 +20,7 @@ from litestar.plugins.prometheus import PrometheusConfig, PrometheusController
 from litestar.static_files import create_static_files_router
 
 from api import (
+    appeals,
     auth,
     books,
     breaks,
@@ -28,6 +29,7 @@ from api import (
     clock,
     eligibility,
     events,
+    figures,
     followups,
     funds,
     health,
@@ -42,14 +44,17 @@ from api import (
     reports,
     rounds,
     runs,
+    slips,
     statements,
     terms,
     uploads,
+    webhooks,
 )
 from api.db import SYSTEM, transaction
 from api.described import describe_failures
 from api.kinds import DUTIES, KINDS
 from api.logs import LOG, RequestLog
+from api.messages import messaging
 from api.state import (
     CHECKPOINT_NAME,
     Service,
@@ -102,6 +107,10 @@ def make_app(service: Service) -> Litestar:
             *runs.HANDLERS,
             *jobs.HANDLERS,
             *uploads.HANDLERS,
+            *slips.HANDLERS,
+            *appeals.HANDLERS,
+            figures.appeal_figures,
+            *webhooks.HANDLERS,
             Metrics,
             create_static_files_router(
                 path="/docs/static", directories=[SWAGGER_FILES], include_in_schema=False
@@ -121,6 +130,7 @@ def make_app(service: Service) -> Litestar:
         lifespan=[
             lambda app: _sealing(app.state.service),
             lambda app: working(app.state.service, KINDS, DUTIES),
+            lambda app: messaging(app.state.service),
         ],
         debug=False,
         logging_config=None,
@@ -210,6 +220,8 @@ def _openapi() -> OpenAPIConfig:
             for name in (
                 "registration",
                 "adjudication",
+                "appeals",
+                "notices",
                 "programmes",
                 "rounds",
                 "reconciliation",

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api import refusal
+from api.appeal_wording import REFUSALS as OF_APPEALS
 from api.constraints import CONSTRAINTS
 from api.event_wording import REFUSALS as OF_EVENTS
 from api.logs import LOG
@@ -31,7 +32,7 @@ from cbi.term_refusal import TermsJustChanged
 from dedup.refusal import DedupRefusal
 from ledger.refusal import LedgerRefusal, PeriodJustClosed
 
-REFUSALS = OF_ALL | OF_EVENTS | OF_TERMS
+REFUSALS = OF_ALL | OF_APPEALS | OF_EVENTS | OF_TERMS
 TYPE_PREFIX = "urn:cbi:problem:"
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2

@@ -34,6 +34,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes_max: int
     statement_bytes_max: int
     check_persons_per_day: int
+    slip_days: int
+    appeal_working_days: int
+    act_working_days: int
+    appeal_tries_per_day: int
     chunk_payments: int
     work_seconds: int
     jobs_at_once: int
@@ -69,6 +73,10 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("CBI_BODY_BYTES_MAX", "10485760", "largest request body in bytes"),
     ("CBI_STATEMENT_BYTES_MAX", "1073741824", "largest file of a bank in bytes"),
     ("CBI_CHECK_PERSONS_PER_DAY", "2000", "persons that one organisation may check a day"),
+    ("CBI_SLIP_DAYS", "90", "days in which a refusal may be appealed, 1 to 730"),
+    ("CBI_APPEAL_WORKING_DAYS", "10", "working days in which an appeal is decided, 1 to 60"),
+    ("CBI_ACT_WORKING_DAYS", "5", "working days to act on a reversal, 1 to 60"),
+    ("CBI_APPEAL_TRIES_PER_DAY", "200", "slips' codes that one organisation may try a day"),
     ("CBI_CHUNK_PAYMENTS", "10000", "payments of one part of a payment file, 1 to 10000"),
     ("CBI_WORK_SECONDS", "20", "a large round's step answers 202 after so long, 0 to 300"),
     ("CBI_JOBS_AT_ONCE", "2", "jobs that one process works on at once, 0 to 8; 0: others do"),
@@ -104,6 +112,10 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         body_bytes_max=_number(values, "CBI_BODY_BYTES_MAX", 1024, 1024**3),
         statement_bytes_max=_number(values, "CBI_STATEMENT_BYTES_MAX", 1024, 2**40),
         check_persons_per_day=_number(values, "CBI_CHECK_PERSONS_PER_DAY", 0, 10**9),
+        slip_days=_number(values, "CBI_SLIP_DAYS", 1, 730),
+        appeal_working_days=_number(values, "CBI_APPEAL_WORKING_DAYS", 1, 60),
+        act_working_days=_number(values, "CBI_ACT_WORKING_DAYS", 1, 60),
+        appeal_tries_per_day=_number(values, "CBI_APPEAL_TRIES_PER_DAY", 0, 10**6),
         chunk_payments=_number(values, "CBI_CHUNK_PAYMENTS", 1, 10_000),
         work_seconds=_number(values, "CBI_WORK_SECONDS", 0, 300),
         jobs_at_once=_number(values, "CBI_JOBS_AT_ONCE", 0, 8),

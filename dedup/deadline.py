@@ -28,13 +28,15 @@ def holidays() -> frozenset[date]:
     return msgspec.json.decode(content, type=_File).days
 
 
-def due_on(since: datetime, *, days_off: AbstractSet[date]) -> date:
-    """Return the last day in time: the third working day after that moment's day in Peru.
+def due_on(
+    since: datetime, *, days_off: AbstractSet[date], working_days: int = WORKING_DAYS
+) -> date:
+    """Return the last day in time: so many working days after that moment's day in Peru.
 
     Saturdays, Sundays and `days_off` don't count. Nothing happens when it passes: a case that is
     overdue is listed as such, and assistance goes on.
     """
-    day, left = since.astimezone(PERU).date(), WORKING_DAYS
+    day, left = since.astimezone(PERU).date(), working_days
     while left:
         day += ONE_DAY
         left -= day.weekday() < SATURDAY and day not in days_off

@@ -137,7 +137,11 @@ async def open_house(
 ) -> AsyncIterator[House]:
     """Run the service on a database, with two partners and a key for each role at both."""
     # Tests work on jobs themselves, when they want them worked on.
-    limits = {"CBI_STATEMENT_BYTES_MAX": "12000000", "CBI_JOBS_AT_ONCE": "0"}
+    limits = {
+        "CBI_STATEMENT_BYTES_MAX": "12000000",
+        "CBI_JOBS_AT_ONCE": "0",
+        "CBI_APPEAL_TRIES_PER_DAY": "100000",
+    }
     told = settings.load({"CBI_DATA_DIR": folder, **limits, **environ})
     url = postgres.url("cbi_app").replace("/cbi?", f"/{name}?")
     service = open_service(told, database_url=url)

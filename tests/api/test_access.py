@@ -1,5 +1,6 @@
 """Who may call what: every route, every role, every kind of bad key."""
 
+import re
 from datetime import timedelta
 from hashlib import sha256
 from uuid import uuid4
@@ -32,9 +33,9 @@ async def test_what_is_public_is_health_metrics_and_documentation_only(house: Ho
 
 
 def concrete(path: str) -> str:
-    names = ("household_id", "case_id", "programme_id", "enrolment_id", "round_id", "payment_id")
-    names += ("break_id", "line_id", "followup_id", "name", "job_id", "import_id")
-    return path.format(**dict.fromkeys(names, uuid4()), until="2026-03-31", piece_no=1)
+    """Fill a route's path with ids of nothing."""
+    told = {"until": "2026-03-31", "piece_no": "1"}
+    return re.sub(r"{(\w+)}", lambda name: told.get(name[1], str(uuid4())), path)
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

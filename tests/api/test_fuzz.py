@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from api import access
 from ledger.formats.layout import example
+from tests.api.appealing import BODIES
 from tests.api.happening import bodies as of_events
 from tests.api.house import House, new_round, open_case, programme, registration
 from tests.api.jobbing import JOB_BODIES, JOB_IDS
@@ -117,7 +118,7 @@ async def bodies(house: House, paid) -> Bodies:
     values_path = "/v1/programmes/{programme_id}/values"
     valid = {
         "/v1/households": registration(),
-        **of_events(changing := registration()),
+        **of_events(registration()),
         "/v1/imports": [registration()],
         "/v1/imports/kobo": submission(),
         "/v1/check": {"purpose": "before_payment", "households": [registration()]},
@@ -153,6 +154,7 @@ async def bodies(house: House, paid) -> Bodies:
         **JOB_BODIES,
         **BREAKS,
         **VALID,
+        **BODIES,
         **{
             f"/v1/rounds/{{round_id}}/{step}": {}
             for step in ("calculate", "prepare", "review", "approve", "release")
@@ -170,6 +172,9 @@ async def bodies(house: House, paid) -> Bodies:
         "payment_id": str(UUID(int=12)),
         "followup_id": str(UUID(int=9)),
         **JOB_IDS,
+        "slip_id": str(UUID(int=13)),
+        "appeal_id": str(UUID(int=14)),
+        "webhook_id": str(UUID(int=15)),
     }
     return Bodies(house, {path: (path.format(**ids), body) for path, body in valid.items()})
 

@@ -5,7 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from api import db
-from tests.cbi import overlap_rights
+from tests.cbi import appealing, overlap_rights
 from tests.cbi.events import BY_EVENT, amended
 from tests.cbi.profiled import a_profile, profiled
 from tests.cbi.working import a_file_taken_in, jobs_of_both_ends
@@ -38,6 +38,7 @@ SHARED = {
     "dedup.decision",
 }
 CHANGES = {
+    ("cbi.appeal_key", "DELETE", ""),
     ("cbi.api_key", "UPDATE", "revoked_at"),
     ("cbi.data_key", "DELETE", ""),
     ("cbi.entitlement", "UPDATE", "cancelled_at"),
@@ -163,7 +164,7 @@ async def test_a_table_the_service_can_not_change_is_append_only_for_everybody(c
     )
     changing = {"cbi.api_key", "cbi.data_key", "cbi.entitlement", "cbi.job_lease"}
     changing |= {"cbi.household", "cbi.person"}  # by events
-    changing |= {"cbi.import_key"}
+    changing |= {"cbi.appeal_key", "cbi.import_key"}
     # These have no history to keep safe yet: whoever owns the database may mend or move them.
     living = {"cbi.partner", "cbi.actor", "cbi.enrolment", "dedup.key_entry"}
     living |= overlap_rights.LIVING
@@ -203,20 +204,22 @@ async def test_a_door_has_a_fixed_search_path_and_opens_for_the_service_only(con
         "dedup.sharing",
         "dedup.open_cases",
         "ledger.leaf_hashes",
-    }
+    } | appealing.DOORS
     # And one finds by indexes, whatever the planner believes of tables that grow fast.
     by_index = "enable_hashjoin=off,enable_mergejoin=off,enable_seqscan=off"
     settings = dict.fromkeys(kept, planned)
     settings["cbi.assisted"] = path.replace("}", f",{by_index},jit=off}}")
     names |= overlap_rights.DOORS
     # One stays behind the others: it would tell a family's other registrations.
-    behind = ("cbi.households_of", "cbi_door", path, False, False)
+    # And nobody calls a trigger.
+    hidden = {"cbi.households_of"} | appealing.TRIGGERS
+    behind = {(name, "cbi_door", path, False, False) for name in hidden}
     # Nobody calls the one that books: it is a trigger.
     plans = f"{by_index},enable_bitmapscan=off}}"
     book = ("ledger.book", "cbi_book", planned.replace("}", f",{plans}"), False, False)
     assert doors == {
         (name, "cbi_door", settings.get(name, path), False, True) for name in names
-    } | {behind, book} | overlap_rights.triggers(path)
+    } | behind | {book} | overlap_rights.triggers(path)
 
 
 async def test_the_doors_read_only_the_columns_they_hand_out(conn):
@@ -247,6 +250,7 @@ async def test_the_doors_read_only_the_columns_they_hand_out(conn):
         "dedup.key_entry": "key person_id",
         "dedup.match_case": "case_id household_a household_b partner_a partner_b reopens",
         "ledger.leaf": "leaf_hash leaf_no",
+        **appealing.DOORS_READ,
     }
     writes = await rows(
         conn,
@@ -254,7 +258,11 @@ async def test_the_doors_read_only_the_columns_they_hand_out(conn):
         f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OF_OURS} AND c.relkind = 'r'"
         " AND has_table_privilege('cbi_door', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')",
     )
-    written = {"cbi.bulk_access", "cbi.membership", "dedup.key_entry"} | overlap_rights.WRITTEN
+    written = (
+        {"cbi.bulk_access", "cbi.membership", "dedup.key_entry"}
+        | overlap_rights.WRITTEN
+        | appealing.DOORS_WRITE
+    )
     assert {name for (name,) in writes} == written
 
 
@@ -305,6 +313,7 @@ async def busy(conn) -> None:
             " unsearchable) VALUES (now(), '2026-06-01', 'before_payment', 1, 1, 0, 0)"
         )
     )
+    await appealing.a_whole_appeal(conn)
     await conn.execute(
         text("INSERT INTO cbi.answer VALUES (:actor, 'k', 'r', '', 200, '', now())"),
         {"actor": ALFA.actor_id},
@@ -359,6 +368,7 @@ async def test_a_handler_that_forgets_its_partner_sees_nothing_foreign(conn):
             | {"leaf", "mark", "checkpoint", "snapshot", "digest", "period", "exchange"}
         }
         | {"dedup.decision"}
+        | appealing.WRITTEN_ONLY
         | NOTHING_FAILED
     )
     for name in ("theirs", "nobody's"):
@@ -381,10 +391,10 @@ async def test_nobody_writes_rows_for_another_partner(conn):
     # Added to through a door.
     closed = {table for table, rule in rules if rule == "false"}
     by_door = {"dedup.key_entry", "ledger.delta", "ledger.snapshot"}
-    assert closed == by_door | overlap_rights.LIVING
+    assert closed == by_door | overlap_rights.LIVING | appealing.CLOSED
     # Models are everybody's, runs and what they read are nobody's in particular.
     by_role |= {"dedup.model", "dedup.model_activation", "dedup.run", "dedup.run_step"}
-    by_role |= {"cbi.bulk_access"}
+    by_role |= {"cbi.bulk_access", "cbi.delivery_end"}
     assert {table for table, rule in rules if "cbi.partner_id()" not in rule} == by_role | closed
     assert all("has_role" in rule or "cbi.actor_id()" in rule for t, rule in rules if t in by_role)
 

@@ -1,0 +1,59 @@
+"""The tables of notices and webhooks, beside the others of the schema `cbi`."""
+
+from sqlalchemy import Column, Date, LargeBinary, SmallInteger, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+
+from cbi.tables import MOMENT, metadata
+
+webhook = Table(
+    "webhook",
+    metadata,
+    Column("webhook_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("kek_id", Text, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("added_by", Uuid, nullable=False),
+    Column("added_at", MOMENT, nullable=False),
+)
+webhook_end = Table(
+    "webhook_end",
+    metadata,
+    Column("webhook_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("because", Text, nullable=False),
+    Column("ended_at", MOMENT, nullable=False),
+)
+notice = Table(
+    "notice",
+    metadata,
+    Column("notice_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("about", Uuid, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("made_at", MOMENT, nullable=False),
+)
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("notice_id", Uuid, primary_key=True),
+    Column("attempt_no", SmallInteger, primary_key=True),
+    Column("previous", SmallInteger),
+    Column("partner_id", Uuid, nullable=False),
+    Column("webhook_id", Uuid, nullable=False),
+    Column("began_at", MOMENT, nullable=False),
+    Column("lease_until", MOMENT, nullable=False),
+)
+delivery_end = Table(
+    "delivery_end",
+    metadata,
+    Column("notice_id", Uuid, primary_key=True),
+    Column("attempt_no", SmallInteger, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("status", SmallInteger),
+    Column("ended_at", MOMENT, nullable=False),
+    Column("again_at", MOMENT),
+)
