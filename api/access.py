@@ -30,6 +30,8 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/v1/imports"): frozenset({REGISTRAR}),
     ("POST", "/v1/check"): frozenset({REGISTRAR, PROGRAMME}),
     ("GET", "/v1/checks"): frozenset({AUDITOR}),
+    ("POST", "/v1/lists"): frozenset({REGISTRAR, PROGRAMME}),
+    ("GET", "/v1/lists"): frozenset({REGISTRAR, PROGRAMME, AUDITOR}),
     ("GET", "/v1/cases"): CASES,
     ("GET", "/v1/cases/{case_id}"): CASES,
     ("POST", "/v1/cases/{case_id}/judgements"): JUDGES,

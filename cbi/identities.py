@@ -3,6 +3,7 @@
 This is the only way from the database to a name.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import date
 from typing import Literal
@@ -26,6 +27,8 @@ from dedup.record import Record
 
 # As many as the doors for sealed records are asked for at once.
 DOOR_MAX = 5_000
+# So many are opened within some milliseconds.
+OPENED_IN_A_ROW = 200
 # What many identities at once are opened for.
 Purpose = Literal["duplicate check", "model training"]
 
@@ -219,8 +222,7 @@ class Candidates:
 
     async def persons(self, person_ids: Sequence[UUID]) -> dict[UUID, Record]:
         """Open these persons; the erased and those who withdrew from the check are missing."""
-        rows = await self._fetch(_SEALED_PERSONS, person_ids)
-        opened = (self._open(row) for row in rows)
+        opened = await self._open_all(await self._fetch(_SEALED_PERSONS, person_ids))
         return {record.person_id: record for record in opened if record is not None}
 
     async def households(self, household_ids: Sequence[UUID]) -> list[Household]:
@@ -228,10 +230,9 @@ class Candidates:
         rows = await self._fetch(_SEALED_HOUSEHOLDS, household_ids)
         partner_of = {row["household_id"]: row["partner_id"] for row in rows}
         persons: dict[UUID, list[Record]] = {household_id: [] for household_id in partner_of}
-        for row in rows:
-            record = self._open(row)
+        for record in await self._open_all(rows):
             if record is not None:
-                persons[row["household_id"]].append(record)
+                persons[record.household_id].append(record)
         return [
             Household(
                 household_id=household_id,
@@ -256,6 +257,15 @@ class Candidates:
             self._logged |= fresh
             rows += found
         return rows
+
+    async def _open_all(self, rows: Sequence[Row]) -> list[Record | None]:
+        """Open rows in their order, and let others have a turn meanwhile."""
+        opened = []
+        for place, row in enumerate(rows):
+            if place % OPENED_IN_A_ROW == OPENED_IN_A_ROW - 1:
+                await asyncio.sleep(0)
+            opened.append(self._open(row))
+        return opened
 
     def _open(self, row: Row) -> Record | None:
         """Open a person, once; None for who lives elsewhere, and is compared with nobody."""

@@ -1,7 +1,9 @@
 """Find who of everybody registered may be one of these persons."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 from uuid import UUID
 
@@ -85,20 +87,51 @@ async def find(
 
     Pairs are ordered by weight, strongest first, then by id. `opener` is asked for candidates and
     for everybody of the households that share somebody with these; for persons whom that doesn't
-    find it is asked again, for those who share a weak key only.
+    find it is asked again, for those who share a weak key only. Records may be of many households:
+    each is searched as if alone, with the same result, and between two of them others have a turn.
     """
-    candidates = await _candidates(conn, records, keys, limits)
-    search = _Search(records, model=model, opener=opener)
-    await search.among({one: chosen.strong for one, chosen in candidates.items()})
-    left = candidates.keys() - search.matched()
-    await search.among({one: candidates[one].weak for one in left})
+    sharing, crowds = await _sharers(conn, records, keys, limits)
+    return await search(records, keys, sharing, crowds, model=model, opener=opener, limits=limits)
+
+
+async def search(
+    records: Sequence[Record],
+    keys: Keyed,
+    sharing: Mapping[int, Sequence[UUID]],
+    crowds: AbstractSet[int],
+    *,
+    model: Model,
+    opener: Opener,
+    limits: Limits,
+) -> Found:
+    """Find as `find` does, by who is known to share which keys."""
+    candidates: dict[UUID, Candidates] = {}
+    for household in by_household(records).values():
+        own = frozenset(record.person_id for record in household)
+        for record in household:
+            candidates[record.person_id] = choose(
+                keys[record.person_id], sharing, crowds, own=own, limits=limits
+            )
+        await asyncio.sleep(0)
+    searching = _Search(records, model=model, opener=opener)
+    await searching.among({one: chosen.strong for one, chosen in candidates.items()})
+    left = candidates.keys() - searching.matched()
+    await searching.among({one: candidates[one].weak for one in left})
     return Found(
-        pairs=search.pairs(),
+        pairs=searching.pairs(),
         unsearched=tuple(one for one, chosen in candidates.items() if not chosen.is_searched),
         crowded=tuple(
             one for one, chosen in candidates.items() if chosen.is_searched and chosen.is_lost
         ),
     )
+
+
+def by_household(records: Iterable[Record]) -> defaultdict[UUID, list[Record]]:
+    """Put the persons of each household together, in the order given."""
+    found: defaultdict[UUID, list[Record]] = defaultdict(list)
+    for record in records:
+        found[record.household_id].append(record)
+    return found
 
 
 def in_context(
@@ -147,9 +180,9 @@ def one_to_one(likenesses: Iterable[Likeness]) -> list[Likeness]:
     return kept
 
 
-async def _candidates(
+async def _sharers(
     conn: AsyncConnection, records: Sequence[Record], keys: Keyed, limits: Limits
-) -> dict[UUID, Candidates]:
+) -> tuple[dict[int, Sequence[UUID]], frozenset[int]]:
     """Ask who shares keys, for all persons at once, and once more who is in the crowds."""
     limit_of = {
         key: limits.of(rule) for record in records for key, rule in keys[record.person_id].items()
@@ -158,16 +191,7 @@ async def _candidates(
     crowds = frozenset(key for key, people in sharing.items() if len(people) > limit_of[key])
     if crowds:
         sharing |= await _sharing(conn, dict.fromkeys(crowds, limits.scan_max))
-    own = {
-        household_id: frozenset(record.person_id for record in members)
-        for household_id, members in _by_household(records).items()
-    }
-    return {
-        record.person_id: choose(
-            keys[record.person_id], sharing, crowds, own=own[record.household_id], limits=limits
-        )
-        for record in records
-    }
+    return sharing, crowds
 
 
 async def _sharing(conn: AsyncConnection, limit_of: Mapping[int, int]) -> dict[int, Sequence[UUID]]:
@@ -186,7 +210,7 @@ class _Search:
 
     def __init__(self, records: Sequence[Record], *, model: Model, opener: Opener) -> None:
         self._records = {record.person_id: record for record in records}
-        self._own = _by_household(records)
+        self._own = by_household(records)
         self._model = model
         self._opener = opener
         self._comparing = _Comparing(model)
@@ -198,15 +222,19 @@ class _Search:
         """Compare persons with their candidates; households that were linked before are done."""
         wanted = sorted({one for found in candidates.values() for one in found})
         opened = await self._opener.persons(wanted) if wanted else {}
-        alike = (
-            self._comparing.likeness(self._records[person_id], opened[other_id])
-            for person_id, found in candidates.items()
-            for other_id in found
-            if other_id in opened
-        )
         linked: defaultdict[tuple[UUID, UUID], list[Likeness]] = defaultdict(list)
-        for one in one_to_one(one for one in alike if one.weight_bits >= self._model.review_bits):
-            linked[one.record.household_id, one.other.household_id].append(one)
+        for members in self._own.values():
+            alike = (
+                self._comparing.likeness(record, opened[other_id])
+                for record in members
+                for other_id in candidates.get(record.person_id, ())
+                if other_id in opened
+            )
+            for one in one_to_one(
+                one for one in alike if one.weight_bits >= self._model.review_bits
+            ):
+                linked[one.record.household_id, one.other.household_id].append(one)
+            await asyncio.sleep(0)
         for two in self._linked:
             linked.pop(two, None)
         self._linked |= linked.keys()
@@ -218,6 +246,7 @@ class _Search:
         others = {each.household_id: each for each in found}
         self._partner_of |= {each.household_id: each.partner_id for each in others.values()}
         for (household_id, other_id), sure in linked.items():
+            await asyncio.sleep(0)
             if other_id in others:
                 likenesses = [
                     self._comparing.likeness(record, other)
@@ -262,13 +291,6 @@ class _Comparing:
         if record.person_id not in self._prepared:
             self._prepared[record.person_id] = prepare(record)
         return self._prepared[record.person_id]
-
-
-def _by_household(records: Iterable[Record]) -> defaultdict[UUID, list[Record]]:
-    found: defaultdict[UUID, list[Record]] = defaultdict(list)
-    for record in records:
-        found[record.household_id].append(record)
-    return found
 
 
 def _pair(likeness: Likeness, partner_id: UUID, model: Model) -> Pair:

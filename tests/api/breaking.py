@@ -147,6 +147,16 @@ async def a_period(house: House) -> Asked:
     return ("/v1/ledger/periods", "A/finance", {"until": "2025-12-31"})
 
 
+async def a_check_list(house: House) -> Asked:
+    del house
+    body = {
+        "name": f"l {uuid4().hex}",
+        "purpose": "before_payment",
+        "until": str(clock.today()),
+    }
+    return ("/v1/lists", "A/programme", body)
+
+
 BREAKS: dict[str, Callable[[House], Awaitable[Asked]]] = {
     "/v1/breaks/{break_id}/remarks": a_remark,
     "/v1/breaks/{break_id}/explanation": an_explanation,
@@ -156,4 +166,5 @@ BREAKS: dict[str, Callable[[House], Awaitable[Asked]]] = {
     "/v1/payments/{payment_id}/expiry": an_expiry,
     "/v1/payments/{payment_id}/expiry/confirmation": an_expiry_confirmed,
     "/v1/statement-layouts": a_layout,
+    "/v1/lists": a_check_list,
 }

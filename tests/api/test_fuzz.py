@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api import access
+from api import access, clock
 from ledger.formats.layout import example
 from tests.api.house import House, new_round, open_case, programme, registration
 from tests.cbi.profiled import a_profile
@@ -111,7 +111,12 @@ async def bodies(house: House, paid) -> Bodies:
     valid = {
         "/v1/households": registration(),
         "/v1/imports": [registration()],
-        "/v1/check": {"purpose": "before_payment", "households": [registration()]},
+        "/v1/check": {
+            "purpose": "before_payment",
+            "list": paid.programme_id,
+            "households": [registration()],
+        },
+        "/v1/lists": {"name": "L", "purpose": "before_payment", "until": str(clock.today())},
         "/v1/cases/{case_id}/judgements": {
             "verdict": "different",
             "reason": "x",

@@ -29,11 +29,11 @@ SLUGS = [
     "group-too-large", "idempotency-key-malformed", "idempotency-key-reused",
     "idempotency-key-running", "identity-erased", "insufficient-funds", "invalid-profile",
     "invalid-registration", "layout-just-changed", "layout-malformed", "layout-unknown",
-    "model-not-found", "model-unreadable", "money-given-back", "months-overlap", "never-expires",
-    "no-expiry", "no-instrument", "no-transfer-value", "not-found", "not-pending", "not-released",
-    "not-sealed", "nothing-to-pay", "nothing-to-reissue", "open-case", "outcome-conflict",
-    "outside-area", "payees-blocked", "period-just-closed", "period-out-of-order",
-    "reference-taken", "round-pending", "run-underway", "same-person", "second-person",
+    "list-not-active", "model-not-found", "model-unreadable", "money-given-back", "months-overlap",
+    "never-expires", "no-expiry", "no-instrument", "no-transfer-value", "not-found", "not-pending",
+    "not-released", "not-sealed", "nothing-to-pay", "nothing-to-reissue", "open-case",
+    "outcome-conflict", "outside-area", "payees-blocked", "period-just-closed",
+    "period-out-of-order", "reference-taken", "round-pending", "run-underway", "same-person", "second-person",
     "second-person-needed", "shown-as-paid", "statement-repeated", "statement-unreadable",
     "step-done", "step-out-of-order", "still-claimable", "too-many-payees", "transfer-conflict",
     "transfer-refused", "which-part",
@@ -41,8 +41,8 @@ SLUGS = [
 
 # Those that a constraint alone refuses.
 SLUGS_OF_CONSTRAINTS = [
-    "code-taken", "family-changed", "group-unknown", "months-far", "name-taken", "not-found",
-    "registration-running", "running",
+    "code-taken", "family-changed", "group-unknown", "list-too-long", "months-far", "name-taken",
+    "not-found", "registration-running", "running",
 ]  # fmt: skip
 
 

@@ -275,12 +275,14 @@ async def busy(conn) -> None:
     ):
         await conn.execute(text(statement), facts)
     await db.set_facts(conn, ALFA)
-    await conn.execute(
-        text(
-            "INSERT INTO cbi.duplicate_check (at, day, purpose, persons, clear, review,"
-            " unsearchable) VALUES (now(), '2026-06-01', 'before_payment', 1, 1, 0, 0)"
-        )
-    )
+    for statement in (
+        """INSERT INTO cbi.check_list (list_id, name, purpose, until, opened_at)
+           VALUES (:actor, 'list', 'before_payment', current_date, now())""",
+        """INSERT INTO cbi.duplicate_check (at, day, purpose, persons, clear, review, blocked,
+           unsearchable, list_id) VALUES (now(), current_date, 'before_payment', 1, 1, 0, 0, 0,
+           :actor)""",
+    ):
+        await conn.execute(text(statement), {"actor": ALFA.actor_id})
     await conn.execute(
         text("INSERT INTO cbi.answer VALUES (:actor, 'k', 'r', '', 200, '', now())"),
         {"actor": ALFA.actor_id},
