@@ -33,8 +33,8 @@ SLUGS = [
     "never-expires", "no-expiry", "no-instrument", "no-transfer-value", "not-found", "not-pending",
     "not-released", "not-sealed", "nothing-to-pay", "nothing-to-reissue", "open-case",
     "outcome-conflict", "outside-area", "payees-blocked", "period-just-closed",
-    "period-out-of-order", "reference-taken", "round-pending", "run-underway", "same-person", "second-person",
-    "second-person-needed", "shown-as-paid", "statement-repeated", "statement-unreadable",
+    "period-out-of-order", "reference-taken", "round-pending", "run-underway", "same-person",
+    "second-person", "second-person-needed", "shown-as-paid", "statement-repeated", "statement-unreadable",
     "step-done", "step-out-of-order", "still-claimable", "too-many-payees", "transfer-conflict",
     "transfer-refused", "which-part",
 ]  # fmt: skip
