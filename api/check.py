@@ -1,9 +1,9 @@
 """Checking households against everybody registered, over HTTP."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -25,6 +25,7 @@ from cbi.asked import ReadAsked
 from cbi.check import Checked, Quota
 from cbi.lists import CheckList, Purpose
 
+T = TypeVar("T")
 # A large check keeps a core busy for seconds; who waits here holds no connection.
 CHECKS_AT_ONCE = asyncio.Semaphore(2)
 # Reading so many takes some milliseconds; then others have a turn.
@@ -84,7 +85,7 @@ async def check_households(
 ) -> Checked:
     """Check households against everybody registered; nothing about them is stored."""
     today = clock.today()
-    reads = await read_all(data.households, today=today)
+    reads = await in_turns(data.households, lambda raw: asked.read(raw, today=today))
     request_id = str(request.scope["request_id"])  # type: ignore[typeddict-item]
     async with (
         CHECKS_AT_ONCE,
@@ -138,13 +139,13 @@ async def list_lists(
     return page(rows, limit=limit, cursor="list_id")
 
 
-async def read_all(households: Sequence[object], *, today: date) -> list[ReadAsked]:
-    """Read decoded JSON, giving way to other requests now and then."""
+async def in_turns(households: Sequence[T], read: Callable[[T], ReadAsked]) -> list[ReadAsked]:
+    """Read households one after the other, giving way to other requests now and then."""
     reads = []
     for place, each in enumerate(households):
         if place % READ_IN_A_ROW == READ_IN_A_ROW - 1:
             await asyncio.sleep(0)
-        reads.append(asked.read(each, today=today))
+        reads.append(read(each))
     return reads
 
 

@@ -67,7 +67,7 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("CBI_POOL_SIZE", "10", "database connections of one process, 5 to 100"),
     ("CBI_BODY_BYTES_MAX", "10485760", "largest request body in bytes"),
     ("CBI_STATEMENT_BYTES_MAX", "1073741824", "largest file of a bank in bytes"),
-    ("CBI_CHECK_PERSONS_PER_DAY", "2000", "persons that one organisation may check a day"),
+    ("CBI_CHECK_PERSONS_PER_DAY", "5000", "persons that one organisation may check a day"),
     ("CBI_CHUNK_PAYMENTS", "10000", "payments of one part of a payment file, 1 to 10000"),
     ("CBI_WORK_SECONDS", "20", "a large round's step answers 202 after so long, 0 to 300"),
     ("CBI_WRITE_OFF_MAX_MINOR", "5000", "largest write-off of a break, in minor units"),

@@ -57,9 +57,12 @@ async def check(
     desk: Desk,
     partner_id: UUID,
     at: datetime,
+    twice: Sequence[Sequence[Place]] | None = None,
 ) -> Checked:
     """Search for all households together, and say of each what its partner may know.
 
+    `twice` says for each who of the list it is like, where it is known already because these are
+    but a part of the list.
     Raises CheckQuotaSpent before anybody is searched. What goes wrong in the database is raised:
     an error is never "clear".
     """
@@ -69,8 +72,11 @@ async def check(
     searched = [question for question in questions if question.why is None]
     keys = await keyed([each.records for each in searched], key_hasher(desk.matching_key))
     found = await _search(conn, searched, keys, desk=desk, opener=Candidates(conn, desk.vault))
+    if twice is None:
+        twice = await _twice(questions, keys, desk=desk)
     around = Around(
-        twice=await _twice(questions, keys, desk=desk), contacts=await _contacts(conn, found)
+        twice={each.household_id: them for each, them in zip(questions, twice, strict=True)},
+        contacts=await _contacts(conn, found),
     )
     by_question = dict(zip((each.household_id for each in searched), found, strict=True))
     answers = tuple(
@@ -151,20 +157,27 @@ async def _search(
     ]
 
 
+async def find_twice(
+    reads: Sequence[ReadAsked], *, desk: Desk, day: date
+) -> list[tuple[Place, ...]]:
+    """Say for each household which others of a list have somebody in common with it."""
+    questions = [_question(read, desk=desk, on=day) for read in reads]
+    searched = [question.records for question in questions if question.why is None]
+    keys = await keyed(searched, key_hasher(desk.matching_key))
+    return await _twice(questions, keys, desk=desk)
+
+
 async def _twice(
     questions: Sequence[Question], keys: Keyed, *, desk: Desk
-) -> Mapping[UUID, list[Place]]:
-    """Say for each household which others of the list have somebody in common with it."""
+) -> list[tuple[Place, ...]]:
     records = [question.records for question in questions if question.why is None]
     alike = await find_within(records, keys, model=desk.model)
-    places = {
-        question.household_id: Place(row=row, reference=question.read.reference)
-        for row, question in enumerate(questions, start=1)
-    }
-    return {
-        household_id: sorted((places[other] for other in others), key=lambda place: place.row)
-        for household_id, others in alike.items()
-    }
+    row_of = {question.household_id: row for row, question in enumerate(questions)}
+    rows = [sorted(row_of[one] for one in alike.get(each.household_id, ())) for each in questions]
+    return [
+        tuple(Place(row=row + 1, reference=questions[row].read.reference) for row in them)
+        for them in rows
+    ]
 
 
 async def _contacts(conn: AsyncConnection, found: Sequence[Found | Why]) -> Mapping[UUID, str]:

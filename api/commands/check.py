@@ -1,0 +1,125 @@
+"""`cbi check`: a partner's file given back with what is known of each household."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+from uuid import UUID
+
+import msgspec
+import rich_click as click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress
+
+from api import clock
+from api.access import REGISTRAR
+from api.commands.households import ENDINGS, clerk
+from api.db import Actor
+from api.listing import Ask, check_rows
+from api.terminal import CONSOLE, NO, STDERR, WRONG_USE, Run, as_json, command, existing_file, leave
+from cbi import intake, lists
+from cbi.answered import Answer, Status
+from cbi.intake import Format, annotate
+from cbi.intake.source import Row
+from cbi.lists import CheckList, Listed, Purpose
+
+Annotate = Callable[[bytes, Sequence[tuple[Row, Answer]]], bytes]
+ANNOTATE: Mapping[Format, Annotate] = {
+    "csv": annotate.annotate_csv,
+    "json": annotate.annotate_json,
+}
+
+
+@click.command("check")
+@click.argument("file", type=existing_file)
+@click.option("--partner", "code", required=True, help="Code of the organisation that asks.")
+@click.option(
+    "--purpose", type=click.Choice(get_args(Purpose)), required=True, help="What it is asked for."
+)
+@click.option(
+    "--list",
+    "list_id",
+    type=click.UUID,
+    help="The programme, open round or named list that FILE is of. Default: a list of this day.",
+)
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Default: FILE-checked."
+)
+@as_json
+@command
+async def check(
+    run: Run,
+    *,
+    file: Path,
+    code: str,
+    purpose: Purpose,
+    list_id: UUID | None,
+    out: Path | None,
+    as_json: bool,
+) -> int:
+    """Check the households of FILE and give it back with three more columns.
+
+    They say the result, until when or why, and whom to ask; in Spanish or English, as FILE's
+    header is. Nobody is registered, and nothing about the people is kept. Ends with 1 when
+    somebody is not clear.
+    """
+    kind = ENDINGS.get(file.suffix.lower())
+    if kind is None or kind not in ANNOTATE:
+        leave("FILE must be CSV or JSON, and named so", WRONG_USE)
+    target = out or file.with_stem(f"{file.stem}-checked")
+    if target == file:
+        leave("--out must be another file", WRONG_USE)
+    content = await asyncio.to_thread(file.read_bytes)
+    rows = list(intake.rows(content, format=kind, ubigeo_system="inei"))
+    actor = await clerk(run, code, REGISTRAR)
+    ask = Ask(purpose=purpose, listed=await _listed(run, actor, purpose, list_id))
+    with Progress(BarColumn(), MofNCompleteColumn(), console=STDERR) as progress:
+        task = progress.add_task("check", total=len(rows))
+        answers = await check_rows(
+            run.service,
+            rows,
+            ask,
+            actor=actor,
+            request_id="cli",
+            told=lambda done: progress.update(task, completed=done),
+        )
+    checked = ANNOTATE[kind](content, list(zip(rows, answers, strict=True)))
+    await asyncio.to_thread(_write, target, checked)
+    return _tell(answers, target, as_json=as_json)
+
+
+async def _listed(run: Run, actor: Actor, purpose: Purpose, list_id: UUID | None) -> Listed:
+    today = clock.today()
+    async with run.service.begin(actor, request_id="cli") as conn:
+        if list_id is None:
+            opened = CheckList(
+                list_id=clock.new_id(),
+                name=f"cbi check {clock.now().isoformat(timespec='microseconds')}",
+                purpose=purpose,
+                until=today,
+            )
+            list_id = (await lists.open_list(conn, opened, at=clock.now())).list_id
+        return await lists.active(
+            conn, list_id, purpose=purpose, partner_id=actor.partner_id, day=today
+        )
+
+
+def _write(target: Path, content: bytes) -> None:
+    # It names people: for nobody else on this machine to read.
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+
+
+def _tell(answers: Sequence[Answer], target: Path, *, as_json: bool) -> int:
+    statuses = [answer.status for answer in answers]
+    counts = {status: statuses.count(status) for status in get_args(Status)}
+    told = {"households": len(answers), **counts, "out": str(target)}
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+    else:
+        CONSOLE.print(
+            f"{len(answers)} households: "
+            + ", ".join(f"{count} {status}" for status, count in counts.items())
+        )
+        CONSOLE.print(f"written to {target}", soft_wrap=True)
+    return NO if counts["clear"] < len(answers) else 0
