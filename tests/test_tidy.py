@@ -37,6 +37,7 @@ NOUNS = [
 VERBS = {
     "cbi": [
         "adjudicate",
+        "agree",
         "calculate",
         "cancel",
         "check",
@@ -48,12 +49,14 @@ VERBS = {
         "file_tables",
         "follow",
         "fund",
+        "holds",
         "homes",
         "identities",
         "load_books",
         "load_proof",
         "load_round",
         "make",
+        "overlap_tables",
         "partners",
         "payees",
         "payer",

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import MetaData, text
 
+import cbi.overlap_tables  # noqa: F401 -- its tables join the metadata
 from cbi.file_tables import metadata as of_cbi
 from dedup.tables import metadata as of_dedup
 
