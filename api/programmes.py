@@ -8,7 +8,7 @@ import msgspec
 from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
@@ -17,9 +17,10 @@ from api.once import once
 from api.page import Key, Limit, Page, page
 from api.state import Requested, Service
 from api.text import END, LINE
-from cbi import enrol, tables
+from cbi import enrol, holds, tables
 from cbi.enrol import Enrolment, Programme
 from cbi.entitlement import ValueTable
+from cbi.overlap import MONTHS_MAX
 from cbi.refusal import BadValue
 from ledger import money
 from ledger.money import Money
@@ -61,7 +62,11 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewEnrolment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For `months` months from `first_month` on, or, without both, until it is closed."""
+
     household_id: UUID
+    first_month: date | None = None
+    months: Annotated[int, msgspec.Meta(ge=1, le=MONTHS_MAX)] | None = None
 
 
 @post("/v1/programmes", tags=["programmes"])
@@ -146,6 +151,7 @@ async def enrol_household(
         programme_id=programme_id,
         household_id=data.household_id,
         enrolment_id=clock.new_id(),
+        months=holds.span_of(data.first_month, data.months),
         vault=service.vault,
         partner_id=actor.partner_id,
         actor_id=actor.actor_id,
@@ -164,7 +170,13 @@ async def list_enrolments(
     await enrol.load_programme(conn, programme_id)
     row = tables.enrolment.c
     query = select(
-        row.enrolment_id, row.programme_id, row.household_id, row.beneficiary_id, row.enrolled_at
+        row.enrolment_id,
+        row.programme_id,
+        row.household_id,
+        row.beneficiary_id,
+        row.enrolled_at,
+        func.lower(row.months).label("first_month"),
+        func.upper(row.months).label("end_month"),
     ).where(
         row.programme_id == programme_id,
         # Enrolments carry no area of their own; a key of an area sees no other household.

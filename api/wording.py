@@ -2,7 +2,7 @@
 
 import msgspec
 
-from api import refusal
+from api import overlap_wording, refusal
 from cbi import refusal as cbi
 from dedup import refusal as dedup
 from ledger import refusal as ledger
@@ -25,6 +25,7 @@ NOT_FOUND = Wording(
 )
 
 REFUSALS: dict[type[Exception], Wording] = {
+    **{refused: Wording(*said) for refused, said in overlap_wording.SAID.items()},
     cbi.FileUnreadable: Wording(
         422, "file-unreadable", "No se puede leer el archivo", "The file can't be read"
     ),
@@ -61,12 +62,6 @@ REFUSALS: dict[type[Exception], Wording] = {
     ),
     cbi.AlreadyEnrolled: Wording(
         409, "already-enrolled", "El hogar ya está inscrito", "The household is enrolled already"
-    ),
-    cbi.FamilyAssisted: Wording(
-        409,
-        "family-assisted",
-        "La familia ya recibe esta asistencia",
-        "The family gets this assistance already",
     ),
     cbi.NoInstrument: Wording(
         409,

@@ -6,12 +6,14 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import insert, select, text, update
+from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import bookings, payer, tables
+from cbi import bookings, holds, payer, tables
 from cbi.entitlement import ValueTable
 from cbi.identities import can_be_paid, open_households
+from cbi.overlap import Span
 from cbi.payment_files import pain001
 from cbi.profiles import load_profile
 from cbi.refusal import (
@@ -19,7 +21,6 @@ from cbi.refusal import (
     BadValue,
     ConsentMissing,
     EnrolmentClosed,
-    FamilyAssisted,
     IdentityErased,
     NoInstrument,
     NotFound,
@@ -63,13 +64,15 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
-    """A household's place in a programme."""
+    """A household's place in a programme; without months it is for all until it is closed."""
 
     enrolment_id: UUID
     programme_id: UUID
     household_id: UUID
     beneficiary_id: UUID
     enrolled_at: datetime
+    first_month: date | None = None
+    end_month: date | None = None
 
 
 async def open_programme(
@@ -184,15 +187,16 @@ async def enrol(
     programme_id: UUID,
     household_id: UUID,
     enrolment_id: UUID,
+    months: Span | None = None,
     vault: Vault,
     partner_id: UUID,
     actor_id: UUID,
     at: datetime,
 ) -> Enrolment:
-    """Enrol a household of the caller's partner.
+    """Enrol a household of the caller's partner, for `months` or until it is closed.
 
-    Raises OpenCase, ConsentMissing, NoInstrument, IdentityErased, AlreadyEnrolled,
-    FamilyAssisted, NotFound.
+    Raises OpenCase, ConsentMissing, NoInstrument, IdentityErased, AlreadyEnrolled, Overlap,
+    NotFound.
     """
     programme = await load_programme(conn, programme_id)
     await _must_exist(conn, household_id)
@@ -203,8 +207,6 @@ async def enrol(
     if missing.get(household_id):
         raise ConsentMissing(household_id=household_id, kinds=missing[household_id])
     instrument_kind = await _payable_kind(conn, programme_id, household_id, vault)
-    if await _family_enrolled(conn, household_id, programme.assistance_group):
-        raise FamilyAssisted(household_id=household_id, assistance_group=programme.assistance_group)
     beneficiary_id = (await families(conn, [household_id]))[household_id]
     enrolment = Enrolment(
         enrolment_id=enrolment_id,
@@ -212,26 +214,32 @@ async def enrol(
         household_id=household_id,
         beneficiary_id=beneficiary_id,
         enrolled_at=at,
+        first_month=months.first if months else None,
+        end_month=months.end if months else None,
     )
+    group = programme.assistance_group
     try:
         async with conn.begin_nested():
             await conn.execute(
                 insert(tables.enrolment).values(
+                    enrolment_id=enrolment_id,
+                    programme_id=programme_id,
                     partner_id=partner_id,
-                    assistance_group=programme.assistance_group,
+                    household_id=household_id,
+                    beneficiary_id=beneficiary_id,
+                    assistance_group=group,
                     instrument_kind=instrument_kind,
+                    months=Range(months.first, months.end) if months else None,
+                    enrolled_at=at,
                     enrolled_by=actor_id,
-                    **msgspec.structs.asdict(enrolment),
                 )
             )
     except IntegrityError as error:
         match constraint_of(error):
             case "enrolment_one_open":
                 raise AlreadyEnrolled(household_id=household_id) from error
-            case "enrolment_one_open_per_beneficiary" | "enrolment_one_open_per_household":
-                raise FamilyAssisted(
-                    household_id=household_id, assistance_group=programme.assistance_group
-                ) from error
+            case name if name in holds.OVERLAPS:
+                raise await holds.overlap(conn, household_id, group, months, at=at) from error
         raise
     return enrolment
 
@@ -288,16 +296,6 @@ async def _payable_kind(
     if instrument is None or not can_be_paid(opened[household_id], profile):
         raise NoInstrument(household_id=household_id)
     return instrument.kind
-
-
-async def _family_enrolled(conn: AsyncConnection, household_id: UUID, group: str) -> bool:
-    """Say whether another household of the family is enrolled, under whatever family id."""
-    return bool(
-        await conn.scalar(
-            text("SELECT cbi.family_enrolled(:household_id ::uuid, :group)"),
-            {"household_id": household_id, "group": group},
-        )
-    )
 
 
 async def _must_exist(conn: AsyncConnection, household_id: UUID) -> None:

@@ -49,7 +49,7 @@ class NotFound(CbiRefusal):
     """There is no such thing, or it is not the caller's to see."""
 
     what: str
-    wanted: UUID | date
+    wanted: UUID | date | int
 
 
 @dataclass(kw_only=True, eq=False)
@@ -80,14 +80,6 @@ class AlreadyEnrolled(CbiRefusal):
     """The household is enrolled in the programme."""
 
     household_id: UUID
-
-
-@dataclass(kw_only=True, eq=False)
-class FamilyAssisted(CbiRefusal):
-    """The family gets assistance of this group already; by whom is not said."""
-
-    household_id: UUID
-    assistance_group: str
 
 
 @dataclass(kw_only=True, eq=False)

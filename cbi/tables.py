@@ -190,6 +190,7 @@ enrolment = _table(
     Column("enrolled_at", MOMENT, nullable=False),
     Column("enrolled_by", Uuid, nullable=False),
     Column("closed_at", MOMENT),
+    Column("months", DATERANGE),
 )
 round_ = _table(
     "round",

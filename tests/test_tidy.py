@@ -37,6 +37,7 @@ NOUNS = [
 VERBS = {
     "cbi": [
         "adjudicate",
+        "agree",
         "calculate",
         "cancel",
         "check",
@@ -49,6 +50,7 @@ VERBS = {
         "file_tables",
         "follow",
         "fund",
+        "holds",
         "homes",
         "identities",
         "lists",
@@ -56,6 +58,7 @@ VERBS = {
         "load_proof",
         "load_round",
         "make",
+        "overlap_tables",
         "partners",
         "payees",
         "payer",

@@ -9,10 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from api import db
+from cbi.overlap_refusal import Overlap
 from cbi.refusal import (
     AlreadyEnrolled,
     ConsentMissing,
-    FamilyAssisted,
     IdentityErased,
     NoInstrument,
     NotFound,
@@ -122,7 +122,7 @@ async def test_twice_in_one_programme_is_refused(conn):
 async def test_one_kind_of_assistance_for_one_family_across_partners(conn):
     mine, theirs = await one_family(conn)
     await enrolled(conn, await programme_of(conn), mine)
-    with pytest.raises(FamilyAssisted) as refused:
+    with pytest.raises(Overlap) as refused:
         await enrolled(conn, await programme_of(conn, BETA), theirs, BETA)
     told = msgspec.json.encode(vars(refused.value)).decode() + str(refused.value)
     assert not any(str(secret) in told for secret in (PARTNER_A, mine, "ALFA"))
@@ -147,7 +147,7 @@ async def test_a_family_that_was_enrolled_before_it_was_joined_counts_as_one(con
         {"a": low[0], "pa": low[1], "b": high[0], "pb": high[1], "by": ALFA.actor_id},
     )
     await judged(conn, case_id, "same_household")
-    with pytest.raises(FamilyAssisted):
+    with pytest.raises(Overlap):
         await enrolled(conn, await programme_of(conn), mine.household_id)
     await enrolled(conn, await programme_of(conn, group="rent"), mine.household_id)
 
@@ -198,5 +198,5 @@ async def test_of_two_partners_that_enrol_one_family_at_once_one_wins(own):
             return await enrolled(conn, programme, household_id, who)
 
     done = await asyncio.gather(*(run(*job) for job in jobs), return_exceptions=True)
-    assert sorted(type(one).__name__ for one in done) == ["Enrolment", "FamilyAssisted"]
+    assert sorted(type(one).__name__ for one in done) == ["Enrolment", "Overlap"]
     assert (await own.rows())["cbi.enrolment"] == 1

@@ -7,7 +7,8 @@ import pytest
 from api import db
 from cbi.disburse import load_entitlements
 from cbi.disbursement import Step
-from cbi.refusal import FamilyAssisted, PayeesBlocked
+from cbi.overlap_refusal import Overlap
+from cbi.refusal import PayeesBlocked
 from tests.cbi.deciding import join
 from tests.cbi.world import (
     ALFA,
@@ -146,7 +147,7 @@ async def test_a_family_found_to_be_one_is_not_paid_by_both_partners(conn, first
     late_round = await opened(conn, late, other)
     made = await calculated(conn, late_round.round_id, other)
     assert made.left_out == {str(unpaid): ("paid_in_these_months",)}
-    with pytest.raises(FamilyAssisted):
+    with pytest.raises(Overlap):
         await enrolled(conn, await programme_of(conn, other), unpaid, other)
 
 

@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from api import db
 from cbi.disbursement import Step
 from cbi.enrol import families
-from cbi.refusal import FamilyAssisted, NothingToPay
+from cbi.overlap_refusal import Overlap
+from cbi.refusal import NothingToPay
 from tests.cbi.deciding import insert_enrolment, taken_back
 from tests.cbi.world import (
     ALFA,
@@ -75,7 +76,7 @@ async def test_what_was_paid_stays_and_each_family_counts_alone_from_then_on(con
     first, second = await programme_of(conn, here), await programme_of(conn, there)
     await enrolled(conn, first, one, here)
     await paid(conn, first, here, JULY)
-    with pytest.raises(FamilyAssisted):
+    with pytest.raises(Overlap):
         await enrolled(conn, second, other, there)
     assert (await taken_back(conn, case_id, "different")).households_parted == 2
     # The other family gets what it was kept from, also for the month that is paid.
@@ -93,7 +94,7 @@ async def test_an_enrolment_from_before_still_counts_after_the_families_part(con
     mine, _, case_id = await wrongly_joined(conn)
     await enrolled(conn, await programme_of(conn), mine)
     await taken_back(conn, case_id, "different")
-    with pytest.raises(FamilyAssisted):
+    with pytest.raises(Overlap):
         await enrolled(conn, await programme_of(conn), mine)
     await enrolled(conn, await programme_of(conn, group="rent"), mine)
 

@@ -154,6 +154,8 @@ async def test_a_table_the_service_can_not_change_is_append_only_for_everybody(c
     changing = {"cbi.api_key", "cbi.data_key", "cbi.entitlement"}
     # These have no history to keep safe yet: whoever owns the database may mend or move them.
     living = {"cbi.partner", "cbi.actor", "cbi.enrolment", "dedup.key_entry"}
+    # Of what is promised to families now; what was is in enrolments, reservations and decisions.
+    living |= {"cbi.hold", "cbi.hold_pair"}
     assert {name for (name,) in guarded} == set(await table_names(conn)) - changing - living
 
 
@@ -179,6 +181,7 @@ async def test_a_door_has_a_fixed_search_path_and_opens_for_the_service_only(con
         "cbi.beneficiaries_of",
         "cbi.assisted",
         "cbi.family_enrolled",
+        "cbi.held",
         "cbi.households_around",
         "cbi.ties_between",
         "cbi.cases_not_joined",
@@ -195,12 +198,19 @@ async def test_a_door_has_a_fixed_search_path_and_opens_for_the_service_only(con
     settings["cbi.assisted"] = path.replace("}", f",{by_index},jit=off}}")
     # One stays behind the others: it would tell a family's other registrations.
     behind = ("cbi.households_of", "cbi_door", path, False, False)
-    # Nobody calls the one that books: it is a trigger.
+    # Nobody calls those that hold families, nor the one that books: they are triggers.
+    holding = {
+        (f"cbi.{name}", "cbi_door", path, False, False)
+        for name in ("check_holds", "follow_hold", "hold_enrolled", "release_closed")
+    }
     plans = f"{by_index},enable_bitmapscan=off}}"
     book = ("ledger.book", "cbi_book", planned.replace("}", f",{plans}"), False, False)
-    assert doors == {
-        (name, "cbi_door", settings.get(name, path), False, True) for name in names
-    } | {behind, book}
+    assert (
+        doors
+        == {(name, "cbi_door", settings.get(name, path), False, True) for name in names}
+        | {behind, book}
+        | holding
+    )
 
 
 async def test_the_doors_read_only_the_columns_they_hand_out(conn):
@@ -219,9 +229,17 @@ async def test_the_doors_read_only_the_columns_they_hand_out(conn):
         " recorded_at text_version withdrawn_on",
         "cbi.data_key": "household_id kek_id wrapped",
         "cbi.enrolment": "assistance_group closed_at household_id",
-        "cbi.entitlement": "assistance_group cancelled_at household_id months round_id",
+        "cbi.entitlement": "assistance_group cancelled_at enrolment_id household_id months"
+        " round_id",
+        "cbi.hold": "assistance beneficiary_id enrolment_id held_at held_on hold_id household_id"
+        " months partner_id promised reservation_id standing",
+        "cbi.hold_pair": "beneficiary_id hold_id household_id months pair partner_id rules_version"
+        " side standing",
         "cbi.household": "household_id partner_id size ubigeo",
         "cbi.membership": "beneficiary_id case_id household_id membership_no partner_id since",
+        "cbi.overlap_approval": "actor_id at partner_id proposed_by version",
+        "cbi.overlap_rules": "document effective_from partner_id proposed_at proposed_by sha256"
+        " version",
         "cbi.partner": "code partner_id",
         "cbi.person": "household_id person_id sealed",
         "dedup.decision": "case_id decision_no supersedes verdict",
@@ -235,7 +253,8 @@ async def test_the_doors_read_only_the_columns_they_hand_out(conn):
         f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OF_OURS} AND c.relkind = 'r'"
         " AND has_table_privilege('cbi_door', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')",
     )
-    assert writes == {("cbi.bulk_access",), ("cbi.membership",), ("dedup.key_entry",)}
+    written = {"cbi.bulk_access", "cbi.membership", "dedup.key_entry", "cbi.hold", "cbi.hold_pair"}
+    assert {name for (name,) in writes} == written
 
 
 async def test_what_belongs_to_a_case_is_looked_up_by_its_case(conn):
@@ -327,6 +346,8 @@ async def test_a_handler_that_forgets_its_partner_sees_nothing_foreign(conn):
     # No model was learned, and no run made.
     no_run = {"cbi.bulk_access", "dedup.model", "dedup.model_activation"}
     no_run |= {"dedup.run", "dedup.run_step"}
+    # No rules were agreed: they are everybody's.
+    no_run |= {"cbi.overlap_rules", "cbi.overlap_approval"}
     assert no_run < empty
     assert (
         empty - no_run
@@ -357,7 +378,13 @@ async def test_nobody_writes_rows_for_another_partner(conn):
     by_role |= {"cbi.answer", "dedup.decision"}
     # Added to through a door.
     closed = {table for table, rule in rules if rule == "false"}
-    assert closed == {"dedup.key_entry", "ledger.delta", "ledger.snapshot"}
+    assert closed == {
+        "cbi.hold",
+        "cbi.hold_pair",
+        "dedup.key_entry",
+        "ledger.delta",
+        "ledger.snapshot",
+    }
     # Models are everybody's, runs and what they read are nobody's in particular.
     by_role |= {"dedup.model", "dedup.model_activation", "dedup.run", "dedup.run_step"}
     by_role |= {"cbi.bulk_access"}

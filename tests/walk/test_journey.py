@@ -62,7 +62,7 @@ def assert_it_ties(outcome: Outcome) -> None:
     assert outcome.pairs_true > 20
     assert outcome.pairs_found >= 0.85 * outcome.pairs_true
     assert outcome.pairs_false == 0
-    assert outcome.refused["family-assisted"] > 0
+    assert outcome.refused["overlap"] > 0
     assert outcome.instructed == outcome.enrolled > 40
     assert outcome.delivered + outcome.rejected + outcome.returned == outcome.instructed
     assert outcome.rejected > 0

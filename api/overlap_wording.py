@@ -1,0 +1,60 @@
+"""How refusals of overlap rules are told: status, stable slug, and a title in two languages."""
+
+from cbi import overlap_refusal as cbi
+
+SAID: dict[type[Exception], tuple[int, str, str, str]] = {
+    cbi.InvalidRules: (
+        422,
+        "invalid-rules",
+        "Las reglas tienen errores",
+        "The rules have faults",
+    ),
+    cbi.RulesApproved: (
+        409,
+        "rules-approved",
+        "Su organización, o usted, ya aprobó estas reglas",
+        "Your organisation, or you, approved these rules already",
+    ),
+    cbi.OwnProposal: (
+        403,
+        "own-proposal",
+        "Quien propone reglas no las aprueba",
+        "Whoever proposed rules doesn't approve them",
+    ),
+    cbi.Overlap: (
+        409,
+        "overlap",
+        "La familia tiene otra asistencia que no permite esta por ahora",
+        "The family has other assistance that does not allow this for now",
+    ),
+    cbi.NotHeld: (
+        409,
+        "not-held",
+        "Nada impide asistir ya a esta familia",
+        "Nothing keeps this family from being assisted now",
+    ),
+    cbi.ReservationQuotaSpent: (
+        409,
+        "reservation-quota-spent",
+        "Su organización tiene abiertas todas las reservas que puede",
+        "Your organisation has as many open reservations as it may",
+    ),
+    cbi.ReservationPaused: (
+        409,
+        "reservation-paused",
+        "Su reserva anterior para esta familia terminó hace poco sin inscripción",
+        "Your last reservation for this family ended a short time ago without an enrolment",
+    ),
+    cbi.ReservationOver: (
+        409,
+        "reservation-over",
+        "La reserva ya terminó",
+        "The reservation is over",
+    ),
+    cbi.RenewalsSpent: (
+        409,
+        "renewals-spent",
+        "La reserva ya no se puede renovar",
+        "The reservation can't be renewed any more",
+    ),
+}

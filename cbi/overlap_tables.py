@@ -1,0 +1,56 @@
+"""The tables of overlap rules and of what is held by them, beside the others of `cbi`."""
+
+from sqlalchemy import Column, Date, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import DATERANGE, JSONB, TSTZRANGE
+
+from cbi.tables import MOMENT, metadata
+
+overlap_rules = Table(
+    "overlap_rules",
+    metadata,
+    Column("version", Integer, primary_key=True),
+    Column("document", JSONB, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("effective_from", Date, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("proposed_by", Uuid, nullable=False),
+    Column("proposed_at", MOMENT, nullable=False),
+)
+overlap_approval = Table(
+    "overlap_approval",
+    metadata,
+    Column("version", Integer, primary_key=True),
+    Column("partner_id", Uuid, primary_key=True),
+    Column("actor_id", Uuid, nullable=False),
+    Column("proposed_by", Uuid, nullable=False),
+    Column("at", MOMENT, nullable=False),
+)
+hold = Table(
+    "hold",
+    metadata,
+    Column("hold_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("household_id", Uuid, nullable=False),
+    Column("beneficiary_id", Uuid, nullable=False),
+    Column("assistance", Text, nullable=False),
+    Column("promised", DATERANGE, nullable=False),
+    Column("months", DATERANGE, nullable=False),
+    Column("standing", TSTZRANGE, nullable=False),
+    Column("held_on", Date, nullable=False),
+    Column("held_at", MOMENT, nullable=False),
+    Column("enrolment_id", Uuid),
+    Column("reservation_id", Uuid),
+)
+hold_pair = Table(
+    "hold_pair",
+    metadata,
+    Column("hold_id", Uuid, primary_key=True),
+    Column("pair", Text, primary_key=True),
+    Column("side", Text, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("household_id", Uuid, nullable=False),
+    Column("beneficiary_id", Uuid, nullable=False),
+    Column("months", DATERANGE, nullable=False),
+    Column("standing", TSTZRANGE, nullable=False),
+    Column("rules_version", Integer, nullable=False),
+)
