@@ -13,6 +13,7 @@ EVERYBODY = frozenset(ROLES)
 CASES = frozenset({REGISTRAR, PROGRAMME, ADJUDICATOR, COORDINATOR, AUDITOR})
 JUDGES = frozenset({ADJUDICATOR, COORDINATOR})
 REVIEWERS = JUDGES | {AUDITOR}
+WORKING = frozenset({REGISTRAR, PROGRAMME, ADJUDICATOR, FINANCE, COORDINATOR})
 MONEY = frozenset({PROGRAMME, FINANCE})
 MONEY_SEEN = MONEY | {AUDITOR}
 
@@ -28,6 +29,9 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/v1/households/{household_id}"): frozenset({REGISTRAR}),
     ("GET", "/v1/households/{household_id}/receipt"): frozenset({REGISTRAR, PROGRAMME}),
     ("POST", "/v1/imports"): frozenset({REGISTRAR}),
+    ("GET", "/v1/jobs"): EVERYBODY,
+    ("GET", "/v1/jobs/{job_id}"): EVERYBODY,
+    ("POST", "/v1/jobs/{job_id}/cancellation"): WORKING,
     ("POST", "/v1/check"): frozenset({REGISTRAR, PROGRAMME}),
     ("GET", "/v1/checks"): frozenset({AUDITOR}),
     ("POST", "/v1/lists"): frozenset({REGISTRAR, PROGRAMME}),

@@ -31,6 +31,7 @@ from api import (
     health,
     households,
     imports,
+    jobs,
     periods,
     problems,
     profiles,
@@ -42,6 +43,7 @@ from api import (
 )
 from api.db import SYSTEM, transaction
 from api.described import describe_failures
+from api.kinds import KINDS
 from api.logs import LOG, RequestLog
 from api.state import (
     CHECKPOINT_NAME,
@@ -51,6 +53,7 @@ from api.state import (
     provide_conn,
     provide_service,
 )
+from api.worker import working
 from ledger.seal import seal
 
 SWAGGER_FILES = Path(swagger_ui.__file__).parent / "static"
@@ -88,6 +91,7 @@ def make_app(service: Service) -> Litestar:
             *breaks.HANDLERS,
             *periods.HANDLERS,
             *runs.HANDLERS,
+            *jobs.HANDLERS,
             Metrics,
             create_static_files_router(
                 path="/docs/static", directories=[SWAGGER_FILES], include_in_schema=False
@@ -104,7 +108,10 @@ def make_app(service: Service) -> Litestar:
         exception_handlers=problems.HANDLERS,
         request_max_body_size=service.settings.body_bytes_max,
         openapi_config=_openapi(),
-        lifespan=[lambda app: _sealing(app.state.service)],
+        lifespan=[
+            lambda app: _sealing(app.state.service),
+            lambda app: working(app.state.service, KINDS),
+        ],
         debug=False,
         logging_config=None,
     )
@@ -198,6 +205,7 @@ def _openapi() -> OpenAPIConfig:
                 "reconciliation",
                 "reports",
                 "ledger",
+                "jobs",
                 "access",
                 "health",
             )

@@ -123,6 +123,7 @@ async def find_actor(conn: AsyncConnection, presented: str, *, at: datetime) -> 
         partner_code=row.partner_code,
         roles=frozenset(row.roles),
         area=row.area,
+        key_prefix=prefix,
     )
 
 

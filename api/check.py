@@ -20,12 +20,17 @@ from api.page import AfterNumber, Key, Limit, Page, page
 from api.settings import Settings
 from api.state import Requested, Service
 from api.text import LINE
-from cbi import asked, check, lists, tables
+from cbi import asked, check, holds, lists, tables
 from cbi.asked import ReadAsked
 from cbi.check import Checked, Quota
+from cbi.household import Assistance
 from cbi.lists import CheckList, Purpose
+from cbi.overlap import MONTHS_MAX, Span
+from cbi.own import Wanted
+from cbi.refusal import BadValue
 
 T = TypeVar("T")
+Months = Annotated[int, msgspec.Meta(ge=1, le=MONTHS_MAX)]
 # A large check keeps a core busy for seconds; who waits here holds no connection.
 CHECKS_AT_ONCE = asyncio.Semaphore(2)
 # Reading so many takes some milliseconds; then others have a turn.
@@ -36,10 +41,14 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """Up to 1,000 households, each in a registration's form or with its persons only.
 
     `list` names what they are on: a programme, an open round or a list of `POST /v1/lists`.
+    `assistance`, `first_month` and `months` say what they are to get; without, nobody is blocked.
     """
 
     purpose: Purpose
     list: UUID
+    assistance: Assistance | None = None
+    first_month: date | None = None
+    months: Months | None = None
     households: Annotated[
         Sequence[dict[str, Any]], msgspec.Meta(min_length=1, max_length=check.HOUSEHOLDS_MAX)
     ]
@@ -101,6 +110,7 @@ async def check_households(
             quota=quota_of(service.settings, today),
             desk=service.desk,
             partner_id=actor.partner_id,
+            wanted=wanted_of(data.assistance, holds.span_of(data.first_month, data.months)),
             at=clock.now(),
         )
 
@@ -147,6 +157,15 @@ async def in_turns(households: Sequence[T], read: Callable[[T], ReadAsked]) -> l
             await asyncio.sleep(0)
         reads.append(read(each))
     return reads
+
+
+def wanted_of(assistance: Assistance | None, months: Span | None) -> Wanted | None:
+    """What is asked about: a kind of assistance with its months, or nothing; raises BadValue."""
+    if assistance is None and months is None:
+        return None
+    if assistance is None or months is None:
+        raise BadValue(field="assistance", reason="a kind of assistance and its months, or neither")
+    return Wanted(assistance=assistance, months=months)
 
 
 def quota_of(settings: Settings, today: date) -> Quota:

@@ -28,6 +28,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     partner_code: str
     roles: frozenset[str]
     area: str = ""
+    # By which key they act; long work ends when it is revoked.
+    key_prefix: str | None = None
 
 
 # Migrates, issues keys and seals: nobody's registrations, everybody's ledger.
@@ -37,6 +39,8 @@ SYSTEM = Actor(
     partner_code="SYSTEM",
     roles=frozenset({"admin", "auditor", "sealer"}),
 )
+# Takes up jobs, and ends those that nobody's rights carry any more.
+WORKER = msgspec.structs.replace(SYSTEM, partner_code="WORKER", roles=frozenset({"worker"}))
 
 
 def connect(url: str, *, pool_size: int = 10) -> AsyncEngine:

@@ -12,6 +12,7 @@ from cbi import asked, check
 from cbi.answered import Answer
 from cbi.intake.source import Row
 from cbi.lists import Listed, Purpose
+from cbi.own import Wanted
 from cbi.refusal import FileUnreadable
 
 # A list longer than this is parted by whoever has it; its keys are held in memory.
@@ -23,6 +24,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
     purpose: Purpose
     listed: Listed
+    wanted: Wanted | None = None
 
 
 async def check_rows(
@@ -52,6 +54,7 @@ async def check_rows(
                 reads[part],
                 purpose=ask.purpose,
                 listed=ask.listed,
+                wanted=ask.wanted,
                 quota=quota_of(service.settings, today),
                 desk=service.desk,
                 partner_id=actor.partner_id,

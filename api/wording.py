@@ -357,6 +357,18 @@ REFUSALS: dict[type[Exception], Wording] = {
         "No se puede leer el archivo del banco",
         "The bank's file can't be read",
     ),
+    cbi.TooManyJobs: Wording(
+        429,
+        "too-many-jobs",
+        "Su organización ya tiene demasiados trabajos en curso",
+        "Your organisation has too many jobs that are not ended",
+    ),
+    cbi.JobEnded: Wording(
+        409,
+        "job-ended",
+        "El trabajo ya había terminado",
+        "The job was over already",
+    ),
     refusal.KeyMalformed: Wording(
         400,
         "idempotency-key-malformed",

@@ -88,7 +88,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one household: matches strongest first; clear only if all were searched.
 
     `reason` is the weightiest one, none when it is clear; `contact` whom to ask about it, where it
-    is somebody else. `until` is the first day of the month from which nothing blocks it any more.
+    is somebody else. `until` is the first day on which what blocks it has ended, none if that is
+    not known.
     """
 
     reference: str
@@ -117,12 +118,13 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 class Own(msgspec.Struct, frozen=True, kw_only=True):
     """The asker's own registration of a household, found by its reference.
 
-    `apart` are households that people have judged to be others; `until` says until when its family
-    holds what is asked about.
+    `apart` are households that people have judged to be others. `is_held`: its family holds what is
+    asked about, and not from the asker; `until` says until when, if that is known.
     """
 
     household_id: UUID
     apart: frozenset[UUID] = frozenset()
+    is_held: bool = False
     until: date | None = None
 
 
@@ -154,16 +156,18 @@ def answer(question: Question, found: Found | Why, around: Around) -> Answer:
     matches = tuple(_match(these, around.contacts) for these in by_household.values())
     twice = tuple(around.twice.get(question.household_id, ()))
     unsearched = _unsearched(question, found)
-    until = own.until if own is not None else None
-    status, reason, contact = _weightiest(
-        until, matches, twice, unsearched, coordination=around.coordination
-    )
+    status: Status
+    reason: Reason | None
+    if own is not None and own.is_held:
+        status, reason, contact = "blocked", "assisted", around.coordination
+    else:
+        status, reason, contact = _weightiest(matches, twice, unsearched)
     return Answer(
         reference=question.read.reference,
         status=status,
         reason=reason,
         says=SAYS[reason] if reason is not None else None,
-        until=until,
+        until=own.until if own is not None else None,
         contact=contact,
         matches=matches[:MATCHES_TOLD_MAX],
         matches_left_out=max(len(matches) - MATCHES_TOLD_MAX, 0),
@@ -174,15 +178,8 @@ def answer(question: Question, found: Found | Why, around: Around) -> Answer:
 
 
 def _weightiest(
-    until: date | None,
-    matches: Sequence[Match],
-    twice: Sequence[Place],
-    unsearched: Sequence[Unsearched],
-    *,
-    coordination: str,
+    matches: Sequence[Match], twice: Sequence[Place], unsearched: Sequence[Unsearched]
 ) -> tuple[Status, Reason | None, str]:
-    if until is not None:
-        return "blocked", "assisted", coordination
     if matches:
         return "review", "possible_match", matches[0].ask
     if twice:

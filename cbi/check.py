@@ -12,11 +12,12 @@ import msgspec
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import household, tables
+from cbi import agree, household, tables
 from cbi.answered import Answer, Around, Place, Question, Why, answer
 from cbi.asked import ReadAsked, declines
 from cbi.identities import Candidates
 from cbi.lists import Listed, Purpose
+from cbi.own import Wanted, find_own
 from cbi.refusal import CheckQuotaSpent
 from cbi.register import Desk
 from cbi.vault import Broken
@@ -57,12 +58,15 @@ async def check(
     desk: Desk,
     partner_id: UUID,
     at: datetime,
+    wanted: Wanted | None = None,
     twice: Sequence[Sequence[Place]] | None = None,
 ) -> Checked:
     """Search for all households together, and say of each what its partner may know.
 
-    `twice` says for each who of the list it is like, where it is known already because these are
-    but a part of the list.
+    `wanted` says which assistance they are to get; without it nobody is blocked. `twice` says for
+    each who of the list it is like, where that is known already because these are but a part of
+    the list.
+
     Raises CheckQuotaSpent before anybody is searched. What goes wrong in the database is raised:
     an error is never "clear".
     """
@@ -77,6 +81,15 @@ async def check(
     around = Around(
         twice={each.household_id: them for each, them in zip(questions, twice, strict=True)},
         contacts=await _contacts(conn, found),
+        own=await find_own(
+            conn,
+            questions,
+            matching_key=desk.matching_key,
+            partner_id=partner_id,
+            wanted=wanted,
+            at=at,
+        ),
+        coordination=(await agree.in_force(conn, quota.day))[1].contact,
     )
     by_question = dict(zip((each.household_id for each in searched), found, strict=True))
     answers = tuple(

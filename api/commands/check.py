@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import get_args
 from uuid import UUID
@@ -13,15 +15,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress
 
 from api import clock
 from api.access import REGISTRAR
+from api.check import wanted_of
 from api.commands.households import ENDINGS, clerk
 from api.db import Actor
 from api.listing import Ask, check_rows
 from api.terminal import CONSOLE, NO, STDERR, WRONG_USE, Run, as_json, command, existing_file, leave
 from cbi import intake, lists
 from cbi.answered import Answer, Status
+from cbi.household import Assistance
 from cbi.intake import Format, annotate
 from cbi.intake.source import Row
 from cbi.lists import CheckList, Listed, Purpose
+from cbi.overlap import MONTHS_MAX, Span, months_of
 
 Annotate = Callable[[bytes, Sequence[tuple[Row, Answer]]], bytes]
 ANNOTATE: Mapping[Format, Annotate] = {
@@ -43,6 +48,10 @@ ANNOTATE: Mapping[Format, Annotate] = {
     help="The programme, open round or named list that FILE is of. Default: a list of this day.",
 )
 @click.option(
+    "--assistance", type=click.Choice(get_args(Assistance)), help="Which kind they are to get."
+)
+@click.option("--months", help="For which months: 2026-07, or 2026-07..2026-09.")
+@click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Default: FILE-checked."
 )
 @as_json
@@ -54,6 +63,8 @@ async def check(
     code: str,
     purpose: Purpose,
     list_id: UUID | None,
+    assistance: Assistance | None,
+    months: str | None,
     out: Path | None,
     as_json: bool,
 ) -> int:
@@ -61,7 +72,8 @@ async def check(
 
     They say the result, until when or why, and whom to ask; in Spanish or English, as FILE's
     header is. Nobody is registered, and nothing about the people is kept. Ends with 1 when
-    somebody is not clear.
+    somebody is not clear. Only with --assistance and --months is a family blocked that has this
+    already, and only where people have decided that it is the same one.
     """
     kind = ENDINGS.get(file.suffix.lower())
     if kind is None or kind not in ANNOTATE:
@@ -72,7 +84,11 @@ async def check(
     content = await asyncio.to_thread(file.read_bytes)
     rows = list(intake.rows(content, format=kind, ubigeo_system="inei"))
     actor = await clerk(run, code, REGISTRAR)
-    ask = Ask(purpose=purpose, listed=await _listed(run, actor, purpose, list_id))
+    ask = Ask(
+        purpose=purpose,
+        listed=await _listed(run, actor, purpose, list_id),
+        wanted=wanted_of(assistance, _span(months) if months is not None else None),
+    )
     with Progress(BarColumn(), MofNCompleteColumn(), console=STDERR) as progress:
         task = progress.add_task("check", total=len(rows))
         answers = await check_rows(
@@ -86,6 +102,18 @@ async def check(
     checked = ANNOTATE[kind](content, list(zip(rows, answers, strict=True)))
     await asyncio.to_thread(_write, target, checked)
     return _tell(answers, target, as_json=as_json)
+
+
+def _span(months: str) -> Span:
+    """Read 2026-07 or 2026-07..2026-09, both with their last month."""
+    found = re.fullmatch(r"(\d{4})-(\d\d)(?:\.\.(\d{4})-(\d\d))?", months, re.ASCII)
+    if found is None:
+        leave("--months is written 2026-07 or 2026-07..2026-09", WRONG_USE)
+    year, month, last_year, last_month = (int(one) if one else 0 for one in found.groups())
+    count = (last_year - year) * 12 + last_month - month + 1 if last_year else 1
+    if not (1 <= month <= 12 and 2000 <= year <= 2199 and 1 <= count <= MONTHS_MAX):
+        leave(f"--months are 1 to {MONTHS_MAX} months between 2000 and 2199", WRONG_USE)
+    return months_of(date(year, month, 1), count)
 
 
 async def _listed(run: Run, actor: Actor, purpose: Purpose, list_id: UUID | None) -> Listed:

@@ -146,6 +146,7 @@ async def bodies(house: House, paid) -> Bodies:
             "layout": msgspec.to_builtins(example("banco-csv")),
         },
         "/v1/reconciliations": {},
+        "/v1/jobs/{job_id}/cancellation": {},
         **BREAKS,
         **{
             f"/v1/rounds/{{round_id}}/{step}": {}
@@ -162,6 +163,7 @@ async def bodies(house: House, paid) -> Bodies:
         "line_id": str(UUID(int=11)),
         "payment_id": str(UUID(int=12)),
         "followup_id": str(UUID(int=9)),
+        "job_id": str(UUID(int=13)),
     }
     return Bodies(house, {path: (path.format(**ids), body) for path, body in valid.items()})
 

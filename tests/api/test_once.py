@@ -20,6 +20,7 @@ from tests.api.house import (
     programme,
     registration,
 )
+from tests.api.jobbing import JOBS
 from tests.api.profiling import PROFILES
 from tests.api.test_wind_up import rejected, released
 
@@ -201,7 +202,7 @@ PREPARE: dict[str, Callable[[House], Awaitable[Prepared]]] = {
     **{f"/v1/followups/{{followup_id}}/{step}": a_step_again(step) for step in STEPS[1:]},
     "/v1/statements": a_statement,
     "/v1/reconciliations": a_reconciliation,
-    **{path: asked(make) for path, make in (BREAKS | PROFILES).items()},
+    **{path: asked(make) for path, make in (BREAKS | PROFILES | JOBS).items()},
     "/v1/ledger/periods": asked(a_period),
 }
 

@@ -28,16 +28,17 @@ SLUGS = [
     "file-unreadable", "followup-superseded", "group-changed", "group-too-large",
     "idempotency-key-malformed", "idempotency-key-reused", "idempotency-key-running",
     "identity-erased", "insufficient-funds", "invalid-profile", "invalid-registration",
-    "invalid-rules", "layout-just-changed", "layout-malformed", "layout-unknown", "list-not-active",
-    "model-not-found", "model-unreadable", "money-given-back", "months-overlap", "never-expires",
-    "no-expiry", "no-instrument", "no-transfer-value", "not-found", "not-held", "not-pending",
-    "not-released", "not-sealed", "nothing-to-pay", "nothing-to-reissue", "open-case",
-    "outcome-conflict", "outside-area", "overlap", "own-proposal", "payees-blocked",
+    "invalid-rules", "job-ended", "layout-just-changed", "layout-malformed", "layout-unknown",
+    "list-not-active", "model-not-found", "model-unreadable", "money-given-back", "months-overlap",
+    "never-expires", "no-expiry", "no-instrument", "no-transfer-value", "not-found", "not-held",
+    "not-pending", "not-released", "not-sealed", "nothing-to-pay", "nothing-to-reissue",
+    "open-case", "outcome-conflict", "outside-area", "overlap", "own-proposal", "payees-blocked",
     "period-just-closed", "period-out-of-order", "reference-taken", "renewals-spent",
     "reservation-over", "reservation-paused", "reservation-quota-spent", "round-pending",
     "rules-approved", "run-underway", "same-person", "second-person", "second-person-needed",
     "shown-as-paid", "statement-repeated", "statement-unreadable", "step-done", "step-out-of-order",
-    "still-claimable", "too-many-payees", "transfer-conflict", "transfer-refused", "which-part",
+    "still-claimable", "too-many-jobs", "too-many-payees", "transfer-conflict", "transfer-refused",
+    "which-part",
 ]  # fmt: skip
 
 # Those that a constraint alone refuses.

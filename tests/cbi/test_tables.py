@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import MetaData, text
 
 import cbi.check_tables  # its tables join the metadata
+import cbi.job_tables  # as above
 import cbi.overlap_tables  # noqa: F401 -- as above
 from cbi.file_tables import metadata as of_cbi
 from dedup.tables import metadata as of_dedup
