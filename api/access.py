@@ -62,6 +62,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/v1/rounds/{round_id}/calculate"): MONEY,
     ("GET", "/v1/rounds/{round_id}/left-out"): MONEY_SEEN,
     ("POST", "/v1/rounds/{round_id}/prepare"): MONEY,
+    ("POST", "/v1/rounds/{round_id}/check"): MONEY,
     ("POST", "/v1/rounds/{round_id}/review"): MONEY,
     ("POST", "/v1/rounds/{round_id}/approve"): MONEY,
     ("POST", "/v1/rounds/{round_id}/release"): frozenset({FINANCE}),

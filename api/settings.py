@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes_max: int
     statement_bytes_max: int
     check_persons_per_day: int
+    check_hours_max: int
     chunk_payments: int
     work_seconds: int
     write_off_max_minor: int
@@ -68,6 +69,7 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("CBI_BODY_BYTES_MAX", "10485760", "largest request body in bytes"),
     ("CBI_STATEMENT_BYTES_MAX", "1073741824", "largest file of a bank in bytes"),
     ("CBI_CHECK_PERSONS_PER_DAY", "5000", "persons that one organisation may check a day"),
+    ("CBI_CHECK_HOURS_MAX", "24", "a payment list older than its check is not approved, 1 to 168"),
     ("CBI_CHUNK_PAYMENTS", "10000", "payments of one part of a payment file, 1 to 10000"),
     ("CBI_WORK_SECONDS", "20", "a large round's step answers 202 after so long, 0 to 300"),
     ("CBI_WRITE_OFF_MAX_MINOR", "5000", "largest write-off of a break, in minor units"),
@@ -102,6 +104,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         body_bytes_max=_number(values, "CBI_BODY_BYTES_MAX", 1024, 1024**3),
         statement_bytes_max=_number(values, "CBI_STATEMENT_BYTES_MAX", 1024, 2**40),
         check_persons_per_day=_number(values, "CBI_CHECK_PERSONS_PER_DAY", 0, 10**9),
+        check_hours_max=_number(values, "CBI_CHECK_HOURS_MAX", 1, 168),
         chunk_payments=_number(values, "CBI_CHUNK_PAYMENTS", 1, 10_000),
         work_seconds=_number(values, "CBI_WORK_SECONDS", 0, 300),
         write_off_max_minor=_number(values, "CBI_WRITE_OFF_MAX_MINOR", 0, 10**9),

@@ -121,6 +121,12 @@ REFUSALS: dict[type[Exception], Wording] = {
     cbi.CheckQuotaSpent: Wording(
         429, "check-quota-spent", "Cuota de hoy agotada", "Today's quota is spent"
     ),
+    cbi.CheckStale: Wording(
+        409,
+        "check-stale",
+        "La lista de pago no tiene una consulta de duplicados reciente",
+        "The payment list has no recent duplicate check",
+    ),
     cbi.ListNotActive: Wording(
         409,
         "list-not-active",

@@ -20,10 +20,10 @@ from cbi.lists import Listed, Purpose
 from cbi.own import Wanted, find_own
 from cbi.refusal import CheckQuotaSpent
 from cbi.register import Desk
-from cbi.vault import Broken
+from cbi.seek import seek
 from dedup.blocking import key_hasher
 from dedup.find import Found
-from dedup.find_all import find_all, find_within, keyed
+from dedup.find_all import find_within, keyed
 from dedup.index import Keyed
 
 HOUSEHOLDS_MAX = 1_000
@@ -75,7 +75,10 @@ async def check(
     left = await _claim(conn, persons, quota=quota, partner_id=partner_id)
     searched = [question for question in questions if question.why is None]
     keys = await keyed([each.records for each in searched], key_hasher(desk.matching_key))
-    found = await _search(conn, searched, keys, desk=desk, opener=Candidates(conn, desk.vault))
+    records = [each.records for each in searched]
+    opener = Candidates(conn, desk.vault)
+    sought = await seek(conn, records, keys, model=desk.model, opener=opener)
+    found: list[Found | Why] = ["unopened" if one is None else one for one in sought]
     if twice is None:
         twice = await _twice(questions, keys, desk=desk)
     around = Around(
@@ -146,28 +149,6 @@ async def _claim(conn: AsyncConnection, persons: int, *, quota: Quota, partner_i
             opens_again_at=quota.opens_again_at,
         )
     return left - persons
-
-
-async def _search(
-    conn: AsyncConnection,
-    questions: Sequence[Question],
-    keys: Keyed,
-    *,
-    desk: Desk,
-    opener: Candidates,
-) -> list[Found | Why]:
-    records = [question.records for question in questions]
-    try:
-        return [*await find_all(conn, records, keys, model=desk.model, opener=opener)]
-    except Broken:
-        # One record that doesn't open must not silence the answers about other households.
-        if len(questions) == 1:
-            return ["unopened"]
-    half = len(questions) // 2
-    return [
-        *await _search(conn, questions[:half], keys, desk=desk, opener=opener),
-        *await _search(conn, questions[half:], keys, desk=desk, opener=opener),
-    ]
 
 
 async def find_twice(

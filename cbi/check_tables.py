@@ -1,6 +1,6 @@
-"""The tables of lists that may be checked, beside the others of the schema `cbi`."""
+"""The tables of lists to check and of checked rounds, beside the others of the schema `cbi`."""
 
-from sqlalchemy import Column, Date, Table, Text, Uuid
+from sqlalchemy import Boolean, Column, Date, Integer, LargeBinary, Table, Text, Uuid
 
 from cbi.tables import MOMENT, metadata
 
@@ -14,4 +14,23 @@ check_list = Table(
     Column("until", Date, nullable=False),
     Column("opened_at", MOMENT, nullable=False),
     Column("opened_by", Uuid, nullable=False),
+)
+round_check_page = Table(
+    "round_check_page",
+    metadata,
+    Column("round_id", Uuid, primary_key=True),
+    Column("check_no", Integer, primary_key=True),
+    Column("page_no", Integer, primary_key=True),
+    Column("previous", Integer),
+    Column("partner_id", Uuid, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("model_id", Text, nullable=False),
+    Column("begun_at", MOMENT, nullable=False),
+    Column("at", MOMENT, nullable=False),
+    Column("upto_payment", Uuid, nullable=False),
+    Column("payments", Integer, nullable=False),
+    Column("unread", Integer, nullable=False),
+    Column("cases", Integer, nullable=False),
+    Column("is_last", Boolean, nullable=False),
+    Column("list_digest", LargeBinary),
 )

@@ -302,6 +302,13 @@ class CheckQuotaSpent(CbiRefusal):
 
 
 @dataclass(kw_only=True, eq=False)
+class CheckStale(CbiRefusal):
+    """The payment list was never checked, too long ago, or under another model than is in use."""
+
+    round_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
 class ListNotActive(CbiRefusal):
     """The list has ended, its round is released, or it is for another purpose."""
 

@@ -157,6 +157,12 @@ async def a_check_list(house: House) -> Asked:
     return ("/v1/lists", "A/programme", body)
 
 
+async def a_round_check(house: House) -> Asked:
+    opened = await open_round(house)
+    await house.made(f"{opened.path}/calculate", "A/first")
+    return (f"{opened.path}/check", "A/second", None)
+
+
 BREAKS: dict[str, Callable[[House], Awaitable[Asked]]] = {
     "/v1/breaks/{break_id}/remarks": a_remark,
     "/v1/breaks/{break_id}/explanation": an_explanation,
@@ -167,4 +173,5 @@ BREAKS: dict[str, Callable[[House], Awaitable[Asked]]] = {
     "/v1/payments/{payment_id}/expiry/confirmation": an_expiry_confirmed,
     "/v1/statement-layouts": a_layout,
     "/v1/lists": a_check_list,
+    "/v1/rounds/{round_id}/check": a_round_check,
 }

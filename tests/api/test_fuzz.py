@@ -87,6 +87,10 @@ MONEY = {
 }
 
 
+CHECKING = {
+    "/v1/lists": {"name": "L", "purpose": "before_payment", "until": str(clock.today())},
+    "/v1/rounds/{round_id}/check": {},
+}
 BREAKS = {
     "/v1/breaks/{break_id}/remarks": {"note": "x", "what": "take"},
     "/v1/breaks/{break_id}/explanation": {"note": "x"},
@@ -116,7 +120,7 @@ async def bodies(house: House, paid) -> Bodies:
             "list": paid.programme_id,
             "households": [registration()],
         },
-        "/v1/lists": {"name": "L", "purpose": "before_payment", "until": str(clock.today())},
+        **CHECKING,
         "/v1/cases/{case_id}/judgements": {
             "verdict": "different",
             "reason": "x",
