@@ -6,6 +6,7 @@ were opened for it.
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import get_args
 from uuid import UUID
 
 import msgspec
@@ -13,7 +14,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import agree, household, tables
-from cbi.answered import Answer, Around, Place, Question, Why, answer
+from cbi.answered import Answer, Around, Place, Question, Status, Why, answer
 from cbi.asked import ReadAsked, declines
 from cbi.identities import Candidates
 from cbi.lists import Listed, Purpose
@@ -99,12 +100,7 @@ async def check(
         answer(each, each.why or by_question[each.household_id], around) for each in questions
     )
     statuses = [one.status for one in answers]
-    counts = {
-        "clear": statuses.count("clear"),
-        "review": statuses.count("review"),
-        "blocked": statuses.count("blocked"),
-        "unsearchable": statuses.count("unsearchable"),
-    }
+    counts = {status: statuses.count(status) for status in get_args(Status)}
     await conn.execute(
         insert(tables.duplicate_check).values(
             at=at, day=quota.day, purpose=purpose, persons=persons, **listed.column, **counts

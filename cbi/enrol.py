@@ -217,29 +217,28 @@ async def enrol(
         first_month=months.first if months else None,
         end_month=months.end if months else None,
     )
-    group = programme.assistance_group
+    row = {
+        **msgspec.structs.asdict(enrolment),
+        "months": Range(months.first, months.end) if months else None,
+        "assistance_group": programme.assistance_group,
+        "instrument_kind": instrument_kind,
+        "partner_id": partner_id,
+        "enrolled_by": actor_id,
+    }
     try:
         async with conn.begin_nested():
             await conn.execute(
                 insert(tables.enrolment).values(
-                    enrolment_id=enrolment_id,
-                    programme_id=programme_id,
-                    partner_id=partner_id,
-                    household_id=household_id,
-                    beneficiary_id=beneficiary_id,
-                    assistance_group=group,
-                    instrument_kind=instrument_kind,
-                    months=Range(months.first, months.end) if months else None,
-                    enrolled_at=at,
-                    enrolled_by=actor_id,
+                    {key: row[key] for key in row.keys() & tables.enrolment.c.keys()}
                 )
             )
     except IntegrityError as error:
-        match constraint_of(error):
-            case "enrolment_one_open":
-                raise AlreadyEnrolled(household_id=household_id) from error
-            case name if name in holds.OVERLAPS:
-                raise await holds.overlap(conn, household_id, group, months, at=at) from error
+        name = constraint_of(error)
+        if name == "enrolment_one_open":
+            raise AlreadyEnrolled(household_id=household_id) from error
+        if name in holds.OVERLAPS:
+            group = programme.assistance_group
+            raise await holds.overlap(conn, household_id, group, months, at=at) from error
         raise
     return enrolment
 

@@ -107,6 +107,10 @@ BREAKS = {
 }
 
 
+def a_check(list_id: str) -> dict:
+    return {"purpose": "before_payment", "list": list_id, "households": [registration()]}
+
+
 @pytest.fixture(scope="module")
 async def bodies(house: House, paid) -> Bodies:
     await house.issue("A", "fuzzer", "registrar", "programme", "finance", "adjudicator")
@@ -115,11 +119,7 @@ async def bodies(house: House, paid) -> Bodies:
     valid = {
         "/v1/households": registration(),
         "/v1/imports": [registration()],
-        "/v1/check": {
-            "purpose": "before_payment",
-            "list": paid.programme_id,
-            "households": [registration()],
-        },
+        "/v1/check": a_check(paid.programme_id),
         **CHECKING,
         "/v1/cases/{case_id}/judgements": {
             "verdict": "different",

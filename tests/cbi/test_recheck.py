@@ -17,6 +17,7 @@ from cbi.vault import Vault
 from cbi.who import Who
 from dedup import index, models
 from dedup.blocking import key_hasher
+from tests.cbi import rechecking
 from tests.cbi.world import (
     ALFA,
     AT,
@@ -32,7 +33,6 @@ from tests.cbi.world import (
     erase,
     family,
     judged,
-    list_checked,
     opened,
     programme_of,
     registered,
@@ -43,6 +43,10 @@ from tests.cbi.world import (
 from tests.dedup.test_models import variant
 
 LATER = AT + timedelta(hours=25)
+
+
+async def list_checked(conn, round_id, who=ALFA, *, at=AT, desk=DESK):
+    return await rechecking.list_checked(conn, round_id, who, desk=desk, at=at)
 
 
 async def prepared(conn, families=3):

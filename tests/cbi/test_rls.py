@@ -5,7 +5,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from api import db
+from tests.cbi import overlap_rights
 from tests.cbi.profiled import a_profile, profiled
+from tests.cbi.rechecking import checked_by_hand
 from tests.cbi.working import jobs_of_both_ends
 from tests.cbi.world import (
     ALFA,
@@ -157,8 +159,7 @@ async def test_a_table_the_service_can_not_change_is_append_only_for_everybody(c
     changing = {"cbi.api_key", "cbi.data_key", "cbi.entitlement", "cbi.job_lease"}
     # These have no history to keep safe yet: whoever owns the database may mend or move them.
     living = {"cbi.partner", "cbi.actor", "cbi.enrolment", "dedup.key_entry"}
-    # Of what is promised to families now; what was is in enrolments, reservations and decisions.
-    living |= {"cbi.hold", "cbi.hold_pair"}
+    living |= overlap_rights.LIVING
     assert {name for (name,) in guarded} == set(await table_names(conn)) - changing - living
 
 
@@ -184,7 +185,6 @@ async def test_a_door_has_a_fixed_search_path_and_opens_for_the_service_only(con
         "cbi.beneficiaries_of",
         "cbi.assisted",
         "cbi.family_enrolled",
-        "cbi.held",
         "cbi.households_around",
         "cbi.ties_between",
         "cbi.cases_not_joined",
@@ -199,21 +199,15 @@ async def test_a_door_has_a_fixed_search_path_and_opens_for_the_service_only(con
     by_index = "enable_hashjoin=off,enable_mergejoin=off,enable_seqscan=off"
     settings = dict.fromkeys(kept, planned)
     settings["cbi.assisted"] = path.replace("}", f",{by_index},jit=off}}")
+    names |= overlap_rights.DOORS
     # One stays behind the others: it would tell a family's other registrations.
     behind = ("cbi.households_of", "cbi_door", path, False, False)
-    # Nobody calls those that hold families, nor the one that books: they are triggers.
-    holding = {
-        (f"cbi.{name}", "cbi_door", path, False, False)
-        for name in ("check_holds", "follow_hold", "hold_enrolled", "release_closed")
-    }
+    # Nobody calls the one that books: it is a trigger.
     plans = f"{by_index},enable_bitmapscan=off}}"
     book = ("ledger.book", "cbi_book", planned.replace("}", f",{plans}"), False, False)
-    assert (
-        doors
-        == {(name, "cbi_door", settings.get(name, path), False, True) for name in names}
-        | {behind, book}
-        | holding
-    )
+    assert doors == {
+        (name, "cbi_door", settings.get(name, path), False, True) for name in names
+    } | {behind, book} | overlap_rights.triggers(path)
 
 
 async def test_the_doors_read_only_the_columns_they_hand_out(conn):
@@ -225,7 +219,7 @@ async def test_the_doors_read_only_the_columns_they_hand_out(conn):
         " AND a.attnum > 0 AND has_column_privilege('cbi_door', c.oid, a.attnum, 'SELECT')"
         " GROUP BY 1",
     )
-    assert dict(found) == {
+    assert dict(found) == overlap_rights.READ | {
         "cbi.actor": "actor_id handle partner_id",
         "cbi.api_key": "actor_id area digest expires_at prefix revoked_at roles",
         "cbi.consent": "channel given_on granted household_id kind language partner_id"
@@ -234,15 +228,8 @@ async def test_the_doors_read_only_the_columns_they_hand_out(conn):
         "cbi.enrolment": "assistance_group closed_at household_id",
         "cbi.entitlement": "assistance_group cancelled_at enrolment_id household_id months"
         " round_id",
-        "cbi.hold": "assistance beneficiary_id enrolment_id held_at held_on hold_id household_id"
-        " months partner_id promised reservation_id standing",
-        "cbi.hold_pair": "beneficiary_id hold_id household_id months pair partner_id rules_version"
-        " side standing",
         "cbi.household": "household_id partner_id size ubigeo",
         "cbi.membership": "beneficiary_id case_id household_id membership_no partner_id since",
-        "cbi.overlap_approval": "actor_id at partner_id proposed_by version",
-        "cbi.overlap_rules": "document effective_from partner_id proposed_at proposed_by sha256"
-        " version",
         "cbi.partner": "code partner_id",
         "cbi.person": "household_id person_id sealed",
         "dedup.decision": "case_id decision_no supersedes verdict",
@@ -256,7 +243,7 @@ async def test_the_doors_read_only_the_columns_they_hand_out(conn):
         f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OF_OURS} AND c.relkind = 'r'"
         " AND has_table_privilege('cbi_door', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')",
     )
-    written = {"cbi.bulk_access", "cbi.membership", "dedup.key_entry", "cbi.hold", "cbi.hold_pair"}
+    written = {"cbi.bulk_access", "cbi.membership", "dedup.key_entry"} | overlap_rights.WRITTEN
     assert {name for (name,) in writes} == written
 
 
@@ -298,14 +285,7 @@ async def busy(conn) -> None:
     ):
         await conn.execute(text(statement), facts)
     await db.set_facts(conn, ALFA)
-    for statement in (
-        """INSERT INTO cbi.check_list (list_id, name, purpose, until, opened_at)
-           VALUES (:actor, 'list', 'before_payment', current_date, now())""",
-        """INSERT INTO cbi.duplicate_check (at, day, purpose, persons, clear, review, blocked,
-           unsearchable, list_id) VALUES (now(), current_date, 'before_payment', 1, 1, 0, 0, 0,
-           :actor)""",
-    ):
-        await conn.execute(text(statement), {"actor": ALFA.actor_id})
+    await checked_by_hand(conn, ALFA.actor_id)
     await conn.execute(
         text("INSERT INTO cbi.answer VALUES (:actor, 'k', 'r', '', 200, '', now())"),
         {"actor": ALFA.actor_id},
@@ -350,8 +330,7 @@ async def test_a_handler_that_forgets_its_partner_sees_nothing_foreign(conn):
     # No model was learned, and no run made.
     no_run = {"cbi.bulk_access", "dedup.model", "dedup.model_activation"}
     no_run |= {"dedup.run", "dedup.run_step"}
-    # No rules were agreed: they are everybody's.
-    no_run |= {"cbi.overlap_rules", "cbi.overlap_approval"}
+    no_run |= overlap_rights.UNUSED
     assert no_run < empty
     assert (
         empty - no_run
@@ -382,13 +361,8 @@ async def test_nobody_writes_rows_for_another_partner(conn):
     by_role |= {"cbi.answer", "dedup.decision"}
     # Added to through a door.
     closed = {table for table, rule in rules if rule == "false"}
-    assert closed == {
-        "cbi.hold",
-        "cbi.hold_pair",
-        "dedup.key_entry",
-        "ledger.delta",
-        "ledger.snapshot",
-    }
+    by_door = {"dedup.key_entry", "ledger.delta", "ledger.snapshot"}
+    assert closed == by_door | overlap_rights.LIVING
     # Models are everybody's, runs and what they read are nobody's in particular.
     by_role |= {"dedup.model", "dedup.model_activation", "dedup.run", "dedup.run_step"}
     by_role |= {"cbi.bulk_access"}

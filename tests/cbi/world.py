@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock, db
-from cbi import calculate, cancel, disburse, enrol, fund, household, recheck, release
+from cbi import calculate, cancel, disburse, enrol, fund, household, release
 from cbi.account import cci
 from cbi.adjudicate import adjudicate
 from cbi.calculate import Calculated
@@ -19,13 +19,12 @@ from cbi.disburse import CHUNK_MAX
 from cbi.disbursement import Progress, Round, Signed, Step
 from cbi.enrol import Enrolment, Programme
 from cbi.payout import Keys
-from cbi.recheck import RoundChecked
 from cbi.register import Desk, Receipt, register
 from cbi.vault import Vault
-from cbi.who import Who
 from dedup.judge import Said
 from dedup.model import load
 from ledger.money import Money
+from tests.cbi.rechecking import list_checked, may_be_checked
 from tests.conftest import PARTNER_A, PARTNER_B
 
 PARTNER_C = UUID("00000000-0000-4000-8000-00000000000c")
@@ -38,7 +37,6 @@ DESK = Desk(
 )
 KEYS = Keys(vault=DESK.vault, matching_key=DESK.matching_key)
 STAFF_ROLES = frozenset({"registrar", "programme", "finance", "coordinator"})
-CALCULATED = "SELECT true FROM cbi.round_step WHERE round_id = :round_id HAVING max(step) < 4"
 SYLLABLES = [first + second for first in "bdfglmnprst" for second in ("a", "e", "i", "o", "u")]
 
 
@@ -260,25 +258,11 @@ async def calculated_once(
     )
 
 
-async def list_checked(
-    conn: AsyncConnection, round_id: UUID, who: db.Actor = ALFA, *, at: datetime = AT, **more
-) -> RoundChecked:
-    """Check everybody on the list, page by page in one transaction."""
-    await db.set_facts(conn, who, request_id="request-4")
-    by = Who(partner_id=who.partner_id, actor_id=who.actor_id, at=at)
-    done: RoundChecked | Progress | None = None
-    while not isinstance(done, RoundChecked):
-        done = await recheck.check_round(
-            conn, round_id=round_id, **{"desk": DESK, "who": by, **more}
-        )
-    return done
-
-
 async def signed(conn: AsyncConnection, round_id: UUID, step: Step, who: db.Actor) -> Signed:
     """Sign, after what preparing does before it signs."""
     await db.set_facts(conn, who)
-    if step is Step.PREPARED and await conn.scalar(text(CALCULATED), {"round_id": round_id}):
-        await list_checked(conn, round_id, who)
+    if step is Step.PREPARED and await may_be_checked(conn, round_id):
+        await list_checked(conn, round_id, who, desk=DESK, at=AT)
     return await disburse.sign(
         conn,
         round_id=round_id,
