@@ -32,6 +32,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/v1/jobs"): EVERYBODY,
     ("GET", "/v1/jobs/{job_id}"): EVERYBODY,
     ("POST", "/v1/jobs/{job_id}/cancellation"): WORKING,
+    ("POST", "/v1/imports/kobo"): frozenset({REGISTRAR}),
     ("POST", "/v1/check"): frozenset({REGISTRAR, PROGRAMME}),
     ("GET", "/v1/checks"): frozenset({AUDITOR}),
     ("POST", "/v1/lists"): frozenset({REGISTRAR, PROGRAMME}),
