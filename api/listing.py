@@ -1,6 +1,6 @@
 """Check a file of households, a thousand at a time, and give it back with what was found."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -10,6 +10,8 @@ from api.db import Actor
 from api.state import Service
 from cbi import asked, check
 from cbi.answered import Answer
+from cbi.intake import Format, annotate
+from cbi.intake.annotate_xlsx import annotate_xlsx
 from cbi.intake.source import Row
 from cbi.lists import Listed, Purpose
 from cbi.own import Wanted
@@ -19,12 +21,32 @@ from cbi.refusal import FileUnreadable
 FILE_HOUSEHOLDS_MAX = 10_000
 
 
+Annotate = Callable[[bytes, Sequence[tuple[Row, Answer]]], bytes]
+ANNOTATE: Mapping[Format, Annotate] = {
+    "csv": annotate.annotate_csv,
+    "xlsx": annotate_xlsx,
+    "json": annotate.annotate_json,
+    "ndjson": annotate.annotate_lines,
+    "kobo": annotate.annotate_json,
+}
+
+
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """What a file is checked for."""
 
     purpose: Purpose
     listed: Listed
     wanted: Wanted | None = None
+
+
+def annotated(
+    content: bytes,
+    answers: Sequence[tuple[Row, Answer]],
+    *,
+    format: Format,  # noqa: A002
+) -> bytes:
+    """Return the file with three more columns, or keys."""
+    return ANNOTATE[format](content, answers)
 
 
 async def check_rows(

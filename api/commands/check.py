@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import get_args
@@ -18,21 +18,13 @@ from api.access import REGISTRAR
 from api.check import wanted_of
 from api.commands.households import ENDINGS, clerk
 from api.db import Actor
-from api.listing import Ask, check_rows
+from api.listing import Ask, annotated, check_rows
 from api.terminal import CONSOLE, NO, STDERR, WRONG_USE, Run, as_json, command, existing_file, leave
 from cbi import intake, lists
 from cbi.answered import Answer, Status
 from cbi.household import Assistance
-from cbi.intake import Format, annotate
-from cbi.intake.source import Row
 from cbi.lists import CheckList, Listed, Purpose
 from cbi.overlap import MONTHS_MAX, Span, months_of
-
-Annotate = Callable[[bytes, Sequence[tuple[Row, Answer]]], bytes]
-ANNOTATE: Mapping[Format, Annotate] = {
-    "csv": annotate.annotate_csv,
-    "json": annotate.annotate_json,
-}
 
 
 @click.command("check")
@@ -76,8 +68,8 @@ async def check(
     already, and only where people have decided that it is the same one.
     """
     kind = ENDINGS.get(file.suffix.lower())
-    if kind is None or kind not in ANNOTATE:
-        leave("FILE must be CSV or JSON, and named so", WRONG_USE)
+    if kind is None:
+        leave("FILE must be CSV, XLSX or JSON, and named so", WRONG_USE)
     target = out or file.with_stem(f"{file.stem}-checked")
     if target == file:
         leave("--out must be another file", WRONG_USE)
@@ -99,7 +91,7 @@ async def check(
             request_id="cli",
             told=lambda done: progress.update(task, completed=done),
         )
-    checked = ANNOTATE[kind](content, list(zip(rows, answers, strict=True)))
+    checked = annotated(content, list(zip(rows, answers, strict=True)), format=kind)
     await asyncio.to_thread(_write, target, checked)
     return _tell(answers, target, as_json=as_json)
 

@@ -108,29 +108,30 @@ def annotate_csv(content: bytes, answers: Sequence[tuple[Row, Answer]]) -> bytes
 
 
 def annotate_json(content: bytes, answers: Sequence[tuple[Row, Answer]]) -> bytes:
-    """Return JSON, or JSON on lines, with three more keys in each registration."""
-    by_number = {row.number: note(answer, row, "en") for row, answer in answers}
+    """Return JSON with three more keys in each registration; as lines where it is lines."""
     try:
         decoded = json_file.decode(content)
     except FileUnreadable:
-        decoded = None
-    if decoded is not None:
-        items = decoded if isinstance(decoded, list) else [decoded]
-        marked = [_with(item, by_number.get(place)) for place, item in enumerate(items, start=1)]
-        return msgspec.json.format(
-            msgspec.json.encode(marked if isinstance(decoded, list) else marked[0])
-        )
+        return annotate_lines(content, answers)
+    by_number = {row.number: note(answer, row, "en") for row, answer in answers}
+    items = decoded if isinstance(decoded, list) else [decoded]
+    marked = [_with(item, by_number.get(place)) for place, item in enumerate(items, start=1)]
+    whole = marked if isinstance(decoded, list) else marked[0]
+    return msgspec.json.format(msgspec.json.encode(whole))
+
+
+def annotate_lines(content: bytes, answers: Sequence[tuple[Row, Answer]]) -> bytes:
+    """Return JSON on lines with three more keys in each; a broken line stays as it is."""
+    by_number = {row.number: note(answer, row, "en") for row, answer in answers}
     lines = []
-    for number, line in enumerate(content.splitlines(keepends=True), start=1):
+    for number, line in enumerate(io.BytesIO(content), start=1):
         told = by_number.get(number)
         try:
-            item = json_file.decode(line) if line.strip() else None
+            item = json_file.decode(line) if line.strip() and told is not None else None
         except FileUnreadable:
             item = None
-        if item is None or told is None:
-            lines.append(line)
-        else:
-            lines.append(msgspec.json.encode(_with(item, told)) + b"\n")
+        made = line if item is None else msgspec.json.encode(_with(item, told)) + b"\n"
+        lines.append(made)
     return b"".join(lines)
 
 

@@ -57,7 +57,8 @@ def test_each_line_of_a_household_says_the_same_and_nothing_else_changes():
         "H-2;Luis;Rojas;1985\r\n"
         "H-1;Eva;Pérez;\r\n"
     ).encode()
-    made = annotate_csv(content, answered(content, BLOCKED, CLEAR)).decode()
+    # A household is handed out with its last line.
+    made = annotate_csv(content, answered(content, CLEAR, BLOCKED)).decode()
     blocked = "bloqueado;hasta 2026-09-01: La familia ya tiene esta asistencia en estos meses."
     assert made == (
         "Lista de Tumbes;;;\r\n\r\n"
