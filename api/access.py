@@ -34,6 +34,8 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/v1/jobs/{job_id}/cancellation"): WORKING,
     ("POST", "/v1/imports/kobo"): frozenset({REGISTRAR}),
     ("POST", "/v1/check"): frozenset({REGISTRAR, PROGRAMME}),
+    ("POST", "/v1/check/files"): frozenset({REGISTRAR, PROGRAMME}),
+    ("GET", "/v1/check/files/{file_id}"): frozenset({REGISTRAR, PROGRAMME}),
     ("GET", "/v1/checks"): frozenset({AUDITOR}),
     ("POST", "/v1/lists"): frozenset({REGISTRAR, PROGRAMME}),
     ("GET", "/v1/lists"): frozenset({REGISTRAR, PROGRAMME, AUDITOR}),

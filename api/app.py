@@ -25,6 +25,7 @@ from api import (
     breaks,
     cases,
     check,
+    check_files,
     clock,
     followups,
     funds,
@@ -44,7 +45,7 @@ from api import (
 )
 from api.db import SYSTEM, transaction
 from api.described import describe_failures
-from api.kinds import KINDS
+from api.kinds import DUTIES, KINDS
 from api.logs import LOG, RequestLog
 from api.state import (
     CHECKPOINT_NAME,
@@ -81,6 +82,7 @@ def make_app(service: Service) -> Litestar:
             imports.import_file,
             kobo.take_submission,
             *check.HANDLERS,
+            *check_files.HANDLERS,
             *cases.HANDLERS,
             *programmes.HANDLERS,
             *funds.HANDLERS,
@@ -112,7 +114,7 @@ def make_app(service: Service) -> Litestar:
         openapi_config=_openapi(),
         lifespan=[
             lambda app: _sealing(app.state.service),
-            lambda app: working(app.state.service, KINDS),
+            lambda app: working(app.state.service, KINDS, DUTIES),
         ],
         debug=False,
         logging_config=None,

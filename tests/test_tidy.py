@@ -41,6 +41,7 @@ VERBS = {
         "calculate",
         "cancel",
         "check",
+        "check_files",
         "check_tables",
         "differences",
         "disburse",

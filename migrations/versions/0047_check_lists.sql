@@ -62,4 +62,69 @@ CREATE TRIGGER duplicate_check_of_active AFTER INSERT ON cbi.duplicate_check
     FOR EACH ROW EXECUTE FUNCTION cbi.check_active_list();
 ALTER TABLE cbi.duplicate_check ENABLE ALWAYS TRIGGER duplicate_check_of_active;
 
+-- A whole file that is checked as a job. It names people, so it is sealed under a key of its own,
+-- what is found as well; after a week the key is destroyed, and then nobody reads either.
+CREATE TABLE cbi.check_file (
+    file_id uuid CONSTRAINT check_file_pkey PRIMARY KEY,
+    partner_id uuid NOT NULL,
+    actor_id uuid NOT NULL DEFAULT cbi.actor_id(),
+    format text NOT NULL CONSTRAINT check_file_format CHECK (
+        format IN ('csv', 'xlsx', 'json', 'ndjson')),
+    purpose text NOT NULL CONSTRAINT check_file_purpose CHECK (
+        purpose IN ('before_registration', 'before_enrolment', 'before_payment')),
+    list_id uuid,
+    programme_id uuid,
+    round_id uuid,
+    assistance text,
+    months daterange,
+    received_at timestamptz NOT NULL,
+    kept_until timestamptz NOT NULL,
+    CONSTRAINT check_file_partner_once UNIQUE (file_id, partner_id),
+    CONSTRAINT check_file_of_list FOREIGN KEY (list_id, partner_id)
+        REFERENCES cbi.check_list (list_id, partner_id),
+    CONSTRAINT check_file_of_programme FOREIGN KEY (programme_id, partner_id)
+        REFERENCES cbi.programme (programme_id, partner_id),
+    CONSTRAINT check_file_of_round FOREIGN KEY (round_id, partner_id)
+        REFERENCES cbi.round (round_id, partner_id),
+    CONSTRAINT check_file_of_one CHECK (num_nonnulls(list_id, programme_id, round_id) = 1),
+    CONSTRAINT check_file_wanted CHECK (num_nonnulls(assistance, months) IN (0, 2)),
+    CONSTRAINT check_file_kept CHECK (
+        kept_until > received_at AND kept_until <= received_at + interval '168 hours')
+);
+CALL cbi.make_append_only('cbi.check_file');
+CALL cbi.guard('cbi.check_file',
+    $$partner_id = cbi.partner_id() OR cbi.has_role('auditor', 'worker')$$,
+    $$partner_id = cbi.partner_id() AND actor_id = cbi.actor_id()$$);
+
+CREATE TABLE cbi.check_file_key (
+    file_id uuid CONSTRAINT check_file_key_pkey PRIMARY KEY,
+    partner_id uuid NOT NULL,
+    kek_id text NOT NULL,
+    wrapped bytea NOT NULL,
+    CONSTRAINT check_file_key_of_file FOREIGN KEY (file_id, partner_id)
+        REFERENCES cbi.check_file (file_id, partner_id)
+);
+CREATE TABLE cbi.check_file_piece (
+    file_id uuid NOT NULL,
+    -- As it came; what was found, part by part; and the file with it, which is handed out.
+    what text NOT NULL CONSTRAINT check_file_piece_what CHECK (
+        what IN ('asked', 'answers', 'checked')),
+    piece_no integer NOT NULL CONSTRAINT check_file_piece_no CHECK (piece_no >= 0),
+    partner_id uuid NOT NULL,
+    sealed bytea NOT NULL,
+    CONSTRAINT check_file_piece_pkey PRIMARY KEY (file_id, what, piece_no),
+    CONSTRAINT check_file_piece_of_key FOREIGN KEY (file_id)
+        REFERENCES cbi.check_file_key (file_id) ON DELETE CASCADE
+);
+CALL cbi.guard('cbi.check_file_key', $$partner_id = cbi.partner_id()$$,
+    $$partner_id = cbi.partner_id()$$);
+CALL cbi.guard('cbi.check_file_piece', $$partner_id = cbi.partner_id()$$,
+    $$partner_id = cbi.partner_id()$$);
+-- The worker destroys a key whose week is over, and what it sealed goes with it; it reads neither.
+CREATE POLICY ending ON cbi.check_file_key FOR DELETE TO cbi_app USING (cbi.has_role('worker')
+    AND EXISTS (SELECT FROM cbi.check_file AS f WHERE f.file_id = check_file_key.file_id
+        AND f.kept_until <= now() OFFSET 0));
+GRANT SELECT, INSERT, DELETE ON cbi.check_file_key TO cbi_app;
+GRANT SELECT, INSERT ON cbi.check_file_piece TO cbi_app;
+
 RESET ROLE;
