@@ -42,6 +42,7 @@ from api import (
     rounds,
     runs,
     statements,
+    uploads,
 )
 from api.db import SYSTEM, transaction
 from api.described import describe_failures
@@ -96,6 +97,7 @@ def make_app(service: Service) -> Litestar:
             *periods.HANDLERS,
             *runs.HANDLERS,
             *jobs.HANDLERS,
+            *uploads.HANDLERS,
             Metrics,
             create_static_files_router(
                 path="/docs/static", directories=[SWAGGER_FILES], include_in_schema=False

@@ -107,10 +107,7 @@ async def read_file(
     return Response(
         checked[0],
         media_type=MEDIA_TYPES[kind],
-        headers={
-            "Content-Disposition": f'attachment; filename="{file_id}.{kind}"',
-            "Cache-Control": "no-store",
-        },
+        headers={"Content-Disposition": f'attachment; filename="{file_id}.{kind}"'},
     )
 
 

@@ -39,7 +39,7 @@ def describe_failures(document: OpenAPI) -> None:
     assert document.paths is not None
     document.components.schemas = {**(document.components.schemas or {}), "Problem": PROBLEM}
     for path, item in document.paths.items():
-        for method, operation in (("GET", item.get), ("POST", item.post)):
+        for method, operation in (*(("GET", item.get), ("POST", item.post), ("PUT", item.put)),):
             if operation is None:
                 continue
             done = {
@@ -61,11 +61,11 @@ def _failures(method: str, path: str, operation: Operation) -> Iterator[Wording]
         yield problems.HTTP[403]
     if "{" in path:
         yield problems.HTTP[404]
-    if method == "POST":
+    if method in {"POST", "PUT"}:
         yield Wording(409, "", "", "Refused as things stand; `type` says by which rule")
         yield problems.HTTP[413]
         yield problems.HTTP[422]
-    if path in {"/v1/imports", "/v1/check"}:
+    if path in {"/v1/imports", "/v1/check", "/v1/imports/uploads"}:
         yield problems.HTTP[429]
     yield problems.UNAVAILABLE
 

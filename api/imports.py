@@ -24,7 +24,7 @@ from api.page import Key
 from api.state import Requested, Service
 from api.wording import REFUSALS
 from cbi import intake, register
-from cbi.fault import Fault
+from cbi.imported import RowFault, located
 from cbi.intake import Format, Row
 from cbi.refusal import CbiRefusal, FileUnreadable
 from cbi.register import Receipt
@@ -35,21 +35,6 @@ ROWS_PER_REQUEST_MAX = 2_000
 IMPORTS_AT_ONCE = asyncio.Semaphore(2)
 # An answer is kept for ever, so it tells no more faults than somebody would mend in one go.
 FAULTS_TOLD_MAX = 1_000
-
-
-class RowFault(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault with its place in the file, what to do about it, and the value, masked."""
-
-    row: int
-    column: str
-    code: str
-    level: str
-    es: str
-    en: str
-    sheet: str = ""  # where several sheets of a workbook were read
-    value: str = ""  # masked: cbi.intake.mask
-    remedy_es: str = ""
-    remedy_en: str = ""
 
 
 class RowResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +94,7 @@ async def import_rows(
     """Register row after row; yields what became of each."""
     for row in rows:
         read = intake.read(row, today=clock.today())
-        faults = tuple(_located(fault, row) for fault in read.faults)
+        faults = tuple(located(fault, row) for fault in read.faults)
         if read.registration is None:
             yield RowResult(
                 row=row.number, status="faulty", household_id=None, faults=faults, sheet=row.sheet
@@ -162,22 +147,6 @@ def summary(results: list[RowResult]) -> Imported:
         faulty=statuses.count("faulty"),
         rows=told,
         faults_left_out=left_out,
-    )
-
-
-def _located(fault: Fault, row: Row) -> RowFault:
-    place = intake.locate(fault, row)
-    return RowFault(
-        row=place.row,
-        column=place.column,
-        code=fault.code,
-        level=fault.level,
-        es=f"{place.es}: {fault.es}",
-        en=f"{place.en}: {fault.en}",
-        sheet=place.sheet,
-        value=intake.value(fault, row),
-        remedy_es=fault.remedy_es,
-        remedy_en=fault.remedy_en,
     )
 
 

@@ -1,7 +1,7 @@
-"""The kinds of jobs there are: one table, by the name that a job carries."""
+"""The kinds of jobs there are, by the name a job carries, and what is done without being asked."""
 
-from api import check_files
+from api import check_files, importing
 from api.worker import Duty, Kind
 
-KINDS: dict[str, Kind] = {check_files.KIND: check_files.CHECK_FILE}
-DUTIES: tuple[Duty, ...] = (check_files.DESTROY,)
+KINDS: dict[str, Kind] = {**importing.KINDS, check_files.KIND: check_files.CHECK_FILE}
+DUTIES: tuple[Duty, ...] = (*importing.DUTIES, check_files.DESTROY)

@@ -37,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     check_hours_max: int
     chunk_payments: int
     work_seconds: int
+    jobs_at_once: int
     write_off_max_minor: int
     log_level: str
     sealing_key: bytes
@@ -72,6 +73,7 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("CBI_CHECK_HOURS_MAX", "24", "a payment list older than its check is not approved, 1 to 168"),
     ("CBI_CHUNK_PAYMENTS", "10000", "payments of one part of a payment file, 1 to 10000"),
     ("CBI_WORK_SECONDS", "20", "a large round's step answers 202 after so long, 0 to 300"),
+    ("CBI_JOBS_AT_ONCE", "2", "jobs that one process works on at once, 0 to 8; 0: others do"),
     ("CBI_WRITE_OFF_MAX_MINOR", "5000", "largest write-off of a break, in minor units"),
     ("CBI_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR"),
     ("CBI_SEALING_KEY", "", "32 bytes in base64: wraps the data keys of households"),
@@ -107,6 +109,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         check_hours_max=_number(values, "CBI_CHECK_HOURS_MAX", 1, 168),
         chunk_payments=_number(values, "CBI_CHUNK_PAYMENTS", 1, 10_000),
         work_seconds=_number(values, "CBI_WORK_SECONDS", 0, 300),
+        jobs_at_once=_number(values, "CBI_JOBS_AT_ONCE", 0, 8),
         write_off_max_minor=_number(values, "CBI_WRITE_OFF_MAX_MINOR", 0, 10**9),
         log_level=_level(values["CBI_LOG_LEVEL"]),
         **keys,

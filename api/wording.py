@@ -2,7 +2,7 @@
 
 import msgspec
 
-from api import overlap_wording, refusal
+from api import import_wording, overlap_wording, refusal
 from cbi import refusal as cbi
 from dedup import refusal as dedup
 from ledger import refusal as ledger
@@ -363,18 +363,7 @@ REFUSALS: dict[type[Exception], Wording] = {
         "No se puede leer el archivo del banco",
         "The bank's file can't be read",
     ),
-    cbi.TooManyJobs: Wording(
-        429,
-        "too-many-jobs",
-        "Su organización ya tiene demasiados trabajos en curso",
-        "Your organisation has too many jobs that are not ended",
-    ),
-    cbi.JobEnded: Wording(
-        409,
-        "job-ended",
-        "El trabajo ya había terminado",
-        "The job was over already",
-    ),
+    **{kind: Wording(*told) for kind, told in import_wording.WORDS.items()},
     refusal.KeyMalformed: Wording(
         400,
         "idempotency-key-malformed",

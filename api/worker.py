@@ -23,8 +23,8 @@ from api.state import Service
 from api.wording import REFUSALS
 from cbi import jobs
 from cbi.job import Chunk, Job, JobView, Marked, NewJob
+from cbi.refusal import FileUnreadable
 
-JOBS_AT_ONCE = 2
 LOOK_EVERY_SECONDS = 1.0
 # A job that fails for a reason that may pass is tried again later and later, then given up.
 TAKES_MAX = 5
@@ -33,13 +33,15 @@ TAKES_MAX = 5
 class Task(msgspec.Struct, kw_only=True):
     """A job at work: whose rights it has, and what was marked last.
 
-    `kept` is this worker's own memory from chunk to chunk; another worker begins with none.
+    `kept` is this worker's own memory from chunk to chunk, another worker begins with none; what
+    is entered in `stack` is left when this worker leaves the job.
     """
 
     service: Service
     job: Job
     actor: Actor
     last: Marked
+    stack: contextlib.AsyncExitStack
     kept: dict[str, object] = {}
 
 
@@ -96,7 +98,7 @@ async def working(
     """Work on jobs and see to duties in the background while the service runs."""
     tasks = [
         asyncio.create_task(_forever(service, kinds, worker_id=clock.new_id()))
-        for _ in range(JOBS_AT_ONCE)
+        for _ in range(service.settings.jobs_at_once)
     ]
     tasks += [asyncio.create_task(_again_and_again(service, duty)) for duty in duties]
     try:
@@ -156,7 +158,8 @@ async def work_once(
     except Exception as error:  # noqa: BLE001 -- the edge of a task: told, and tried again
         wording = None if isinstance(error, SOON) else REFUSALS.get(type(error))
         if wording is not None:
-            await _fail(service, taken, {"reason": wording.slug})
+            detail = {"detail": error.reason} if isinstance(error, FileUnreadable) else {}
+            await _fail(service, taken, {"reason": wording.slug, **detail})
         again_in_seconds = float(2**taken.takes)
         LOG.warning("job_failed", extra={"facts": {"job_id": str(taken.job_id)}}, exc_info=error)
     finally:
@@ -189,17 +192,18 @@ async def _work(
         if not await hold(conn):
             return
         last = await jobs.begin(conn, taken, at=clock.now())
-    task = Task(service=service, job=taken, actor=actor, last=last)
-    while True:
-        async with service.begin(actor, request_id=taken.request_id) as conn:
-            if not await hold(conn):
+    async with contextlib.AsyncExitStack() as stack:
+        task = Task(service=service, job=taken, actor=actor, last=last, stack=stack)
+        while True:
+            async with service.begin(actor, request_id=taken.request_id) as conn:
+                if not await hold(conn):
+                    return
+                chunk = await _chunk(conn, kind, task)
+            if chunk is None:
                 return
-            chunk = await _chunk(conn, kind, task)
-        if chunk is None:
-            return
-        tell(chunk.done, chunk.total)
-        if chunk.result is not None:
-            return
+            tell(chunk.done, chunk.total)
+            if chunk.result is not None:
+                return
 
 
 async def _chunk(conn: AsyncConnection, kind: Kind, task: Task) -> Chunk | None:

@@ -14,9 +14,10 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cbi.import_refusal import JobEnded, TooManyJobs
 from cbi.job import Chunk, End, Job, JobView, Marked, NewJob
 from cbi.job_tables import job, job_chunk, job_end, job_lease
-from cbi.refusal import JobEnded, NotFound, TooManyJobs
+from cbi.refusal import NotFound
 from ledger.violation import constraint_of
 
 # A worker that says nothing for so long is gone. A chunk may take longer: it holds a lock.

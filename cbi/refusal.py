@@ -321,18 +321,3 @@ class EndingUnfit(CbiRefusal):
 
     break_id: UUID
     reason: str
-
-
-@dataclass(kw_only=True, eq=False)
-class TooManyJobs(CbiRefusal):
-    """The organisation has as many jobs waiting or running as it may have."""
-
-    jobs_max: int
-
-
-@dataclass(kw_only=True, eq=False)
-class JobEnded(CbiRefusal):
-    """The job was over before it could be cancelled."""
-
-    job_id: UUID
-    state: str

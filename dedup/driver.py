@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 
-from asyncpg import InterfaceError
+from asyncpg import DataError, IntegrityConstraintViolationError, InterfaceError
 from asyncpg import Record as Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-__all__ = ["Row", "fetch"]
+__all__ = ["OF_ONE_ROW", "Row", "fetch"]
+
+# What says that something is wrong with what was written, not with the database.
+OF_ONE_ROW = (DataError, IntegrityConstraintViolationError)
 
 
 async def fetch(conn: AsyncConnection, statement: str, *facts: object) -> Sequence[Row]:

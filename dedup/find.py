@@ -90,7 +90,7 @@ async def find(
     find it is asked again, for those who share a weak key only. Records may be of many households:
     each is searched as if alone, with the same result, and between two of them others have a turn.
     """
-    sharing, crowds = await _sharers(conn, records, keys, limits)
+    sharing, crowds = await sharers(conn, records, keys, limits)
     return await search(records, keys, sharing, crowds, model=model, opener=opener, limits=limits)
 
 
@@ -113,6 +113,17 @@ async def search(
                 keys[record.person_id], sharing, crowds, own=own, limits=limits
             )
         await asyncio.sleep(0)
+    return await search_among(records, candidates, model=model, opener=opener)
+
+
+async def search_among(
+    records: Sequence[Record],
+    candidates: Mapping[UUID, Candidates],
+    *,
+    model: Model,
+    opener: Opener,
+) -> Found:
+    """Find as `find` does, by who is known to be worth comparing with whom."""
     searching = _Search(records, model=model, opener=opener)
     await searching.among({one: chosen.strong for one, chosen in candidates.items()})
     left = candidates.keys() - searching.matched()
@@ -180,7 +191,7 @@ def one_to_one(likenesses: Iterable[Likeness]) -> list[Likeness]:
     return kept
 
 
-async def _sharers(
+async def sharers(
     conn: AsyncConnection, records: Sequence[Record], keys: Keyed, limits: Limits
 ) -> tuple[dict[int, Sequence[UUID]], frozenset[int]]:
     """Ask who shares keys, for all persons at once, and once more who is in the crowds."""

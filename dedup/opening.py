@@ -118,6 +118,18 @@ async def open_batch(
     return opened
 
 
+async def open_fresh(
+    conn: AsyncConnection,
+    matched: Iterable[Matched],
+    *,
+    model: Model,
+    at: datetime,
+    actor_id: UUID,
+) -> None:
+    """Open the cases of households that were registered in this transaction, together."""
+    await _open(conn, _between(matched), model=model, at=at, actor_id=actor_id, is_fresh=True)
+
+
 async def rescore(
     conn: AsyncConnection,
     case_id: UUID,

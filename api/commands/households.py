@@ -5,16 +5,15 @@ from pathlib import Path
 
 import msgspec
 import rich_click as click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from api import auth, clock
 from api.access import REGISTRAR
+from api.commands.importing import Declared, bring_in
 from api.db import SYSTEM, Actor, transaction
-from api.imports import Imported, RowResult, import_rows, summary
+from api.imports import Imported, RowResult, summary
 from api.terminal import (
     CONSOLE,
     NO,
-    STDERR,
     WRONG_USE,
     Run,
     as_json,
@@ -62,6 +61,13 @@ def import_() -> None:
     help="Whose district codes the file uses. They collide, so say it.",
 )
 @click.option(
+    "--accept-valid/--check-only",
+    "accept_valid",
+    default=True,
+    show_default=True,
+    help="Register what is right, or only stage and check the file.",
+)
+@click.option(
     "--corrections",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write the faulty households' rows, with their faults in a last column, to be mended.",
@@ -75,13 +81,15 @@ async def households(
     code: str,
     format_: Format | None,
     ubigeo_system: str,
+    accept_valid: bool,
     corrections: Path | None,
     as_json: bool,
 ) -> int:
-    """Register every household of FILE and check it at once.
+    """Stage FILE, and register every household of it that is right and check it at once.
 
     A faulty row is told with row, column, masked value and remedy and stops nothing. The same
-    file again changes nothing, and goes on where it broke off.
+    file again changes nothing, and goes on where it broke off. With --check-only nobody is
+    registered; the same command without it takes the file in.
     """
     kind = format_ or ENDINGS.get(file.suffix.lower())
     if kind is None:
@@ -89,15 +97,9 @@ async def households(
     if corrections is not None and kind not in {"csv", "xlsx"}:
         leave("--corrections needs a CSV or XLSX file", WRONG_USE)
     content = await asyncio.to_thread(_content, file)
-    rows = intake.rows(content, format=kind, ubigeo_system=ubigeo_system)
     actor = await clerk(run, code, REGISTRAR)
-    results: list[RowResult] = []
-    bar = Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=STDERR)
-    with bar as progress:
-        task = progress.add_task("import", total=None)
-        async for result in import_rows(run.service, rows, actor=actor, request_id="cli"):
-            results.append(result)
-            progress.advance(task)
+    declared = Declared(format=kind, ubigeo_system=ubigeo_system, accept_valid=accept_valid)
+    results = await bring_in(run.service, content, declared, actor=actor)
     if corrections is not None and (kind == "csv" or kind == "xlsx"):  # noqa: PLR1714 -- mypy
         faults = {(each.sheet, each.row): notes(each) for each in results if faulty(each)}
         if faults:

@@ -29,6 +29,10 @@ REASONS: Mapping[str, tuple[str, str]] = {
         "El archivo tiene más de 300 columnas.",
         "The file has over 300 columns.",
     ),
+    "digest": (
+        "El archivo recibido no es el que se anunció (SHA-256).",
+        "The file that arrived is not the one announced (SHA-256).",
+    ),
     "empty": ("El archivo está vacío.", "The file is empty."),
     "not_text": ("El archivo no es texto.", "The file is not text."),
     "workbook": (

@@ -3,7 +3,7 @@
 from migrations.run import run_sql
 
 revision = "0037"
-down_revision = "0030"
+down_revision = "0032"
 
 
 def upgrade() -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from api import clock
 from ledger.formats.layout import example
-from tests.api.house import House, open_round, programme, release
+from tests.api.house import House, open_round, programme, registration, release
 from tests.cbi.profiled import a_profile
 
 Asked = tuple[str, str, object]
@@ -163,6 +163,13 @@ async def a_round_check(house: House) -> Asked:
     return (f"{opened.path}/check", "A/second", None)
 
 
+async def a_check_file(house: House) -> Asked:
+    path, who, body = await a_check_list(house)
+    listed = await house.made(path, who, body)
+    query = f"format=json&purpose=before_payment&list={listed['list_id']}"
+    return (f"/v1/check/files?{query}", who, registration())
+
+
 BREAKS: dict[str, Callable[[House], Awaitable[Asked]]] = {
     "/v1/breaks/{break_id}/remarks": a_remark,
     "/v1/breaks/{break_id}/explanation": an_explanation,
@@ -173,5 +180,6 @@ BREAKS: dict[str, Callable[[House], Awaitable[Asked]]] = {
     "/v1/payments/{payment_id}/expiry/confirmation": an_expiry_confirmed,
     "/v1/statement-layouts": a_layout,
     "/v1/lists": a_check_list,
+    "/v1/check/files": a_check_file,
     "/v1/rounds/{round_id}/check": a_round_check,
 }

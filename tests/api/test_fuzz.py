@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from api import access, clock
 from ledger.formats.layout import example
 from tests.api.house import House, new_round, open_case, programme, registration
+from tests.api.jobbing import JOB_BODIES, JOB_IDS
 from tests.cbi.profiled import a_profile
 from tests.cbi.submitted import submission
 
 QUERIES = {
     "/v1/imports": "?format={}&ubigeo_system=inei",
     "/v1/imports/kobo": "?ubigeo_system=inei",
+    "/v1/check/files": f"?format={{}}&purpose=before_payment&list={UUID(int=15)}",
 }
 EDGES = [
     None,
@@ -94,6 +96,7 @@ MONEY = {
 CHECKING = {
     "/v1/lists": {"name": "L", "purpose": "before_payment", "until": str(clock.today())},
     "/v1/rounds/{round_id}/check": {},
+    "/v1/check/files": {},
 }
 BREAKS = {
     "/v1/breaks/{break_id}/remarks": {"note": "x", "what": "take"},
@@ -155,7 +158,7 @@ async def bodies(house: House, paid) -> Bodies:
             "layout": msgspec.to_builtins(example("banco-csv")),
         },
         "/v1/reconciliations": {},
-        "/v1/jobs/{job_id}/cancellation": {},
+        **JOB_BODIES,
         **BREAKS,
         **{
             f"/v1/rounds/{{round_id}}/{step}": {}
@@ -172,7 +175,7 @@ async def bodies(house: House, paid) -> Bodies:
         "line_id": str(UUID(int=11)),
         "payment_id": str(UUID(int=12)),
         "followup_id": str(UUID(int=9)),
-        "job_id": str(UUID(int=13)),
+        **JOB_IDS,
     }
     return Bodies(house, {path: (path.format(**ids), body) for path, body in valid.items()})
 

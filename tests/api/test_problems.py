@@ -27,18 +27,19 @@ SLUGS = [
     "checkpoint-unknown", "consent-missing", "ending-unfit", "enrolment-closed",
     "entitlement-settled", "expiry-stands", "file-unreadable", "followup-superseded",
     "group-changed", "group-too-large", "idempotency-key-malformed", "idempotency-key-reused",
-    "idempotency-key-running", "identity-erased", "insufficient-funds", "invalid-profile",
+    "idempotency-key-running", "identity-erased", "import-decided", "import-erased",
+    "import-faulty", "import-not-ready", "insufficient-funds", "invalid-profile",
     "invalid-registration", "invalid-rules", "job-ended", "layout-just-changed", "layout-malformed",
     "layout-unknown", "list-not-active", "model-not-found", "model-unreadable", "money-given-back",
     "months-overlap", "never-expires", "no-expiry", "no-instrument", "no-transfer-value",
     "not-found", "not-held", "not-pending", "not-released", "not-sealed", "nothing-to-pay",
     "nothing-to-reissue", "open-case", "outcome-conflict", "outside-area", "overlap",
-    "own-proposal", "payees-blocked", "period-just-closed", "period-out-of-order",
+    "own-proposal", "payees-blocked", "period-just-closed", "period-out-of-order", "piece-differs",
     "reference-taken", "renewals-spent", "reservation-over", "reservation-paused",
     "reservation-quota-spent", "round-pending", "rules-approved", "run-underway", "same-person",
     "second-person", "second-person-needed", "shown-as-paid", "statement-repeated",
-    "statement-unreadable", "step-done", "step-out-of-order", "still-claimable", "too-many-jobs",
-    "too-many-payees", "transfer-conflict", "transfer-refused", "which-part",
+    "statement-unreadable", "step-done", "step-out-of-order", "still-claimable", "too-many-imports",
+    "too-many-jobs", "too-many-payees", "transfer-conflict", "transfer-refused", "which-part",
 ]  # fmt: skip
 
 # Those that a constraint alone refuses.

@@ -9,8 +9,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from api import db
 from cbi import jobs
+from cbi.import_refusal import JobEnded, TooManyJobs
 from cbi.job import Chunk
-from cbi.refusal import JobEnded, NotFound, TooManyJobs
+from cbi.refusal import NotFound
 from ledger.violation import constraint_of
 from tests.cbi.working import KIND, job_made, job_taken
 from tests.cbi.world import ALFA, AT, BETA, add_partners, staff

@@ -3,13 +3,14 @@
 import pytest
 from sqlalchemy import MetaData, text
 
-import cbi.check_tables  # its tables join the metadata
-import cbi.job_tables  # as above
-import cbi.overlap_tables  # noqa: F401 -- as above
-from cbi.file_tables import metadata as of_cbi
+from cbi import check_tables, file_tables, import_tables, job_tables, overlap_tables
+from cbi.tables import metadata as of_cbi
 from dedup.tables import metadata as of_dedup
 
 BOTH = [of_cbi, of_dedup]
+# These add theirs to the schema's.
+OTHERS = (check_tables, file_tables, import_tables, job_tables, overlap_tables)
+assert {each.metadata for each in OTHERS} == {of_cbi}
 # The service reaches matching keys through doors only, and no module names their tables.
 HIDDEN = {"key_entry"}
 

@@ -2,6 +2,7 @@
 
 from uuid import UUID, uuid4
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock, db
@@ -10,6 +11,7 @@ from cbi.job import Job, JobView, NewJob
 from tests.cbi.world import ALFA, AT
 
 KIND = "test-count"
+FILE = UUID(int=77)
 
 
 async def job_made(
@@ -47,3 +49,21 @@ async def jobs_of_both_ends(conn: AsyncConnection) -> None:
     await jobs.begin(conn, taken, at=AT)
     facts = {"partner_id": ALFA.partner_id, "actor_id": ALFA.actor_id, "at": AT}
     await jobs.cancel(conn, ended.job_id, **facts)
+
+
+async def a_file_taken_in(conn: AsyncConnection) -> None:
+    """A file of ALFA with one row, in every table of imports."""
+    await db.set_facts(conn, ALFA)
+    row = "(:id, 1, :partner"
+    for statement in (
+        "import_file VALUES (:id, :partner, :actor, '', sha256(''), 1, 1, '', '', false, now())",
+        "import_key VALUES (:id, :partner, 'k', '')",
+        f"import_piece VALUES {row}, sha256(''), '')",
+        f"import_row VALUES {row}, 1, '', '[]', '')",
+        f"import_check VALUES {row}, 'clear', NULL, 0, NULL, now())",
+        "import_decision VALUES (:id, :partner, 'valid', '{}', :actor, now())",
+        f"import_outcome VALUES {row}, 'faulty', NULL, false, 'x', now())",
+    ):
+        facts = {"id": FILE, "partner": ALFA.partner_id, "actor": ALFA.actor_id}
+        wanted = {name: fact for name, fact in facts.items() if f":{name}" in statement}
+        await conn.execute(text(f"INSERT INTO cbi.{statement}"), wanted)

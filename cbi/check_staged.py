@@ -1,0 +1,79 @@
+"""Compare staged households with everybody registered, as registering would, and store nobody."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cbi.identities import Candidates
+from cbi.imported import Checked
+from cbi.ready import Ready
+from cbi.register import Desk
+from dedup.driver import fetch
+from dedup.find import Found
+from dedup.find_all import find_all, find_within
+
+_KNOWN = """
+    SELECT h.reference_key, h.content_key FROM cbi.household AS h
+    WHERE h.partner_id = $1 AND h.reference_key = ANY ($2 ::bigint[])"""
+
+
+async def check_staged(
+    conn: AsyncConnection,
+    rows: Mapping[int, Ready],
+    *,
+    desk: Desk,
+    partner_id: UUID,
+    area: str,
+) -> list[Checked]:
+    """Say of each row how its household compares with everybody, and with the other rows given.
+
+    One that is registered under its reference already is faulty if it says something else now, and
+    clear if it says the same. Raises Broken where a candidate's record doesn't open.
+    """
+    known = await _known(conn, list(rows.values()), partner_id)
+    told: dict[int, Checked] = {}
+    asked: dict[int, Ready] = {}
+    for row_no, home in rows.items():
+        content = known.get(home.reference_key)
+        if not home.ubigeo.startswith(area):
+            told[row_no] = Checked(row_no=row_no, status="faulty", why="outside_area")
+        elif content is not None and content != home.content_key:
+            told[row_no] = Checked(row_no=row_no, status="faulty", why="reference_taken")
+        elif content is not None:
+            told[row_no] = Checked(row_no=row_no, status="clear", why="known")
+        elif home.records is None:
+            told[row_no] = Checked(row_no=row_no, status="review", why="declined")
+        else:
+            asked[row_no] = home
+    households = [home.records or () for home in asked.values()]
+    keys = {person_id: each for home in asked.values() for person_id, each in home.keys.items()}
+    opener = Candidates(conn, desk.vault)
+    found = await find_all(conn, households, keys, model=desk.model, opener=opener)
+    twice = await find_within(households, keys, model=desk.model)
+    for (row_no, home), each in zip(asked.items(), found, strict=True):
+        told[row_no] = _checked(row_no, each, twice.get(home.household_id, []))
+    return [told[row_no] for row_no in rows]
+
+
+def _checked(row_no: int, found: Found, twice: Sequence[UUID]) -> Checked:
+    others = {pair.other_household_id for pair in found.pairs}
+    why = None
+    if found.unsearched or found.crowded:
+        why = "unsearchable" if found.unsearched else "crowded"
+    elif twice and not others:
+        why = "twice_in_file"
+    return Checked(
+        row_no=row_no,
+        status="review" if others or twice or why else "clear",
+        matches=len(others) + len(twice),
+        strength=found.pairs[0].score.strength if found.pairs else None,
+        why=why,
+    )
+
+
+async def _known(
+    conn: AsyncConnection, homes: Sequence[Ready], partner_id: UUID
+) -> dict[int, bytes]:
+    rows = await fetch(conn, _KNOWN, partner_id, [home.reference_key for home in homes])
+    return {row[0]: row[1] for row in rows}
