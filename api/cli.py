@@ -4,6 +4,7 @@ import rich_click as click
 
 from api.commands import (
     access,
+    check,
     database,
     dedup,
     demo,
@@ -36,6 +37,7 @@ for each in (
     access.key,
     households.import_,
     template.template,
+    check.check,
     dedup.dedup,
     ledger.ledger,
     database.migrate,

@@ -7,6 +7,13 @@ CONSTRAINTS: dict[str, Wording] = {
     "partner_code_once": Wording(409, "code-taken", "El código ya existe", "The code is taken"),
     "programme_code_once": Wording(409, "code-taken", "El código ya existe", "The code is taken"),
     "round_name_once": Wording(409, "name-taken", "El nombre ya existe", "The name is taken"),
+    "check_list_name_once": Wording(409, "name-taken", "El nombre ya existe", "The name is taken"),
+    "check_list_ends": Wording(
+        422,
+        "list-too-long",
+        "Una lista termina a los 183 días o antes",
+        "A list ends within 183 days",
+    ),
     "household_reference_once": Wording(
         409,
         "registration-running",

@@ -20,7 +20,7 @@ from api.pieces import UNDER_WAY, in_pieces
 from api.state import Requested, Service
 from api.text import LINE, NOT_NUL
 from cbi import calculate as calculation
-from cbi import cancel, disburse, payout, profiles, report, tables
+from cbi import cancel, disburse, payout, profiles, recheck, report, tables
 from cbi import release as releasing
 from cbi.calculate import Calculated, LeftOut
 from cbi.disburse import as_round
@@ -28,9 +28,11 @@ from cbi.disbursement import Progress, Round, Signed, Step
 from cbi.enrol import load_programme
 from cbi.entitlement import months_between
 from cbi.profiles import Listed
+from cbi.recheck import RoundChecked
 from cbi.reconciliation import PaymentRow, Report
 from cbi.refusal import BadValue
 from cbi.release import Reserving
+from cbi.who import Who
 
 
 class NewRound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,13 +56,15 @@ class RoundView(msgspec.Struct, frozen=True, kw_only=True):
     """A round and its control report: who did which step, when, on which list.
 
     `reserving` is there from the funding on: the control total, and what of it is reserved.
-    `profile` is how its file is written: of a prepared round what was in force then.
+    `profile` is how its file is written: of a prepared round what was in force then. `checked` is
+    the last duplicate check of the whole list.
     """
 
     round: Round
     steps: list[Signed]
     reserving: Reserving | None
     profile: Listed
+    checked: RoundChecked | None
 
 
 @post("/v1/rounds", tags=["rounds"])
@@ -109,6 +113,7 @@ async def read_round(conn: NamedDependency[AsyncConnection], round_id: FromPath[
         round=opened,
         steps=await disburse.load_steps(conn, round_id, programme.currency),
         profile=profiles.as_listed(await profiles.load_round_profile(conn, opened)),
+        checked=await recheck.load_check(conn, round_id),
         reserving=await releasing.load_reserving(conn, round_id, programme.currency),
     )
 
@@ -152,17 +157,45 @@ async def list_left_out(
     return page(rows, limit=limit, cursor="enrolment_id")
 
 
-@post("/v1/rounds/{round_id:uuid}/prepare", tags=["rounds"])
-@once
+@post("/v1/rounds/{round_id:uuid}/prepare", tags=["rounds"], responses=UNDER_WAY)
 async def prepare(
     request: Requested,
-    conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
     round_id: FromPath[UUID],
     idempotency_key: Key = None,
 ) -> Signed:
-    """Sign the list as its preparer."""
-    return await _sign(conn, actor, round_id, Step.PREPARED)
+    """Check everybody on the list against everybody anew, and sign it as its preparer.
+
+    A large list takes several calls: 202 says how far it is, and the same call goes on.
+    """
+
+    async def piece(conn: AsyncConnection) -> Signed | Progress:
+        checked = await _checked(conn, service, actor, round_id)
+        if isinstance(checked, Progress):
+            return checked
+        return await _sign(conn, service, actor, round_id, Step.PREPARED)
+
+    return cast(Signed, await in_pieces(request, service, piece))
+
+
+@post("/v1/rounds/{round_id:uuid}/check", tags=["rounds"], responses=UNDER_WAY)
+async def check_list(
+    request: Requested,
+    actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
+    round_id: FromPath[UUID],
+    idempotency_key: Key = None,
+) -> RoundChecked:
+    """Check everybody on a round's list anew, when its check is too old to approve it.
+
+    What is found opens cases. A large list takes several calls, as preparing does.
+    """
+
+    async def piece(conn: AsyncConnection) -> RoundChecked | Progress:
+        return await _checked(conn, service, actor, round_id)
+
+    return cast(RoundChecked, await in_pieces(request, service, piece))
 
 
 @post("/v1/rounds/{round_id:uuid}/review", tags=["rounds"])
@@ -171,11 +204,12 @@ async def review(
     request: Requested,
     conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
     round_id: FromPath[UUID],
     idempotency_key: Key = None,
 ) -> Signed:
     """Sign the list as its reviewer, who is not the preparer."""
-    return await _sign(conn, actor, round_id, Step.REVIEWED)
+    return await _sign(conn, service, actor, round_id, Step.REVIEWED)
 
 
 @post("/v1/rounds/{round_id:uuid}/approve", tags=["rounds"])
@@ -184,11 +218,12 @@ async def approve(
     request: Requested,
     conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
     round_id: FromPath[UUID],
     idempotency_key: Key = None,
 ) -> Signed:
     """Approve as a third person; every payee and the funds are checked as of now."""
-    return await _sign(conn, actor, round_id, Step.APPROVED)
+    return await _sign(conn, service, actor, round_id, Step.APPROVED)
 
 
 @post("/v1/rounds/{round_id:uuid}/release", tags=["rounds"], responses=UNDER_WAY)
@@ -276,7 +311,16 @@ async def read_report(conn: NamedDependency[AsyncConnection], round_id: FromPath
     return await report.round_report(conn, round_id=round_id)
 
 
-async def _sign(conn: AsyncConnection, actor: Actor, round_id: UUID, step: Step) -> Signed:
+async def _checked(
+    conn: AsyncConnection, service: Service, actor: Actor, round_id: UUID
+) -> RoundChecked | Progress:
+    by = Who(partner_id=actor.partner_id, actor_id=actor.actor_id, at=clock.now())
+    return await recheck.check_round(conn, round_id=round_id, desk=service.desk, who=by)
+
+
+async def _sign(
+    conn: AsyncConnection, service: Service, actor: Actor, round_id: UUID, step: Step
+) -> Signed:
     return await disburse.sign(
         conn,
         round_id=round_id,
@@ -284,6 +328,7 @@ async def _sign(conn: AsyncConnection, actor: Actor, round_id: UUID, step: Step)
         partner_id=actor.partner_id,
         actor_id=actor.actor_id,
         at=clock.now(),
+        check_hours_max=service.settings.check_hours_max,
     )
 
 
@@ -294,6 +339,7 @@ HANDLERS = (
     calculate,
     list_left_out,
     prepare,
+    check_list,
     review,
     approve,
     release,

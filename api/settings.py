@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     appeal_working_days: int
     act_working_days: int
     appeal_tries_per_day: int
+    check_hours_max: int
     chunk_payments: int
     work_seconds: int
     jobs_at_once: int
@@ -72,11 +73,12 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("CBI_POOL_SIZE", "10", "database connections of one process, 5 to 100"),
     ("CBI_BODY_BYTES_MAX", "10485760", "largest request body in bytes"),
     ("CBI_STATEMENT_BYTES_MAX", "1073741824", "largest file of a bank in bytes"),
-    ("CBI_CHECK_PERSONS_PER_DAY", "2000", "persons that one organisation may check a day"),
     ("CBI_SLIP_DAYS", "90", "days in which a refusal may be appealed, 1 to 730"),
     ("CBI_APPEAL_WORKING_DAYS", "10", "working days in which an appeal is decided, 1 to 60"),
     ("CBI_ACT_WORKING_DAYS", "5", "working days to act on a reversal, 1 to 60"),
     ("CBI_APPEAL_TRIES_PER_DAY", "200", "slips' codes that one organisation may try a day"),
+    ("CBI_CHECK_PERSONS_PER_DAY", "5000", "persons that one organisation may check a day"),
+    ("CBI_CHECK_HOURS_MAX", "24", "a payment list older than its check is not approved, 1 to 168"),
     ("CBI_CHUNK_PAYMENTS", "10000", "payments of one part of a payment file, 1 to 10000"),
     ("CBI_WORK_SECONDS", "20", "a large round's step answers 202 after so long, 0 to 300"),
     ("CBI_JOBS_AT_ONCE", "2", "jobs that one process works on at once, 0 to 8; 0: others do"),
@@ -116,6 +118,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         appeal_working_days=_number(values, "CBI_APPEAL_WORKING_DAYS", 1, 60),
         act_working_days=_number(values, "CBI_ACT_WORKING_DAYS", 1, 60),
         appeal_tries_per_day=_number(values, "CBI_APPEAL_TRIES_PER_DAY", 0, 10**6),
+        check_hours_max=_number(values, "CBI_CHECK_HOURS_MAX", 1, 168),
         chunk_payments=_number(values, "CBI_CHUNK_PAYMENTS", 1, 10_000),
         work_seconds=_number(values, "CBI_WORK_SECONDS", 0, 300),
         jobs_at_once=_number(values, "CBI_JOBS_AT_ONCE", 0, 8),

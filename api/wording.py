@@ -121,6 +121,18 @@ REFUSALS: dict[type[Exception], Wording] = {
     cbi.CheckQuotaSpent: Wording(
         429, "check-quota-spent", "Cuota de hoy agotada", "Today's quota is spent"
     ),
+    cbi.CheckStale: Wording(
+        409,
+        "check-stale",
+        "La lista de pago no tiene una consulta de duplicados reciente",
+        "The payment list has no recent duplicate check",
+    ),
+    cbi.ListNotActive: Wording(
+        409,
+        "list-not-active",
+        "La lista terminó o es para otro fin",
+        "The list has ended, or is for another purpose",
+    ),
     cbi.BadValue: Wording(422, "bad-value", "Un valor no es válido", "A value is not valid"),
     cbi.NotReleased: Wording(
         409, "not-released", "La ronda aún no fue liberada", "The round is not released yet"

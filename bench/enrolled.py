@@ -13,15 +13,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from api import clock, db, settings
 from api.db import Actor
-from bench.stored import COLUMNS, ids_of
+from bench.stored import COLUMNS, copy_keys, ids_of, key_rows
 from cbi import enrol, fund, tables, terms
 from cbi.account import Instrument, cci
 from cbi.document import Document
 from cbi.enrol import Programme
+from cbi.household import to_record
 from cbi.identities import SealedHousehold
 from cbi.person import Person
 from cbi.vault import Vault, seal
 from cbi.who import Who
+from dedup import index
+from dedup.blocking import Hasher, key_hasher
 from ledger.money import Money
 
 CHUNK = 5_000  # households
@@ -30,6 +33,7 @@ PARTNER_ID, PROGRAMME_ID = UUID(int=1), UUID(int=2)
 BY_SIZE = {1: 30_000, 2: 42_000, 3: 53_000, 4: 61_000}
 GIVEN = ("María", "José", "Yaquelin", "Ángel", "Brayan", "Yenifer", "Usnavi", "Begoña", "Óscar")
 SURNAMES = ("Peña", "Núñez", "D'Alessandro", "Güell", "de la Cruz", "Pérez", "Rodríguez", "Li")
+CONSONANTS = "bcdfglmnprstv"
 KINDS = ("registration", "duplicate_check", "fsp")
 TABLES = {
     **COLUMNS,
@@ -133,10 +137,11 @@ def _store(folder: str, url: str, first: int, end: int) -> None:
 
 async def _copy(folder: str, url: str, first: int, end: int) -> None:
     told = settings.load({"CBI_DATA_DIR": folder})
-    vault = Vault({"k1": told.sealing_key})
+    vault, hasher = Vault({"k1": told.sealing_key}), key_hasher(told.matching_key)
     rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in TABLES}
+    keys: list[tuple[int, bytes]] = []
     for number in range(first, end):
-        _add_household(rows, number, vault)
+        keys += _add_household(rows, number, vault, hasher)
     engine = create_async_engine(url)
     async with engine.begin() as conn:
         # Foreign keys are right by making; checking each row would take longer than the copying.
@@ -149,10 +154,13 @@ async def _copy(folder: str, url: str, first: int, end: int) -> None:
             await driver.copy_records_to_table(
                 table, schema_name=schema, records=records, columns=TABLES[name].split()
             )
+        await copy_keys(driver, "key_entry", key_rows(keys), schema_name="dedup")
     await engine.dispose()
 
 
-def _add_household(rows: dict[str, list[tuple[object, ...]]], number: int, vault: Vault) -> None:
+def _add_household(
+    rows: dict[str, list[tuple[object, ...]]], number: int, vault: Vault, hasher: Hasher
+) -> list[tuple[int, bytes]]:
     rng = Random(number)
     household_id = ids_of(number)[0]
     ours = (household_id, PARTNER_ID)
@@ -174,11 +182,14 @@ def _add_household(rows: dict[str, list[tuple[object, ...]]], number: int, vault
     rows["cbi.data_key"].append((*ours, wrapped.kek_id, wrapped.wrapped))
     rows["cbi.consent"] += [(*ours, kind, True, "1", "es", "in_person", DAY, AT) for kind in KINDS]
     rows["cbi.membership"].append((*ours, household_id, AT))
+    keys: list[tuple[int, bytes]] = []
     for place in range(size):
         person_id = UUID(int=household_id.int + 1 + place)
         # Of most families the first person has the account, of some the second.
         collects = place == (1 if number % 8 == 7 else 0)
         person = _person(rng, head=place == 0, collects=collects)
+        record = to_record(person, household_id=household_id, person_id=person_id, ubigeo="150101")
+        keys += [(one, person_id.bytes) for one in index.keyed([record], hasher)[person_id]]
         rows["cbi.person"].append(
             (person_id, *ours, place, seal(key, person, kind="person", owner=person_id))
         )
@@ -186,12 +197,13 @@ def _add_household(rows: dict[str, list[tuple[object, ...]]], number: int, vault
     rows["cbi.enrolment"].append(
         (enrolment_id, PROGRAMME_ID, PARTNER_ID, household_id, household_id, "mpca", AT, PARTNER_ID)
     )
+    return keys
 
 
 def _person(rng: Random, *, head: bool, collects: bool) -> Person:
     return Person(
-        given_names=f"{rng.choice(GIVEN)} {rng.choice(GIVEN)}",
-        surnames=f"{rng.choice(SURNAMES)} {rng.choice(SURNAMES)}",
+        given_names=f"{rng.choice(GIVEN)} {_word(rng)}",
+        surnames=f"{rng.choice(SURNAMES)} {_word(rng)}",
         birth_date=date(1960 + rng.randrange(60), 1 + rng.randrange(12), 1 + rng.randrange(28)),
         sex=rng.choice("FM"),
         relationship="head" if head else "child",
@@ -202,3 +214,8 @@ def _person(rng: Random, *, head: bool, collects: bool) -> Person:
         ),
         phones=(f"+519{rng.randrange(10**7, 10**8)}",) if head else (),
     )
+
+
+def _word(rng: Random) -> str:
+    # Nobody here is anybody else: a case would keep a first payment back.
+    return "".join(rng.choice(CONSONANTS) + rng.choice("aeiou") for _ in range(4)).capitalize()

@@ -4,9 +4,10 @@
 
 Stores a made-up population as registrations store it, all but some second registrations of its
 families, and then measures with those, which the database has never seen: the engine alone
-(`dedup.find`), `POST /v1/check`, and whole registrations over HTTP by one client. With `--data`
-the folder is kept and used again; registrations measured in one run stay stored, so each run takes
-others. Printed beside: what the machine can do at most, in the same run.
+(`dedup.find`), `POST /v1/check` of one household and of a list of 1,000, while another client goes
+on asking, and whole registrations over HTTP by one client. With `--data` the folder is kept and
+used again; registrations measured in one run stay stored, so each run takes others. Printed
+beside: what the machine can do at most, in the same run.
 """
 
 import argparse
@@ -45,6 +46,7 @@ from dedup.record import Record
 from tests.walk.served import Served
 
 HOUSEHOLD = 3
+LIST_HOUSEHOLDS = 1_000
 COPY_ROWS = 200_000
 OPENED = 5_000
 WARM_UP = 20
@@ -168,8 +170,10 @@ async def over_http(
 ) -> dict[str, object]:
     """Check, then register, households of three that this database has not seen, by one client."""
     used = stored.remembered(data_dir, "used")
-    bodies = [body_of(each) for each in held if len(each.rows) == HOUSEHOLD]
+    bodies = [body_of(each) for each in held]
     bodies = [body for body in bodies if household.read(body, today=clock.today()).registration]
+    many = bodies[-LIST_HOUSEHOLDS:]
+    bodies = [body for body in bodies[:-LIST_HOUSEHOLDS] if len(body["persons"]) == HOUSEHOLD]
     bodies = bodies[used : used + registrations]
     assert len(bodies) > WARM_UP, "this folder's registrations are used up: take another"
     stored.remember(data_dir, "used", used + len(bodies))
@@ -183,21 +187,51 @@ async def over_http(
             headers={"Authorization": f"Bearer {key}"},
         ) as http,
     ):
+        asked = await opened_list(http)
         checks = [
-            await posted(
-                http,
-                "/v1/check",
-                {"purpose": "before_registration", "households": [body]},
-                200,
-            )
-            for body in bodies
+            await posted(http, "/v1/check", asked | {"households": [body]}, 200) for body in bodies
         ]
+        http.headers["Authorization"] = f"Bearer {await hired(service)}"
+        listed = await a_whole_list(http, many)
+        http.headers["Authorization"] = f"Bearer {key}"
         done = [await posted(http, "/v1/households", body, 201) for body in bodies]
     return {
         "registered": len(done),
         **times("check", [taken for taken, _ in checks[WARM_UP:]]),
+        **listed,
         **times("registration", [taken for taken, _ in done[WARM_UP:]]),
         "in_review": sum(answer["status"] == "review" for _, answer in done),
+    }
+
+
+async def opened_list(http: httpx.AsyncClient) -> dict[str, object]:
+    """Open a list to check on; what a question then begins with."""
+    purpose = {"purpose": "before_registration"}
+    body = {"name": "bench", "until": str(clock.today()), **purpose}
+    _, opened = await posted(http, "/v1/lists", body, 201)
+    return {"list": opened["list_id"], **purpose}
+
+
+async def a_whole_list(
+    http: httpx.AsyncClient, bodies: list[dict[str, object]]
+) -> dict[str, object]:
+    """Check a list at once, while another client asks who it is, again and again."""
+    asked = await opened_list(http)
+    waits: list[float] = []
+    checking = asyncio.create_task(posted(http, "/v1/check", asked | {"households": bodies}, 200))
+    while not checking.done():
+        begin = time.perf_counter()
+        answer = await http.get("/v1/me")
+        waits.append((time.perf_counter() - begin) * 1000)
+        assert answer.status_code == 200
+    taken, answered = await checking
+    return {
+        "check_list_households": len(bodies),
+        "check_list_persons": sum(len(body["persons"]) for body in bodies),
+        "check_list_s": round(taken / 1000, 2),
+        "check_list_review": answered["review"],
+        **times("beside_check_list", waits),
+        "beside_check_list_ms_max": round(max(waits), 1),
     }
 
 

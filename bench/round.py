@@ -7,8 +7,9 @@ then one process does what the service does for each call, transaction by transa
 constraint, trigger and policy on and `synchronous_commit = on`. `reserve_s` is funding and all
 chunks: checked as of now, attempts, reservations, the part of the file written and sealed.
 `file_s` is reading all parts back, as the treasurer does. `sign_s`, the three signatures between,
-is not part of `total_s`. Beside it, in the same run: COPY of the same entitlements, attempts and
-transfers into tables without index or constraint, and opening as many sealed messages.
+and `check_s`, the list's duplicate check that preparing makes, are not part of `total_s`. Beside
+it, in the same run: COPY of the same entitlements, attempts and transfers into tables without
+index or constraint, and opening as many sealed messages.
 """
 
 import argparse
@@ -39,7 +40,9 @@ from cbi.enrol import Programme
 from cbi.identities import load_sealed_payees, open_payee
 from cbi.payout import read_file
 from cbi.profiles import BUILT_IN, SHIPPED
+from cbi.recheck import RoundChecked, check_round
 from cbi.release import release
+from cbi.who import Who
 
 LIMIT_ROWS = 100_000
 OPENED = 5_000
@@ -85,13 +88,16 @@ async def paid(service: Service, programme: Programme, payments: int) -> dict[st
             conn, round_, partner_id=PARTNER_ID, actor_id=clerk(0).actor_id, at=clock.now()
         )
     seconds = {"calculate_s": await calculated(service)}
+    check_s, cases = await checked(service)
     sign_s = await signed(service)
     reserve_s, release_s, done = await released(service)
     assert done.payments == payments, done
     file_s, total_minor = await handed_out(service)
     assert total_minor == done.total.amount_minor
     seconds |= {"reserve_s": reserve_s, "release_s": release_s, "file_s": file_s}
-    seconds |= {"total_s": sum(seconds.values()), "sign_s": sign_s}
+    total_s = sum(seconds.values())
+    seconds |= {"total_s": total_s, "sign_s": sign_s, "check_s": check_s}
+    seconds |= {"check_of_total": check_s / total_s, "cases": cases}
     return {name: round(value, 2) for name, value in seconds.items()}
 
 
@@ -108,6 +114,17 @@ async def calculated(service: Service) -> float:
                 at=clock.now(),
             )
     return time.perf_counter() - begin
+
+
+async def checked(service: Service) -> tuple[float, int]:
+    """Seconds of checking everybody on the list against everybody, and the cases it opened."""
+    begin, who = time.perf_counter(), clerk(1)
+    done: object = Progress
+    while not isinstance(done, RoundChecked):
+        async with db.transaction(service.engine, who) as conn:
+            by = Who(partner_id=PARTNER_ID, actor_id=who.actor_id, at=clock.now())
+            done = await check_round(conn, round_id=ROUND_ID, desk=service.desk, who=by)
+    return time.perf_counter() - begin, done.cases
 
 
 async def signed(service: Service) -> float:

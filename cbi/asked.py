@@ -1,5 +1,6 @@
 """A household that somebody asks about without registering it: who its persons are, no more."""
 
+import re
 from datetime import date
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from cbi.consent import Consent
 from cbi.fault import Fault, Finding, has_errors, in_order
 from cbi.form import read_form
 from cbi.household import PERSONS_MAX, Registration
+from cbi.intake.source import Row
 from cbi.person import Person
 from cbi.place import ubigeo_fault
 
@@ -56,6 +58,25 @@ def read(raw: object, *, today: date) -> ReadAsked:
     faults = in_order(findings, raw)
     return ReadAsked(
         asked=None if has_errors(faults) else asked, reference=asked.reference, faults=faults
+    )
+
+
+def of_file(row: Row, *, today: date) -> ReadAsked:
+    """Read one household of a file: what a registration has besides is passed over here as well."""
+    if row.raw is None:
+        return ReadAsked(asked=None, reference=row.reference, faults=row.faults)
+    found = read(row.raw, today=today)
+    known = {each.path for each in found.faults}
+    own = tuple(
+        each
+        for each in row.faults
+        if each.path not in known and re.split(r"[.\[]", each.path, maxsplit=1)[0] not in _ALSO
+    )
+    faults = (*own, *found.faults)
+    return ReadAsked(
+        asked=None if has_errors(faults) else found.asked,
+        reference=row.reference,
+        faults=faults,
     )
 
 

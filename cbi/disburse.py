@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -32,6 +32,8 @@ PAYMENTS_MAX = 2_000_000
 CHUNK_MAX = 10_000
 # As many blocked families are named at once; whoever has more calculates a new round.
 BLOCKED_MAX = 1_000
+# So long a duplicate check of a list counts, unless the operator says otherwise.
+CHECK_HOURS_MAX = 24
 FIRST = UUID(int=0)
 
 _ENTITLEMENTS = """
@@ -113,10 +115,12 @@ async def sign(
     actor_id: UUID,
     at: datetime,
     chunk_max: int = CHUNK_MAX,
+    check_hours_max: int = CHECK_HOURS_MAX,
 ) -> Signed:
     """Prepare, review or approve a round; approving checks every payee and the funds again.
 
-    Raises StepDone, StepOutOfOrder, SamePerson, PayeesBlocked and ledger's InsufficientFunds.
+    A list is approved within so many hours of its duplicate check (`cbi.recheck`). Raises StepDone,
+    StepOutOfOrder, SamePerson, CheckStale, PayeesBlocked and ledger's InsufficientFunds.
     """
     assert step in (Step.PREPARED, Step.REVIEWED, Step.APPROVED)
     opened = await load_round(conn, round_id)
@@ -129,6 +133,9 @@ async def sign(
         raise NothingToPay(round_id=round_id)
     if step is Step.APPROVED:
         await must_be_covered(conn, programme, listed.total)
+        await conn.execute(
+            select(func.set_config("app.check_hours_max", str(check_hours_max), True))
+        )
     return await add_step(
         conn, round_id, step, listed, partner_id=partner_id, actor_id=actor_id, at=at
     )

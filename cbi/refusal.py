@@ -302,6 +302,20 @@ class CheckQuotaSpent(CbiRefusal):
 
 
 @dataclass(kw_only=True, eq=False)
+class CheckStale(CbiRefusal):
+    """The payment list was never checked, too long ago, or under another model than is in use."""
+
+    round_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class ListNotActive(CbiRefusal):
+    """The list has ended, its round is released, or it is for another purpose."""
+
+    list_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
 class EndingUnfit(CbiRefusal):
     """A break can't end like this; `reason` is a word of `cbi/resolve.py`."""
 

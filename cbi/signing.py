@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi.disbursement import PaymentList, Signed, Step
-from cbi.refusal import SamePerson, StepDone, StepOutOfOrder
+from cbi.refusal import CheckStale, SamePerson, StepDone, StepOutOfOrder
 from cbi.who import Who
 from ledger.money import Money
 from ledger.violation import constraint_of
@@ -25,7 +25,9 @@ async def put_step(
     round_id: UUID,
     who: Who,
 ) -> Signed:
-    """Add a signature to what `owner` names; raises StepDone, StepOutOfOrder, SamePerson.
+    """Add a signature to what `owner` names.
+
+    Raises StepDone, StepOutOfOrder, SamePerson, CheckStale.
 
     What else a table asks of a signature comes as IntegrityError, with the constraint's name.
     """
@@ -51,6 +53,8 @@ async def put_step(
                 raise StepOutOfOrder(round_id=round_id, step=step.word) from error
             case "_four_people":
                 raise SamePerson(round_id=round_id, step=step.word) from error
+            case "_fresh":
+                raise CheckStale(round_id=round_id) from error
         raise
     return Signed(
         step=step.word,

@@ -136,6 +136,10 @@ duplicate_check = _table(
     Column("clear", Integer, nullable=False),
     Column("review", Integer, nullable=False),
     Column("unsearchable", Integer, nullable=False),
+    Column("list_id", Uuid),
+    Column("programme_id", Uuid),
+    Column("round_id", Uuid),
+    Column("blocked", Integer, nullable=False),
 )
 answer = _table(
     "answer",

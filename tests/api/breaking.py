@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from api import clock
 from ledger.formats.layout import example
-from tests.api.house import House, open_round, programme, release
+from tests.api.house import House, open_round, programme, registration, release
 from tests.cbi.profiled import a_profile
 
 Asked = tuple[str, str, object]
@@ -147,6 +147,29 @@ async def a_period(house: House) -> Asked:
     return ("/v1/ledger/periods", "A/finance", {"until": "2025-12-31"})
 
 
+async def a_check_list(house: House) -> Asked:
+    del house
+    body = {
+        "name": f"l {uuid4().hex}",
+        "purpose": "before_payment",
+        "until": str(clock.today()),
+    }
+    return ("/v1/lists", "A/programme", body)
+
+
+async def a_round_check(house: House) -> Asked:
+    opened = await open_round(house)
+    await house.made(f"{opened.path}/calculate", "A/first")
+    return (f"{opened.path}/check", "A/second", None)
+
+
+async def a_check_file(house: House) -> Asked:
+    path, who, body = await a_check_list(house)
+    listed = await house.made(path, who, body)
+    query = f"format=json&purpose=before_payment&list={listed['list_id']}"
+    return (f"/v1/check/files?{query}", who, registration())
+
+
 BREAKS: dict[str, Callable[[House], Awaitable[Asked]]] = {
     "/v1/breaks/{break_id}/remarks": a_remark,
     "/v1/breaks/{break_id}/explanation": an_explanation,
@@ -156,4 +179,7 @@ BREAKS: dict[str, Callable[[House], Awaitable[Asked]]] = {
     "/v1/payments/{payment_id}/expiry": an_expiry,
     "/v1/payments/{payment_id}/expiry/confirmation": an_expiry_confirmed,
     "/v1/statement-layouts": a_layout,
+    "/v1/lists": a_check_list,
+    "/v1/check/files": a_check_file,
+    "/v1/rounds/{round_id}/check": a_round_check,
 }

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api import access
+from api import access, clock
 from ledger.formats.layout import example
 from tests.api.appealing import BODIES
 from tests.api.happening import bodies as of_events
@@ -22,6 +22,7 @@ from tests.cbi.submitted import submission
 QUERIES = {
     "/v1/imports": "?format={}&ubigeo_system=inei",
     "/v1/imports/kobo": "?ubigeo_system=inei",
+    "/v1/check/files": f"?format={{}}&purpose=before_payment&list={UUID(int=15)}",
 }
 EDGES = [
     None,
@@ -95,6 +96,11 @@ MONEY = {
 }
 
 
+CHECKING = {
+    "/v1/lists": {"name": "L", "purpose": "before_payment", "until": str(clock.today())},
+    "/v1/rounds/{round_id}/check": {},
+    "/v1/check/files": {},
+}
 BREAKS = {
     "/v1/breaks/{break_id}/remarks": {"note": "x", "what": "take"},
     "/v1/breaks/{break_id}/explanation": {"note": "x"},
@@ -111,6 +117,10 @@ BREAKS = {
 }
 
 
+def a_check(list_id: str) -> dict:
+    return {"purpose": "before_payment", "list": list_id, "households": [registration()]}
+
+
 @pytest.fixture(scope="module")
 async def bodies(house: House, paid) -> Bodies:
     await house.issue("A", "fuzzer", "registrar", "programme", "finance", "adjudicator")
@@ -120,8 +130,9 @@ async def bodies(house: House, paid) -> Bodies:
         "/v1/households": registration(),
         **of_events(registration()),
         "/v1/imports": [registration()],
+        "/v1/check": a_check(paid.programme_id),
+        **CHECKING,
         "/v1/imports/kobo": submission(),
-        "/v1/check": {"purpose": "before_payment", "households": [registration()]},
         "/v1/cases/{case_id}/judgements": {
             "verdict": "different",
             "reason": "x",

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import auth, clock, db, worker
 from api.worker import Kind, Task, see_through, work_once
-from cbi import tables
+from cbi import check_tables, tables
 from cbi.job import Chunk, JobView
 from cbi.refusal import OutsideArea
 from tests.api.house import AT, House
@@ -21,7 +21,12 @@ REGISTRAR = frozenset({"registrar"})
 
 
 async def write(conn: AsyncConnection, task: Task, number: int) -> None:
-    """A chunk's work: one partner more or less would show if it were done twice."""
+    """A chunk's work: one check more or less would show if it were done twice."""
+    job_id = task.job.job_id
+    if number == 1:
+        listed = {"list_id": job_id, "name": str(job_id), "purpose": "before_payment"}
+        days = {"until": AT.date(), "opened_at": AT}
+        await conn.execute(insert(check_tables.check_list).values(listed | days))
     await conn.execute(
         insert(tables.duplicate_check).values(
             at=AT,
@@ -30,8 +35,10 @@ async def write(conn: AsyncConnection, task: Task, number: int) -> None:
             persons=number,
             clear=0,
             review=0,
+            blocked=0,
             unsearchable=0,
-            request_id=str(task.job.job_id),
+            request_id=str(job_id),
+            list_id=job_id,
         )
     )
 

@@ -136,7 +136,7 @@ async def test_a_round_that_fits_one_chunk_is_released_by_one_call(patient: Hous
 
 async def test_the_pages_of_the_service_tell_of_202(patient: House):
     described = (await patient.get("/docs/openapi.json", "")).json()["paths"]
-    for step in ("calculate", "release"):
+    for step in ("calculate", "prepare", "check", "release"):
         answers = described[f"/v1/rounds/{{round_id}}/{step}"]["post"]["responses"]
         assert {"201", "202"} <= set(answers)
-    assert "202" not in described["/v1/rounds/{round_id}/prepare"]["post"]["responses"]
+    assert "202" not in described["/v1/rounds/{round_id}/review"]["post"]["responses"]

@@ -25,6 +25,7 @@ from dedup.judge import Said
 from dedup.model import load
 from ledger.money import Money
 from tests.cbi.agreed import valued
+from tests.cbi.rechecking import list_checked, may_be_checked
 from tests.conftest import PARTNER_A, PARTNER_B
 
 PARTNER_C = UUID("00000000-0000-4000-8000-00000000000c")
@@ -253,7 +254,10 @@ async def calculated_once(
 
 
 async def signed(conn: AsyncConnection, round_id: UUID, step: Step, who: db.Actor) -> Signed:
+    """Sign, after what preparing does before it signs."""
     await db.set_facts(conn, who)
+    if step is Step.PREPARED and await may_be_checked(conn, round_id):
+        await list_checked(conn, round_id, who, desk=DESK, at=AT)
     return await disburse.sign(
         conn,
         round_id=round_id,
