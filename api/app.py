@@ -32,6 +32,7 @@ from api import (
     health,
     households,
     imports,
+    moves,
     periods,
     problems,
     profiles,
@@ -76,6 +77,7 @@ def make_app(service: Service) -> Litestar:
             health.ready,
             *households.HANDLERS,
             *events.HANDLERS,
+            *moves.HANDLERS,
             imports.import_file,
             *check.HANDLERS,
             *cases.HANDLERS,
@@ -194,6 +196,7 @@ def _openapi() -> OpenAPIConfig:
             Tag(name=name)
             for name in (
                 "registration",
+                "households",
                 "adjudication",
                 "programmes",
                 "rounds",

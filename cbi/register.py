@@ -91,6 +91,7 @@ async def register(
     area: str,
     at: datetime,
     today: date,
+    household_id: UUID | None = None,
 ) -> Receipt:
     """Register one household as a door has read it.
 
@@ -105,7 +106,7 @@ async def register(
         raise OutsideArea(area=area)
     reference_key = reference_key_of(registration, desk, partner_id)
     content_key = content_key_of(registration, desk)
-    household_id = desk.new_id()
+    household_id = household_id or desk.new_id()
     person_ids = tuple(desk.new_id() for _ in registration.persons)
     is_new = await store(
         conn,

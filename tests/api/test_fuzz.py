@@ -152,6 +152,7 @@ async def bodies(house: House, paid) -> Bodies:
     home = await house.made("/v1/households", "A/registrar", changing)
     ids = {
         "household_id": home["household_id"],
+        "offer_id": str(UUID(int=13)),
         "programme_id": paid.programme_id,
         "round_id": paid.round_id,
         "case_id": case_id,

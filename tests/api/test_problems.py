@@ -25,7 +25,7 @@ SLUGS = [
     "already-judged", "assign-elsewhere", "attempt-refused", "bad-value", "break-refused",
     "cannot-supersede", "case-decided", "case-reopened", "check-quota-spent", "checkpoint-unknown",
     "consent-missing", "consent-not-given", "ending-unfit", "enrolment-closed",
-    "entitlement-settled", "expiry-stands", "family-assisted", "file-unreadable",
+    "entitlement-settled", "expiry-stands", "families-apart", "family-assisted", "file-unreadable",
     "followup-superseded", "group-changed", "group-too-large", "household-ended",
     "household-stands", "idempotency-key-malformed", "idempotency-key-reused",
     "idempotency-key-running", "identity-erased", "insufficient-funds", "invalid-profile",
