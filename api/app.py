@@ -38,6 +38,7 @@ from api import (
     imports,
     jobs,
     kobo,
+    moves,
     periods,
     problems,
     profiles,
@@ -89,6 +90,7 @@ def make_app(service: Service) -> Litestar:
             health.ready,
             *households.HANDLERS,
             *events.HANDLERS,
+            *moves.HANDLERS,
             imports.import_file,
             kobo.take_submission,
             *check.HANDLERS,
@@ -221,6 +223,7 @@ def _openapi() -> OpenAPIConfig:
             Tag(name=name)
             for name in (
                 "registration",
+                "households",
                 "adjudication",
                 "appeals",
                 "notices",

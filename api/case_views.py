@@ -13,6 +13,7 @@ from api import clock
 from api.access import REVIEWERS
 from api.db import Actor
 from cbi import adjudicate, partners
+from cbi.history import gone_of
 from dedup import cases, models
 from dedup.case import (
     CasePair,
@@ -96,6 +97,9 @@ class CaseShown(msgspec.Struct, frozen=True, kw_only=True):
     reopens: UUID | None
     reopened_as: UUID | None
     persons: int
+    # Of the persons that match, who are recorded as deceased or as having left.
+    deceased: int
+    left: int
     smaller_size: int | None
     looks_like: Literal["same_household", "same_person"] | None
     pairs: list[PairShown]
@@ -224,6 +228,7 @@ async def _shown(
     mine, other = sides.get(actor.partner_id, (None, None))
     due = _due(view)
     persons = persons_matching(view.pairs)
+    gone = (await gone_of(conn, [case.case_id]))[case.case_id]
     return CaseShown(
         mine=mine,
         ask=await partners.whom_to_ask(conn, other) if other else "",
@@ -243,6 +248,8 @@ async def _shown(
         reopens=case.reopens,
         reopened_as=standing.reopened_as,
         persons=persons,
+        deceased=gone["deceased"],
+        left=gone["left"],
         smaller_size=smaller_size if is_whole else None,
         looks_like=_looks_like(persons, smaller_size),
         pairs=pairs,

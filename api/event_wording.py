@@ -46,4 +46,10 @@ REFUSALS: dict[type[Exception], Wording] = {
         "La oferta ya no está vigente",
         "The offer stands no more",
     ),
+    cbi.FamiliesApart: Wording(
+        409,
+        "families-apart",
+        "Según las decisiones vigentes los dos hogares no son una familia",
+        "By the decisions in force the two households are no family",
+    ),
 }

@@ -112,6 +112,14 @@ def follow(known: KnownPerson, told: Person, *, is_error: bool) -> KnownPerson:
     return keep(told, tuple(reversed(earlier.values()))[:EARLIER_DOCUMENTS_MAX])
 
 
+def gather(kept: KnownPerson, other: KnownPerson) -> KnownPerson:
+    """Return a person of two households as one of them has it, known by the documents of both."""
+    known = {_key(each): each for each in ever_shown(kept)}
+    more = [each for each in ever_shown(other) if _key(each) not in known]
+    earlier = (*kept.earlier_documents, *more)[:EARLIER_DOCUMENTS_MAX]
+    return msgspec.structs.replace(kept, earlier_documents=earlier)
+
+
 def keep(told: Person, earlier: tuple[Document, ...] = ()) -> KnownPerson:
     """Return a person of a form as it is sealed: its needs are sealed apart."""
     fields = {name: getattr(told, name) for name in Person.__struct_fields__}

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Text,
     Uuid,
 )
+from sqlalchemy.dialects.postgresql import DATERANGE
 
 from cbi.tables import MOMENT, metadata
 
@@ -82,4 +83,13 @@ succession = Table(
     Column("event_id", Uuid, primary_key=True),
     Column("household_a", Uuid, nullable=False),
     Column("household_b", Uuid, nullable=False),
+)
+split_promise = Table(
+    "split_promise",
+    metadata,
+    Column("household_id", Uuid, primary_key=True),
+    Column("entitlement_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("assistance_group", Text, nullable=False),
+    Column("months", DATERANGE, nullable=False),
 )

@@ -1,11 +1,12 @@
 """Tell what happened to a household, oldest first."""
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import tables
@@ -40,7 +41,12 @@ async def list_events(
     home, actor, event = tables.household.c, tables.actor.c, household_event.c
     row = (
         await conn.execute(
-            select(home.registered_at, actor.handle)
+            select(
+                home.registered_at,
+                # Peru's day.
+                func.date(func.timezone("America/Lima", home.registered_at)).label("on"),
+                actor.handle,
+            )
             .outerjoin_from(tables.household, tables.actor, actor.actor_id == home.registered_by)
             .where(home.household_id == household_id)
         )
@@ -52,7 +58,7 @@ async def list_events(
         kind="registered",
         reason=None,
         consent=None,
-        happened_on=row.registered_at.date(),
+        happened_on=row.on,
         persons_in=0,
         persons_out=0,
         other_household_id=None,
@@ -105,3 +111,17 @@ async def open_notes(
         for row in rows
     }
     return [msgspec.structs.replace(each, note=notes.get(each.version)) for each in told]
+
+
+async def gone_of(conn: AsyncConnection, case_ids: Sequence[UUID]) -> Mapping[UUID, Counter[str]]:
+    """Count, of each case that one may see, the matched persons who left or died."""
+    found: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
+    if not case_ids:
+        return found
+    rows = await conn.execute(
+        text("SELECT case_id, gone FROM cbi.gone_of(:case_ids ::uuid[])"),
+        {"case_ids": list(case_ids)},
+    )
+    for case_id, gone in rows:
+        found[case_id][gone] += 1
+    return found

@@ -387,3 +387,11 @@ class OfferClosed(CbiRefusal):
     """The offer was answered or has expired, or the household or its consent has ended."""
 
     offer_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class FamiliesApart(CbiRefusal):
+    """Decisions say that the two are no family, or the family would be too large."""
+
+    household_id: UUID
+    other_household_id: UUID

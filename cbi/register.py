@@ -4,18 +4,18 @@ All of it in one transaction: there is no household without its check, and no ch
 household.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import consent, household, tables
 from cbi.fault import Fault, Finding, fault
+from cbi.history import gone_of
 from cbi.household import Read, Registration
 from cbi.identities import Candidates
 from cbi.person import KnownPerson, Person
@@ -91,6 +91,7 @@ async def register(
     area: str,
     at: datetime,
     today: date,
+    household_id: UUID | None = None,
 ) -> Receipt:
     """Register one household as a door has read it.
 
@@ -105,7 +106,7 @@ async def register(
         raise OutsideArea(area=area)
     reference_key = reference_key_of(registration, desk, partner_id)
     content_key = content_key_of(registration, desk)
-    household_id = desk.new_id()
+    household_id = household_id or desk.new_id()
     person_ids = tuple(desk.new_id() for _ in registration.persons)
     is_new = await store(
         conn,
@@ -203,7 +204,7 @@ async def flags_of(conn: AsyncConnection, household_id: UUID, *, model: Model) -
         )
     )
     contacts = {row.partner_id: f"{row.code}: {row.contact}" for row in rows}
-    gone = await _gone_of(conn, views)
+    gone = await gone_of(conn, [view.case.case_id for view in views])
     return tuple(
         msgspec.structs.replace(
             _flag(view, household_id, contacts, model),
@@ -212,20 +213,6 @@ async def flags_of(conn: AsyncConnection, household_id: UUID, *, model: Model) -
         )
         for view in views
     )
-
-
-async def _gone_of(conn: AsyncConnection, views: Sequence[CaseView]) -> Mapping[UUID, Counter[str]]:
-    """Count, of each case, the matched persons who left or died."""
-    found: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
-    if not views:
-        return found
-    rows = await conn.execute(
-        text("SELECT case_id, gone FROM cbi.gone_of(:case_ids ::uuid[])"),
-        {"case_ids": [view.case.case_id for view in views]},
-    )
-    for case_id, gone in rows:
-        found[case_id][gone] += 1
-    return found
 
 
 def _receipt(

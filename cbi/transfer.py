@@ -35,7 +35,7 @@ from cbi.register import (
     reference_key_of,
 )
 from cbi.store import store
-from cbi.turn import Held, forget, lock, recheck, rewrite, turn
+from cbi.turn import Held, forget, lock, lock_families, recheck, rewrite, succeed, turn
 from cbi.vault import Vault, WrappedKey, open_as
 from cbi.who import Who
 from ledger.violation import constraint_of
@@ -188,8 +188,9 @@ async def accept(
 
     It is the same family; what it was promised before stays promised, and blocks those months. Its
     answers about registration, the duplicate check and referrals go along; whoever pays it asks
-    for the others. Raises NotFound, OfferClosed, OutsideArea, ReferenceTaken.
+    for the others. Raises NotFound, OfferClosed, OutsideArea, ReferenceTaken, FamiliesApart.
     """
+    await lock_families(conn)
     before = await _offered(conn, offer_id, reference, desk=desk, who=who)
     if not before.ubigeo.startswith(area):
         raise OutsideArea(area=area)
@@ -200,10 +201,7 @@ async def accept(
     # Before the check, or the household would be found as its own duplicate.
     await forget(conn, before, desk=desk)
     after = await _store(conn, before, consents, desk=desk, who=who)
-    await conn.execute(
-        text("SELECT cbi.succeed(:ending ::uuid, :successor ::uuid, :at ::timestamptz)"),
-        {"ending": ending, "successor": after.household_id, "at": who.at},
-    )
+    await succeed(conn, before.household_id, after.household_id, ending=ending, at=who.at)
     await turn(
         conn,
         after.household_id,

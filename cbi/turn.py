@@ -5,7 +5,8 @@ from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import event_tables, household, tables
@@ -13,13 +14,14 @@ from cbi.consent import Consent
 from cbi.event import Gone, Happened, Member, findable
 from cbi.identities import SealedHousehold, note_access
 from cbi.person import KnownPerson, SpecificNeed
-from cbi.refusal import BadValue, HouseholdEnded, IdentityErased, NotFound
+from cbi.refusal import BadValue, FamiliesApart, HouseholdEnded, IdentityErased, NotFound
 from cbi.register import Desk, check_records
 from cbi.vault import Vault, WrappedKey, open_as, seal
 from cbi.who import Who
 from dedup import index, judge
 from dedup.blocking import key_hasher
 from dedup.record import Record
+from ledger.violation import constraint_of
 
 Needs = Mapping[UUID, tuple[SpecificNeed, ...]]
 
@@ -207,6 +209,27 @@ async def forget(
     await index.drop(conn, {one: set(keys) - set(kept.get(one, {})) for one, keys in had.items()})
 
 
+async def lock_families(conn: AsyncConnection) -> None:
+    """Let no family be placed or promised anything meanwhile; before any household is locked."""
+    await conn.execute(text("SELECT cbi.lock_families()"))
+
+
+async def succeed(
+    conn: AsyncConnection, ended: UUID, successor: UUID, *, ending: UUID, at: datetime
+) -> None:
+    """Let the household that the event `ending` ended go on as another; raises FamiliesApart."""
+    try:
+        async with conn.begin_nested():
+            await conn.execute(
+                text("SELECT cbi.succeed(:ending ::uuid, :successor ::uuid, :at ::timestamptz)"),
+                {"ending": ending, "successor": successor, "at": at},
+            )
+    except IntegrityError as error:
+        if constraint_of(error) == "families_of_decisions":
+            raise FamiliesApart(household_id=successor, other_household_id=ended) from error
+        raise
+
+
 async def close_enrolments(conn: AsyncConnection, household_id: UUID, *, at: datetime) -> None:
     """Close the open enrolments of a household that has ended."""
     row = tables.enrolment.c
@@ -255,21 +278,26 @@ async def consents(conn: AsyncConnection, household_id: UUID, kind: str) -> bool
     )
 
 
-async def _write_needs(conn: AsyncConnection, after: Held, needs: Needs, *, version: int) -> None:
-    if not needs:
-        return
+async def load_needs(conn: AsyncConnection, held: Held, person_ids: Sequence[UUID]) -> Needs:
+    """Open the specific needs of persons who have any; only a registrar sees them."""
     need = tables.specific_need.c
     found = await conn.execute(
         select(need.person_id, need.sealed)
-        .where(need.person_id.in_(list(needs)))
+        .where(need.person_id.in_(person_ids))
         .order_by(need.version)  # the newest of each counts
     )
     newest = {row.person_id: row.sealed for row in found}
-    kind: type[tuple[str, ...]] = tuple[str, ...]
-    stored = {
-        person_id: open_as(after.key, sealed, kind, kind="needs", owner=person_id)
+    kind: type[tuple[SpecificNeed, ...]] = tuple[SpecificNeed, ...]
+    return {
+        person_id: open_as(held.key, sealed, kind, kind="needs", owner=person_id)
         for person_id, sealed in newest.items()
     }
+
+
+async def _write_needs(conn: AsyncConnection, after: Held, needs: Needs, *, version: int) -> None:
+    if not needs:
+        return
+    stored = await load_needs(conn, after, list(needs))
     rows = [
         {
             "person_id": person_id,

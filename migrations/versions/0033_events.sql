@@ -50,7 +50,7 @@ CREATE TABLE cbi.household_event (
     CONSTRAINT household_event_of_household FOREIGN KEY (household_id, partner_id)
         REFERENCES cbi.household (household_id, partner_id),
     CONSTRAINT household_event_of_other FOREIGN KEY (other_household_id, partner_id)
-        REFERENCES cbi.household (household_id, partner_id),
+        REFERENCES cbi.household (household_id, partner_id) DEFERRABLE INITIALLY DEFERRED,
     CONSTRAINT household_event_counts CHECK (least(persons_in, persons_out) >= 0),
     CONSTRAINT household_event_after CHECK (happened_on <= (at AT TIME ZONE 'America/Lima')::date)
 );

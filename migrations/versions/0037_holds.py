@@ -3,7 +3,7 @@
 from migrations.run import run_sql
 
 revision = "0037"
-down_revision = "0034"
+down_revision = "0035"
 
 
 def upgrade() -> None:

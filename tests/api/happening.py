@@ -87,5 +87,56 @@ def bodies(form: dict) -> dict[str, object]:
         "deaths": {"on": today(), "note": "x", "person_ids": person_ids},
         "withdrawals": {"kind": "fsp", "on": today(), "note": "x"},
         "erasure": {},
+        "splits": {"on": today(), "note": "x", "form": form},
+        "joins": {"on": today(), "note": "x", "other_household_id": person_ids[0]},
+        "transfers": {"partner": "PARTNER-B"},
     }
-    return {f"/v1/households/{{household_id}}/{what}": body for what, body in made.items()}
+    return {
+        **{f"/v1/households/{{household_id}}/{what}": body for what, body in made.items()},
+        "/v1/transfers/{offer_id}/acceptance": {"reference": "x"},
+        "/v1/transfers/{offer_id}/refusal": {},
+    }
+
+
+async def a_split(house: House) -> Asked:
+    path, form, _ = await a_household(house)
+    persons = [{**form["persons"][1], "relationship": "head"}, form["persons"][2]]
+    own = registration(persons=persons)
+    return (f"{path}/splits", "A/registrar", {"on": today(), "form": own})
+
+
+async def a_join(house: House) -> Asked:
+    path, *_ = await a_household(house)
+    other = await house.made("/v1/households", "A/registrar", registration())
+    body = {"on": today(), "other_household_id": other["household_id"]}
+    return (f"{path}/joins", "A/registrar", body)
+
+
+async def an_offer(house: House) -> Asked:
+    form = registration()
+    referral = {**form["consents"][0], "kind": "referral"}
+    path, *_ = await a_household(house, consents=[*form["consents"], referral])
+    return (f"{path}/transfers", "A/registrar", {"partner": "PARTNER-B"})
+
+
+async def an_acceptance(house: House) -> Asked:
+    path, who, body = await an_offer(house)
+    made = await house.made(path, who, body)
+    reference = registration()["reference"]
+    path = f"/v1/transfers/{made['offer_id']}/acceptance"
+    return (path, "B/registrar", {"reference": reference})
+
+
+async def a_refusal(house: House) -> Asked:
+    path, _, _ = await an_acceptance(house)
+    return (path.replace("acceptance", "refusal"), "A/registrar", None)
+
+
+MOVES: dict[str, Callable[[House], Awaitable[Asked]]] = {
+    "/v1/households/{household_id}/splits": a_split,
+    "/v1/households/{household_id}/joins": a_join,
+    "/v1/households/{household_id}/transfers": an_offer,
+    "/v1/transfers/{offer_id}/acceptance": an_acceptance,
+    "/v1/transfers/{offer_id}/refusal": a_refusal,
+}
+EVENTS |= MOVES

@@ -192,6 +192,8 @@ async def test_a_receipt_tells_of_the_other_side_a_match_and_whom_to_ask(house: 
         "why",
         "verdict",
         "ask",
+        "deceased",
+        "left",
     }
 
 

@@ -173,6 +173,8 @@ async def bodies(house: House, paid) -> Bodies:
     }
     ids = {
         "household_id": paid.household_ids[0],
+        "household_id": home["household_id"],
+        "offer_id": str(UUID(int=13)),
         "programme_id": paid.programme_id,
         "round_id": paid.round_id,
         "case_id": case_id,

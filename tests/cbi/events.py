@@ -8,7 +8,9 @@ from api import db
 from cbi import asked, household, transfer
 from cbi.amend import amend
 from cbi.event import Happened
+from cbi.merge import merge
 from cbi.persons import join, leave
+from cbi.split import split
 from cbi.who import Who
 from cbi.withdraw import erase, withdraw
 from tests.cbi.world import ALFA, AT, BETA, DESK, consent, family
@@ -152,3 +154,65 @@ def referable(seed: int, **more):
     """A family that agrees to be handed over."""
     raw = family(seed, **more)
     return raw | {"consents": [*raw["consents"], consent("referral")]}
+
+
+async def parted(conn, household_id, form, who=ALFA, *, days=1):
+    await db.set_facts(conn, who, request_id="request-4")
+    return await split(
+        conn,
+        household_id,
+        household.read(form, today=day(days)),
+        desk=DESK,
+        who=Who(**facts_of(who, days)),
+        area=who.area,
+        today=day(days),
+        on=day(days),
+    )
+
+
+async def merged(conn, household_id, other_id, who=ALFA, *, days=1):
+    await db.set_facts(conn, who, request_id="request-4")
+    return await merge(
+        conn,
+        household_id,
+        other_id,
+        on=day(days),
+        desk=DESK,
+        who=Who(**facts_of(who, days)),
+        today=day(days),
+    )
+
+
+def of_their_own(raw, places, seed: int):
+    """The form of a household of their own for some persons of a family, the first its head."""
+    persons = [raw["persons"][place] | {"relationship": "child"} for place in places]
+    persons[0] = persons[0] | {"relationship": "head"}
+    return family(seed) | {"persons": persons}
+
+
+# What the tests of rights expect of this.
+DOORS = {f"cbi.{name}" for name in ("gone_of", "hand_over", "offered", "offered_consents")}
+DOORS |= {f"cbi.{name}" for name in ("succeed", "carry_promises", "promise_stands")}
+DOORS |= {"cbi.promised_before_split", "dedup.drop"}
+READ_BY_DOORS = {
+    "cbi.entitlement": "assistance_group cancelled_at entitlement_id household_id months round_id",
+    "cbi.household": "ended_at household_id partner_id population_type sealed size ubigeo version",
+    "cbi.household_event": "event_id household_id kind other_household_id partner_id"
+    " transaction_no version",
+    "cbi.person": "gone household_id ordinal person_id sealed",
+    "cbi.split_promise": "assistance_group entitlement_id household_id months partner_id",
+    "cbi.succession": "event_id household_a household_b",
+    "cbi.transfer_answer": "offer_id",
+    "cbi.transfer_offer": "expires_at offer_id offered_at partner_id size text_version"
+    " to_partner_id ubigeo",
+    "dedup.case_pair": "case_id person_a person_b",
+    "dedup.match_case": "case_id household_a household_b partner_a partner_b reopens",
+}
+HIDDEN = {"cbi.split_promise", "cbi.succession"}
+WRITTEN_BY_DOORS = HIDDEN | {
+    f"cbi.{name}"
+    for name in ("household_event", "household_version", "person_version", "transfer_answer")
+}
+# No household was handed over or parted.
+NOTHING_MOVED = {f"cbi.{name}" for name in ("split_promise", "succession", "transfer_answer")}
+NOTHING_MOVED |= {"cbi.transfer_offer"}

@@ -5,8 +5,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from api import db
-from tests.cbi import appealing, overlap_rights, rechecking
-from tests.cbi.events import BY_EVENT, amended
+from tests.cbi import appealing, events, overlap_rights, rechecking
+from tests.cbi.events import amended
 from tests.cbi.profiled import a_profile, profiled
 from tests.cbi.working import a_file_taken_in, jobs_of_both_ends
 from tests.cbi.world import (
@@ -47,7 +47,7 @@ CHANGES = {
     ("cbi.enrolment", "UPDATE", "closed_at"),
     *(("cbi.job_lease", "UPDATE", column) for column in ("worker_id", "held_until", "takes")),
     ("cbi.job_lease", "DELETE", ""),
-    *BY_EVENT,
+    *events.BY_EVENT,
     ("cbi.import_key", "DELETE", ""),
 }
 # No payment failed in the story that the others are told with.
@@ -172,101 +172,6 @@ async def test_a_table_the_service_can_not_change_is_append_only_for_everybody(c
     assert {name for (name,) in guarded} == set(await table_names(conn)) - changing - living
 
 
-async def test_a_door_has_a_fixed_search_path_and_opens_for_the_service_only(conn):
-    doors = await rows(
-        conn,
-        "SELECT n.nspname || '.' || p.proname, pg_get_userbyid(p.proowner), p.proconfig::text,"
-        " has_function_privilege('public', p.oid, 'EXECUTE'),"
-        " has_function_privilege('cbi_app', p.oid, 'EXECUTE')"
-        f" FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {OF_OURS}"
-        " AND p.prosecdef",
-    )
-    path = '{"search_path=pg_catalog, pg_temp"}'
-    # Their plan is kept: making one takes longer than using it.
-    planned = path.replace("}", ",plan_cache_mode=force_generic_plan}")
-    kept = {"cbi.sealed_persons", "cbi.sealed_households", "dedup.sharing"}
-    names = {
-        "cbi.find_key",
-        "cbi.household_pages",
-        "cbi.sealed_population",
-        "cbi.sealed_persons",
-        "cbi.sealed_households",
-        "cbi.beneficiaries_of",
-        "cbi.assisted",
-        "cbi.family_enrolled",
-        "cbi.households_around",
-        "cbi.ties_between",
-        "cbi.cases_not_joined",
-        "cbi.place_families",
-        "cbi.smaller_sizes",
-        "cbi.gone_of",
-        "dedup.add",
-        "dedup.drop",
-        "dedup.sharing",
-        "dedup.open_cases",
-        "ledger.leaf_hashes",
-    } | appealing.DOORS
-    # And one finds by indexes, whatever the planner believes of tables that grow fast.
-    by_index = "enable_hashjoin=off,enable_mergejoin=off,enable_seqscan=off"
-    settings = dict.fromkeys(kept, planned)
-    settings["cbi.assisted"] = path.replace("}", f",{by_index},jit=off}}")
-    names |= overlap_rights.DOORS
-    # One stays behind the others: it would tell a family's other registrations.
-    # And nobody calls a trigger.
-    hidden = {"cbi.households_of"} | appealing.TRIGGERS
-    behind = {(name, "cbi_door", path, False, False) for name in hidden}
-    # Nobody calls the one that books: it is a trigger.
-    plans = f"{by_index},enable_bitmapscan=off}}"
-    book = ("ledger.book", "cbi_book", planned.replace("}", f",{plans}"), False, False)
-    assert doors == {
-        (name, "cbi_door", settings.get(name, path), False, True) for name in names
-    } | behind | {book} | overlap_rights.triggers(path)
-
-
-async def test_the_doors_read_only_the_columns_they_hand_out(conn):
-    found = await rows(
-        conn,
-        "SELECT n.nspname || '.' || c.relname, string_agg(a.attname, ' ' ORDER BY a.attname)"
-        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        f" JOIN pg_attribute a ON a.attrelid = c.oid WHERE {OF_OURS} AND c.relkind = 'r'"
-        " AND a.attnum > 0 AND has_column_privilege('cbi_door', c.oid, a.attnum, 'SELECT')"
-        " GROUP BY 1",
-    )
-    assert dict(found) == overlap_rights.READ | {
-        "cbi.actor": "actor_id handle partner_id",
-        "cbi.api_key": "actor_id area digest expires_at prefix revoked_at roles",
-        "cbi.consent": "channel given_on granted household_id kind language partner_id"
-        " recorded_at text_version withdrawn_on",
-        "cbi.data_key": "household_id kek_id wrapped",
-        "cbi.enrolment": "assistance_group closed_at household_id",
-        "cbi.entitlement": "assistance_group cancelled_at enrolment_id household_id months"
-        " round_id",
-        "cbi.household": "household_id partner_id size ubigeo",
-        "cbi.household_event": "household_id partner_id transaction_no version",
-        "cbi.membership": "beneficiary_id case_id household_id membership_no partner_id since",
-        "cbi.partner": "code partner_id",
-        "cbi.person": "gone household_id person_id sealed",
-        "dedup.case_pair": "case_id person_a person_b",
-        "dedup.decision": "case_id decision_no supersedes verdict",
-        "dedup.key_entry": "key person_id",
-        "dedup.match_case": "case_id household_a household_b partner_a partner_b reopens",
-        "ledger.leaf": "leaf_hash leaf_no",
-        **appealing.DOORS_READ,
-    }
-    writes = await rows(
-        conn,
-        "SELECT n.nspname || '.' || c.relname FROM pg_class c"
-        f" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OF_OURS} AND c.relkind = 'r'"
-        " AND has_table_privilege('cbi_door', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')",
-    )
-    written = (
-        {"cbi.bulk_access", "cbi.membership", "dedup.key_entry"}
-        | overlap_rights.WRITTEN
-        | appealing.DOORS_WRITE
-    )
-    assert {name for (name,) in writes} == written
-
-
 async def test_what_belongs_to_a_case_is_looked_up_by_its_case(conn):
     through_case = await rows(
         conn,
@@ -366,6 +271,7 @@ async def test_a_handler_that_forgets_its_partner_sees_nothing_foreign(conn):
         | {"dedup.decision"}
         | appealing.WRITTEN_ONLY
         | NOTHING_FAILED
+        | events.NOTHING_MOVED
     )
     for name in ("theirs", "nobody's"):
         assert {table for table, found in seen[name].items() if found} == {"cbi.partner"}
@@ -386,7 +292,7 @@ async def test_nobody_writes_rows_for_another_partner(conn):
     by_role |= {"cbi.answer", "dedup.decision"}
     # Added to through a door.
     closed = {table for table, rule in rules if rule == "false"}
-    by_door = {"dedup.key_entry", "ledger.delta", "ledger.snapshot"}
+    by_door = {"dedup.key_entry", "ledger.delta", "ledger.snapshot"} | events.HIDDEN
     assert closed == by_door | overlap_rights.LIVING | appealing.CLOSED
     # Models are everybody's, runs and what they read are nobody's in particular.
     by_role |= {"dedup.model", "dedup.model_activation", "dedup.run", "dedup.run_step"}
