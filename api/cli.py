@@ -2,7 +2,17 @@
 
 import rich_click as click
 
-from api.commands import access, database, dedup, demo, households, ledger, serve, statements
+from api.commands import (
+    access,
+    database,
+    dedup,
+    demo,
+    households,
+    ledger,
+    serve,
+    simulate,
+    statements,
+)
 
 click.rich_click.TEXT_MARKUP = "markdown"
 
@@ -26,6 +36,7 @@ for each in (
     access.key,
     households.import_,
     dedup.dedup,
+    simulate.simulate,
     ledger.ledger,
     database.migrate,
     database.psql,

@@ -13,7 +13,9 @@ from ledger.money import Money
 NAMESPACE = UUID("5b0a1f0e-6d0c-5c55-9a7e-0c6b1f4f2a21")
 MONTHS_MAX = 12
 
-Why = Literal["open_case", "consent", "no_instrument", "erased", "paid_in_these_months"]
+Why = Literal[
+    "open_case", "consent", "no_instrument", "erased", "paid_in_these_months", "not_promised"
+]
 
 
 class ValueTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -66,9 +66,10 @@ async def every_route_is_unavailable(house: House) -> None:
     unavailable(await house.call("GET", "/health/ready"))
     names = ("household_id", "case_id", "programme_id", "enrolment_id", "round_id", "payment_id")
     names += ("break_id", "line_id", "followup_id", "name")
+    names += ("reservation_id", "waiting_id", "conflict_id")
     ids = dict.fromkeys(names, uuid4())
     for method, path in access.MAY:
-        known = path.format(**ids, until="2026-03-31")
+        known = path.format(**ids, until="2026-03-31", version=1)
         unavailable(await house.call(method, known, "A/registrar"))
     assert (await house.call("GET", "/metrics")).status_code == 200
     assert (await house.call("GET", "/docs/openapi.json")).status_code == 200

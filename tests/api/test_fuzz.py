@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from api import access
 from ledger.formats.layout import example
 from tests.api.house import House, new_round, open_case, programme, registration
+from tests.api.overlaps import BODIES, IDS
 from tests.cbi.profiled import a_profile
 
 QUERIES = {"/v1/imports": "?format={}&ubigeo_system=inei"}
@@ -105,7 +106,9 @@ BREAKS = {
 
 @pytest.fixture(scope="module")
 async def bodies(house: House, paid) -> Bodies:
-    await house.issue("A", "fuzzer", "registrar", "programme", "finance", "adjudicator")
+    await house.issue(
+        "A", "fuzzer", "registrar", "programme", "finance", "adjudicator", "coordinator"
+    )
     case_id = await open_case(house)
     values_path = "/v1/programmes/{programme_id}/values"
     valid = {
@@ -142,6 +145,7 @@ async def bodies(house: House, paid) -> Bodies:
         },
         "/v1/reconciliations": {},
         **BREAKS,
+        **BODIES,
         **{
             f"/v1/rounds/{{round_id}}/{step}": {}
             for step in ("calculate", "prepare", "review", "approve", "release")
@@ -157,6 +161,7 @@ async def bodies(house: House, paid) -> Bodies:
         "line_id": str(UUID(int=11)),
         "payment_id": str(UUID(int=12)),
         "followup_id": str(UUID(int=9)),
+        **IDS,
     }
     return Bodies(house, {path: (path.format(**ids), body) for path, body in valid.items()})
 
