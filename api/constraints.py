@@ -25,6 +25,12 @@ CONSTRAINTS: dict[str, Wording] = {
         "Una decisión cambió la familia en este momento; intente de nuevo",
         "A decision has just changed the family; try again",
     ),
+    "entitlement_promised": Wording(
+        409,
+        "family-changed",
+        "Una decisión cambió la familia en este momento; intente de nuevo",
+        "A decision has just changed the family; try again",
+    ),
     "round_of_programme": NOT_FOUND,
     "transfer_value_of_programme": NOT_FOUND,
     "enrolment_in_programme": NOT_FOUND,

@@ -1,10 +1,11 @@
 """Wait for a family that is held, and say what is due: reservations expiring, families free."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, select, text
+from sqlalchemy import exists, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -80,18 +81,22 @@ async def enter(
         {"what": f"cbi.reservation {by.partner_id}"},
     )
     _, rules = await agree.in_force(conn, holds.day_of(by.at))
-    mine = [
-        each
-        for each in await list_waiting(conn, after=None, limit=ENTRIES_MAX, at=by.at)
-        if each.partner_id == by.partner_id
-    ]
-    for each in mine:
-        if (each.household_id, each.assistance) == (household_id, assistance):
-            return each
+    own = select(waiting.c.waiting_id).where(
+        waiting.c.partner_id == by.partner_id,
+        waiting.c.expires_at > by.at,
+        ~exists().where(waiting_withdrawal.c.waiting_id == waiting.c.waiting_id),
+    )
+    same = own.where(
+        waiting.c.household_id == household_id, waiting.c.assistance == assistance
+    ).order_by(waiting.c.waiting_id)
+    for entered in (await conn.scalars(same.limit(10))).all():
+        with suppress(NotFound):
+            return await load_entry(conn, entered, at=by.at)
     found = await holds.held(conn, [household_id], at=by.at)
     if assistance not in {each.assistance for each in found}:
         raise NotHeld(household_id=household_id, assistance=assistance)
-    if len(mine) >= rules.waiting.open_max:
+    counted = await conn.scalar(select(func.count()).select_from(own.subquery()))
+    if (counted or 0) >= rules.waiting.open_max:
         raise ReservationQuotaSpent(open_max=rules.waiting.open_max)
     await conn.execute(
         insert(waiting).values(

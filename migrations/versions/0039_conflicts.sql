@@ -114,6 +114,19 @@ BEGIN
         UPDATE cbi.hold AS h SET months = has_left, standing = CASE
             WHEN h.enrolment_id IS NULL THEN h.standing ELSE tstzrange(h.held_at, NULL) END
         WHERE h.hold_id = wanted;
+        -- What is taken back may have been promised to others meanwhile; what it is in conflict
+        -- with is no news.
+        IF NOT (held.months @> has_left AND (upper_inf(held.standing)
+                OR held.reservation_id IS NOT NULL)) AND EXISTS (
+            SELECT FROM cbi.hold AS h
+            CROSS JOIN LATERAL cbi.holds_around(h.household_id) AS o
+            WHERE h.hold_id = wanted AND o.hold_id <> wanted AND cbi.clashing(h, o, moment)
+              AND NOT EXISTS (SELECT FROM cbi.conflict AS c
+                              WHERE (c.earlier_hold, c.later_hold) = (o.hold_id, wanted)
+                                 OR (c.earlier_hold, c.later_hold) = (wanted, o.hold_id))) THEN
+            RAISE EXCEPTION 'hold % was promised to others', wanted
+                USING ERRCODE = 'exclusion_violation', CONSTRAINT = 'hold_no_overlap';
+        END IF;
     END IF;
 END $$;
 
@@ -223,3 +236,6 @@ BEGIN
     WHERE h.enrolment_id = NEW.enrolment_id;
     RETURN NULL;
 END $$;
+
+-- Holds say more: which kind, and until when.
+DROP FUNCTION cbi.family_enrolled(uuid, text);

@@ -195,6 +195,21 @@ async def test_months_that_were_given_to_others_meanwhile_are_not_taken_back(con
         await decided(conn, found, "no_overlap", at=AT + 2 * DAY)
 
 
+async def test_nor_what_was_given_to_a_third_household_of_the_family(conn):
+    mine, theirs, _, _ = await two_promised(conn)
+    await join(conn, mine, theirs)
+    (found,) = await listed(conn)
+    await decided(conn, found, "end_later", JULY)
+    await db.set_facts(conn, ALFA)
+    enrolment = await conn.scalar(text("SELECT enrolment_id FROM cbi.enrolment"))
+    await enrol.close(conn, enrolment_id=enrolment, at=AT + DAY)
+    other = await third(conn, mine)
+    await promised(conn, await programme_of(conn, GAMA), other, GAMA, first=JULY, at=AT + DAY)
+    with pytest.raises(ConflictUnendable):
+        await decided(conn, found, "no_overlap", at=AT + 2 * DAY)
+    await decided(conn, found, "end_later", JULY, at=AT + 2 * DAY)
+
+
 async def test_families_that_were_parted_again_have_no_conflict(conn):
     mine, theirs, _, _ = await two_promised(conn)
     await join(conn, mine, theirs)

@@ -180,7 +180,6 @@ async def test_a_door_has_a_fixed_search_path_and_opens_for_the_service_only(con
         "cbi.sealed_households",
         "cbi.beneficiaries_of",
         "cbi.assisted",
-        "cbi.family_enrolled",
         "cbi.households_around",
         "cbi.ties_between",
         "cbi.cases_not_joined",
