@@ -11,6 +11,7 @@ from api.commands import (
     households,
     ledger,
     serve,
+    simulate,
     statements,
     template,
 )
@@ -39,6 +40,7 @@ for each in (
     template.template,
     check.check,
     dedup.dedup,
+    simulate.simulate,
     ledger.ledger,
     database.migrate,
     database.psql,

@@ -38,6 +38,12 @@ CONSTRAINTS: dict[str, Wording] = {
         "Las reglas del programa cambiaron en este momento; intente de nuevo",
         "The programme's rules have just changed; try again",
     ),
+    "entitlement_promised": Wording(
+        409,
+        "family-changed",
+        "Una decisión cambió la familia en este momento; intente de nuevo",
+        "A decision has just changed the family; try again",
+    ),
     "round_of_programme": NOT_FOUND,
     "enrolment_in_programme": NOT_FOUND,
     "round_months_near": Wording(

@@ -57,4 +57,16 @@ SAID: dict[type[Exception], tuple[int, str, str, str]] = {
         "La reserva ya no se puede renovar",
         "The reservation can't be renewed any more",
     ),
+    cbi.ConflictOver: (
+        409,
+        "conflict-over",
+        "El conflicto terminó por sí solo",
+        "The conflict has ended by itself",
+    ),
+    cbi.ConflictUnendable: (
+        409,
+        "conflict-unendable",
+        "Entretanto se prometieron esos meses a la familia",
+        "These months were promised to the family meanwhile",
+    ),
 }

@@ -24,6 +24,7 @@ Why = Literal[
     "instalments_done",
     "enrolled_later",
     "above_instrument_cap",
+    "not_promised",
 ]
 Proration = Literal["full", "by_days", "none"]
 

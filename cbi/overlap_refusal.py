@@ -79,3 +79,17 @@ class RenewalsSpent(CbiRefusal):
 
     reservation_id: UUID
     renewals_max: int
+
+
+@dataclass(kw_only=True, eq=False)
+class ConflictOver(CbiRefusal):
+    """The conflict has ended by itself."""
+
+    conflict_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class ConflictUnendable(CbiRefusal):
+    """The decision would give back months that somebody was promised meanwhile."""
+
+    conflict_id: UUID

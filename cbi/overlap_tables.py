@@ -1,6 +1,6 @@
 """The tables of overlap rules and of what is held by them, beside the others of `cbi`."""
 
-from sqlalchemy import Column, Date, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy import Column, Date, Integer, LargeBinary, SmallInteger, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import DATERANGE, JSONB, TSTZRANGE
 
 from cbi.tables import MOMENT, metadata
@@ -53,4 +53,71 @@ hold_pair = Table(
     Column("months", DATERANGE, nullable=False),
     Column("standing", TSTZRANGE, nullable=False),
     Column("rules_version", Integer, nullable=False),
+)
+reservation = Table(
+    "reservation",
+    metadata,
+    Column("reservation_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("household_id", Uuid, nullable=False),
+    Column("programme_id", Uuid),
+    Column("assistance", Text, nullable=False),
+    Column("months", DATERANGE, nullable=False),
+    Column("reserved_at", MOMENT, nullable=False),
+    Column("reserved_by", Uuid, nullable=False),
+    Column("expires_at", MOMENT, nullable=False),
+)
+reservation_event = Table(
+    "reservation_event",
+    metadata,
+    Column("reservation_id", Uuid, primary_key=True),
+    Column("event_no", SmallInteger, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("at", MOMENT, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("expires_at", MOMENT),
+    Column("enrolment_id", Uuid),
+)
+waiting = Table(
+    "waiting",
+    metadata,
+    Column("waiting_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("household_id", Uuid, nullable=False),
+    Column("assistance", Text, nullable=False),
+    Column("since", MOMENT, nullable=False),
+    Column("entered_by", Uuid, nullable=False),
+    Column("expires_at", MOMENT, nullable=False),
+)
+waiting_withdrawal = Table(
+    "waiting_withdrawal",
+    metadata,
+    Column("waiting_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("at", MOMENT, nullable=False),
+)
+conflict = Table(
+    "conflict",
+    metadata,
+    Column("conflict_id", Uuid, primary_key=True),
+    Column("earlier_hold", Uuid, nullable=False),
+    Column("later_hold", Uuid, nullable=False),
+    Column("earlier_partner", Uuid, nullable=False),
+    Column("later_partner", Uuid, nullable=False),
+    Column("case_id", Uuid, nullable=False),
+    Column("opened_at", MOMENT, nullable=False),
+)
+conflict_decision = Table(
+    "conflict_decision",
+    metadata,
+    Column("conflict_id", Uuid, primary_key=True),
+    Column("decision_no", SmallInteger, primary_key=True),
+    Column("decision", Text, nullable=False),
+    Column("ends", Date),
+    Column("note", Text, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("at", MOMENT, nullable=False),
 )

@@ -62,6 +62,16 @@ _NOT_PAID = """
         WHERE e.household_id = w.household_id AND e.programme_id = $1
             AND e.instrument_kind = ANY ($2 ::text[]) AND e.closed_at IS NULL)"""
 
+# Whoever is enrolled for other months, or was: an enrolment's hold says which are left of them.
+_NOT_PROMISED = """
+    SELECT w.household_id FROM unnest($1 ::uuid[]) AS w(household_id)
+    WHERE EXISTS (SELECT FROM cbi.enrolment AS e CROSS JOIN LATERAL (
+            SELECT c.months, c.standing FROM cbi.hold AS c
+            WHERE c.enrolment_id = e.enrolment_id OFFSET 0) AS h
+        WHERE e.household_id = w.household_id AND e.programme_id = $2 AND e.closed_at IS NULL
+            AND (lower(e.months) > $3 ::date OR upper(h.months) < $4 ::date
+                 OR NOT upper_inf(h.standing)))"""
+
 # Families that the round pays by a page before this one.
 _IN_ROUND = """
     SELECT e.beneficiary_id FROM cbi.entitlement AS e
@@ -216,6 +226,9 @@ async def _look(
         reasons.setdefault(household_id, []).append("consent")
     for household_id in await _without_instrument(conn, opened, wanted):
         reasons.setdefault(household_id, []).append("no_instrument")
+    months = (opened.programme_id, opened.first_month, opened.end_month)
+    for (household_id,) in await fetch(conn, _NOT_PROMISED, wanted, *months):
+        reasons.setdefault(household_id, []).append("not_promised")
     for (household_id,) in await fetch(conn, _ERASED, wanted):
         reasons.setdefault(household_id, []).append("erased")
     return _Found(moved=moved, assisted={row[0] for row in assisted}, reasons=reasons)

@@ -99,6 +99,16 @@ ALTER TABLE cbi.enrolment ADD COLUMN months daterange CONSTRAINT enrolment_month
     AND extract(day FROM lower(months)) = 1 AND extract(day FROM upper(months)) = 1
     AND upper(months) <= lower(months) + 1100);
 
+-- Two open enrolments of one kind were refused whatever their months; with months, their holds say.
+DROP INDEX cbi.enrolment_one_open_per_beneficiary;
+DROP INDEX cbi.enrolment_one_open_per_household;
+CREATE UNIQUE INDEX enrolment_one_open_per_beneficiary
+    ON cbi.enrolment (beneficiary_id, assistance_group) WHERE closed_at IS NULL AND months IS NULL;
+CREATE UNIQUE INDEX enrolment_one_open_per_household
+    ON cbi.enrolment (household_id, assistance_group) WHERE closed_at IS NULL AND months IS NULL;
+-- Who is enrolled is looked up by household, too.
+CREATE INDEX enrolment_of_household ON cbi.enrolment (household_id) WHERE closed_at IS NULL;
+
 -- A promise of months to a family. `standing` says from when until when it counts: a reservation's
 -- ends by itself, and what has ended keeps nobody from anything, though nobody touched it.
 CREATE TABLE cbi.hold (

@@ -3,7 +3,7 @@
 from migrations.run import run_sql
 
 revision = "0041"
-down_revision = "0037"
+down_revision = "0039"
 
 
 def upgrade() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from api import access, clock
 from ledger.formats.layout import example
-from tests.api.appealing import BODIES
+from tests.api import appealing, overlaps
 from tests.api.happening import bodies as of_events
 from tests.api.house import House, new_round, open_case, programme, registration
 from tests.api.jobbing import JOB_BODIES, JOB_IDS
@@ -123,7 +123,9 @@ def a_check(list_id: str) -> dict:
 
 @pytest.fixture(scope="module")
 async def bodies(house: House, paid) -> Bodies:
-    await house.issue("A", "fuzzer", "registrar", "programme", "finance", "adjudicator")
+    await house.issue(
+        "A", "fuzzer", "registrar", "programme", "finance", "adjudicator", "coordinator"
+    )
     case_id = await open_case(house)
     values_path = "/v1/programmes/{programme_id}/values"
     valid = {
@@ -165,7 +167,8 @@ async def bodies(house: House, paid) -> Bodies:
         **JOB_BODIES,
         **BREAKS,
         **VALID,
-        **BODIES,
+        **appealing.BODIES,
+        **overlaps.BODIES,
         **{
             f"/v1/rounds/{{round_id}}/{step}": {}
             for step in ("calculate", "prepare", "review", "approve", "release")
@@ -173,7 +176,6 @@ async def bodies(house: House, paid) -> Bodies:
     }
     ids = {
         "household_id": paid.household_ids[0],
-        "household_id": home["household_id"],
         "offer_id": str(UUID(int=13)),
         "programme_id": paid.programme_id,
         "round_id": paid.round_id,
@@ -188,6 +190,7 @@ async def bodies(house: House, paid) -> Bodies:
         "slip_id": str(UUID(int=13)),
         "appeal_id": str(UUID(int=14)),
         "webhook_id": str(UUID(int=15)),
+        **overlaps.IDS,
     }
     return Bodies(house, {path: (path.format(**ids), body) for path, body in valid.items()})
 

@@ -12,7 +12,6 @@ DOORS = {
     "cbi.sealed_households",
     "cbi.beneficiaries_of",
     "cbi.assisted",
-    "cbi.family_enrolled",
     "cbi.households_around",
     "cbi.ties_between",
     "cbi.cases_not_joined",

@@ -63,6 +63,15 @@ async def test_until_a_refusal_says_the_family_is_free_from_then_on(conn):
     assert refused.value.until == JANUARY
 
 
+async def test_from_that_day_on_another_organisation_may_promise_though_nobody_closed(conn):
+    mine, theirs = await one_family(conn)
+    await promised(conn, await programme_of(conn), mine, first=JULY)
+    other = await programme_of(conn, BETA)
+    with pytest.raises(Overlap) as refused:
+        await promised(conn, other, theirs, BETA, first=JULY)
+    await promised(conn, other, theirs, BETA, first=refused.value.until)
+
+
 async def test_what_may_stand_beside_it_is_not_kept_away(conn):
     mine, theirs = await one_family(conn)
     await agreed(conn)
@@ -189,6 +198,7 @@ async def test_the_exclusion_constraint_alone_keeps_two_holds_apart(own):
         await promised(conn, await programme_of(conn), mine, first=JULY)
     async with own.owner.connect() as conn, conn.begin() as outer:
         await conn.execute(text("ALTER TABLE cbi.hold DISABLE TRIGGER hold_checked"))
+        await conn.execute(text("SET LOCAL session_replication_role = replica"))
         await conn.execute(
             text(
                 "INSERT INTO cbi.hold (partner_id, household_id, beneficiary_id, assistance,"

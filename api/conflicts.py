@@ -1,0 +1,87 @@
+"""Conflicts between promises, and trying rules, over HTTP."""
+
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api import clock
+from api.db import Actor
+from api.once import once
+from api.overlaps import who
+from api.page import Key, Limit, Page, page
+from api.state import Requested
+from api.text import NOT_NUL
+from cbi import agree, conflicts, simulate
+from cbi.conflicts import Choice, Conflict
+from cbi.simulate import Simulation
+
+
+class NewDecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`month` is the last that both are kept for, or the first that the later one isn't for.
+
+    The note must not name anybody.
+    """
+
+    decision: Choice
+    month: date | None = None
+    note: Annotated[str, msgspec.Meta(max_length=2000, pattern=NOT_NUL)] = ""
+
+
+class NewSimulation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A document of rules, and for how many months back it is tried."""
+
+    rules: dict[str, Any]
+    months: Annotated[int, msgspec.Meta(ge=1, le=simulate.MONTHS_MAX)] = 6
+
+
+@get("/v1/conflicts", tags=["adjudication"])
+async def list_conflicts(
+    conn: NamedDependency[AsyncConnection],
+    after: FromQuery[UUID | None] = None,
+    limit: Limit = 50,
+) -> Page[Conflict]:
+    """List promises to one family that the rules don't allow together, oldest first."""
+    items = await conflicts.list_conflicts(conn, after=after, limit=limit + 1, at=clock.now())
+    return page(items, limit=limit, cursor="conflict_id")
+
+
+@post("/v1/conflicts/{conflict_id:uuid}/decision", tags=["adjudication"])
+@once
+async def decide_conflict(
+    request: Requested,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    conflict_id: FromPath[UUID],
+    data: JSONBody[NewDecision],
+    idempotency_key: Key = None,
+) -> Conflict:
+    """Decide what becomes of two promises; a later decision counts, this one stays as history."""
+    return await conflicts.decide(
+        conn, conflict_id, data.decision, month=data.month, note=data.note, by=who(actor)
+    )
+
+
+# Not `once`: it changes nothing.
+@post("/v1/overlap-rules/simulation", status_code=200, tags=["adjudication"])
+async def try_rules(
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    data: JSONBody[NewSimulation],
+) -> Simulation:
+    """Say what rules would have refused of the last months' promises, beside those in force."""
+    return await simulate.try_rules(
+        conn,
+        agree.read(data.rules),
+        months=data.months,
+        own=actor.partner_id,
+        at=clock.now(),
+    )
+
+
+HANDLERS = (list_conflicts, decide_conflict, try_rules)

@@ -1,0 +1,150 @@
+"""Rules, reservations, waiting and conflicts over HTTP, and what `cbi simulate` prints."""
+
+import json
+from datetime import timedelta
+
+from click.testing import CliRunner
+
+from api import clock
+from api.cli import main
+from cbi.overlap import example
+from tests.api.house import House, programme, registration
+from tests.api.overlaps import FIRST, conflicts, household, joined, rules
+
+
+async def twice(house: House) -> tuple[str, str]:
+    """One family that both partners registered and found to be one."""
+    one = registration()
+    mine = await house.made("/v1/households", "A/registrar", one)
+    other = {**one, "reference": registration()["reference"]}
+    theirs = await house.made("/v1/households", "B/registrar", other)
+    for letter in "AB":
+        judged = {"verdict": "same_household", "reason": "x"}
+        case_id = theirs["flags"][0]["case_id"]
+        await house.made(f"/v1/cases/{case_id}/judgements", f"{letter}/adjudicator", judged)
+    return mine["household_id"], theirs["household_id"]
+
+
+async def test_the_loser_is_told_until_when_and_whom_to_ask_and_never_who(house: House):
+    mine, theirs = await twice(house)
+    body = {"assistance": "health", "first_month": FIRST, "months": 2}
+    made = await house.made("/v1/reservations", "A/programme", {**body, "household_id": mine})
+    assert (made["state"], made["first_month"], made["end_month"]) == ("open", FIRST, "2027-03-01")
+    refused = await house.post("/v1/reservations", "B/programme", {**body, "household_id": theirs})
+    assert refused.status_code == 409
+    told = refused.json()
+    assert told["type"] == "urn:cbi:problem:overlap"
+    assert (told["household_id"], told["until"]) == (theirs, "2027-03-01")
+    assert told["ask"]
+    for secret in (mine, "PARTNER-A", "desk@a", made["reservation_id"], str(house.partners["A"])):
+        assert secret not in refused.text
+    waiting = {"household_id": theirs, "assistance": "health"}
+    entry = await house.made("/v1/waiting", "B/programme", waiting)
+    assert entry["free_since"] is None
+    path = f"/v1/reservations/{made['reservation_id']}"
+    assert (await house.post(f"{path}/cancellation", "B/programme")).status_code == 404
+    assert (await house.made(f"{path}/cancellation", "A/programme"))["state"] == "cancelled"
+    over = await house.post(f"{path}/renewal", "A/programme")
+    assert over.json()["type"] == "urn:cbi:problem:reservation-over"
+    listed = (await house.get("/v1/waiting", "B/programme", params={"limit": "200"})).json()
+    free = {each["waiting_id"]: each["free_since"] for each in listed["items"]}
+    assert free[entry["waiting_id"]] is not None
+    theirs_too = (await house.get("/v1/waiting", "A/programme", params={"limit": "200"})).json()
+    assert entry["waiting_id"] not in {each["waiting_id"] for each in theirs_too["items"]}
+
+
+async def test_an_enrolment_for_months_is_shown_with_them(house: House):
+    opened = await house.made("/v1/programmes", "A/programme", programme())
+    path = f"/v1/programmes/{opened['programme_id']}/enrolments"
+    body = {"household_id": await household(house), "first_month": FIRST, "months": 3}
+    made = await house.made(path, "A/programme", body)
+    assert (made["first_month"], made["end_month"]) == (FIRST, "2027-04-01")
+    assert (await house.get(path, "A/programme")).json()["items"] == [made]
+    for wrong in ({"months": None}, {"first_month": None}, {"first_month": "2027-01-02"}):
+        answer = await house.post(path, "A/programme", {**body, **wrong})
+        assert answer.json()["type"] == "urn:cbi:problem:bad-value"
+
+
+async def test_rules_are_proposed_approved_by_two_and_read_by_all(house: House):
+    sent = rules()
+    made = await house.made("/v1/overlap-rules", "A/adjudicator", sent)
+    path = f"/v1/overlap-rules/{made['version']}/approval"
+    own = await house.post(path, "A/adjudicator")
+    assert (own.status_code, own.json()["type"]) == (403, "urn:cbi:problem:own-proposal")
+    assert (await house.made(path, "A/coordinator"))["since"] is None
+    again = await house.post(path, "A/coordinator")
+    assert again.json()["type"] == "urn:cbi:problem:rules-approved"
+    assert (await house.made(path, "B/adjudicator"))["since"] == sent["effective_from"]
+    on = {"on": sent["effective_from"]}
+    answer = await house.get("/v1/overlap-rules/in-force", "B/registrar", params=on)
+    assert (answer.json()["version"], answer.json()["rules"]) == (made["version"], example())
+    today = (await house.get("/v1/overlap-rules/in-force", "B/finance")).json()
+    assert today["version"] == 0
+    listed = (await house.get("/v1/overlap-rules", "B/auditor", params={"limit": "200"})).json()
+    assert made["version"] in {each["version"] for each in listed["items"]}
+
+
+async def test_rules_with_faults_are_refused_with_all_of_them_in_two_languages(house: House):
+    wrong = {**example(), "contact": "", "blocks": [{"first": "cash", "then": "mpca"}]}
+    day = str(clock.today() - timedelta(days=9))
+    for path, who, body in (
+        ("/v1/overlap-rules", "A/adjudicator", {"rules": wrong, "effective_from": day}),
+        ("/v1/overlap-rules/simulation", "A/programme", {"rules": wrong}),
+    ):
+        answer = await house.post(path, who, body)
+        assert answer.status_code == 422
+        assert answer.json()["type"] == "urn:cbi:problem:invalid-rules"
+        faults = answer.json()["faults"]
+        assert {fault["path"] for fault in faults} == {"contact", "blocks[0].first"}
+        assert all(fault["es"] and fault["en"] for fault in faults)
+    late = {"rules": example(), "effective_from": day}
+    answer = await house.post("/v1/overlap-rules", "A/adjudicator", late)
+    assert answer.json()["field"] == "effective_from"
+    gone = await house.post("/v1/overlap-rules/99999/approval", "A/adjudicator")
+    assert gone.status_code == 404
+    huge = await house.post(f"/v1/overlap-rules/{10**30}/approval", "A/adjudicator")
+    assert huge.json()["type"] == "urn:cbi:problem:bad-value"
+
+
+async def test_a_conflict_names_organisations_and_months_and_nobody(house: House):
+    households = await joined(house)
+    found = (await conflicts(house))[-1]
+    assert (found["earlier"]["partner"], found["later"]["partner"]) == ("PARTNER-A", "PARTNER-B")
+    assert found["state"] == "open"
+    assert not any(household_id in json.dumps(found) for household_id in households)
+    path = f"/v1/conflicts/{found['conflict_id']}/decision"
+    body = {"decision": "end_later", "month": "2027-02-01", "note": "A goes on"}
+    done = await house.made(path, "B/coordinator", body)
+    assert (done["state"], done["later"]["end_month"]) == ("decided", "2027-02-01")
+    assert [each["decision"] for each in done["decisions"]] == ["end_later"]
+
+
+async def test_a_simulation_tells_an_organisation_of_itself(house: House):
+    await joined(house)
+    body = {"rules": example(), "months": 1}
+    answer = await house.post("/v1/overlap-rules/simulation", "A/programme", body)
+    assert answer.status_code == 200, answer.text
+    (mine,) = answer.json()["outcomes"]
+    assert mine["partner_id"] == str(house.partners["A"])
+    assert mine["promised"]["households"] >= 1
+    every = (await house.post("/v1/overlap-rules/simulation", "A/coordinator", body)).json()
+    assert {each["partner_id"] for each in every["outcomes"]} == {
+        str(house.partners[letter]) for letter in "AB"
+    }
+
+
+def test_the_command_tries_a_document_and_tells_its_faults(postgres, tmp_path, monkeypatch):
+    url = postgres.url("cbi_app")
+    monkeypatch.setenv("CBI_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("CBI_DATABASE_URL", url)
+    file = tmp_path / "rules.json"
+    file.write_text(json.dumps(example()), encoding="utf-8")
+    done = CliRunner().invoke(main, ["simulate", "overlap", "--rules", str(file)])
+    assert done.exit_code == 0, done.output
+    assert "version 0" in done.output
+    shown = CliRunner().invoke(main, ["simulate", "overlap", "--rules", str(file), "--json"])
+    assert json.loads(shown.stdout)["outcomes"] == []
+    for content, code in ((b"{}", 3), (b"\xff", 2), (b"[" * 99_999, 2), (b" " * 1_000_001, 3)):
+        file.write_bytes(content)
+        done = CliRunner().invoke(main, ["simulate", "overlap", "--rules", str(file)])
+        assert done.exit_code == code, (content[:9], done.output)
