@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, payer, tables
-from cbi.eligible import must_be_eligible, stand_on
+from cbi.eligible import Standing, must_be_eligible, stand_on
 from cbi.identities import can_be_paid, open_households
 from cbi.payment_files import pain001
 from cbi.profiles import load_profile
@@ -158,32 +158,14 @@ async def enrol(
     standing = await must_be_eligible(
         conn, programme_id=programme_id, household_id=household_id, vault=vault, who=who
     )
-    try:
-        async with conn.begin_nested():
-            if standing is not None:
-                await stand_on(conn, standing, enrolment_id=enrolment_id, who=who)
-            await conn.execute(
-                insert(tables.enrolment).values(
-                    partner_id=partner_id,
-                    assistance_group=programme.assistance_group,
-                    instrument_kind=instrument_kind,
-                    enrolled_by=actor_id,
-                    **msgspec.structs.asdict(enrolment),
-                )
-            )
-    except IntegrityError as error:
-        match constraint_of(error):
-            case "enrolment_one_open":
-                raise AlreadyEnrolled(household_id=household_id) from error
-            case "enrolment_one_open_per_beneficiary" | "enrolment_one_open_per_household":
-                raise FamilyAssisted(
-                    household_id=household_id, assistance_group=programme.assistance_group
-                ) from error
-            case "eligibility_answer_another_person":
-                raise OverriddenByEnroller(household_id=household_id) from error
-            case "enrolment_in_area":
-                raise OutsideProgramme(household_id=household_id) from error
-        raise
+    await _store(
+        conn,
+        enrolment,
+        standing,
+        who,
+        assistance_group=programme.assistance_group,
+        instrument_kind=instrument_kind,
+    )
     return enrolment
 
 
@@ -225,6 +207,44 @@ async def consents_missing(
     for household_id, kind in rows:
         missing.setdefault(household_id, []).append(kind)
     return missing
+
+
+async def _store(
+    conn: AsyncConnection,
+    enrolment: Enrolment,
+    standing: Standing | None,
+    who: Who,
+    *,
+    assistance_group: str,
+    instrument_kind: str,
+) -> None:
+    household_id = enrolment.household_id
+    try:
+        async with conn.begin_nested():
+            if standing is not None:
+                await stand_on(conn, standing, enrolment_id=enrolment.enrolment_id, who=who)
+            await conn.execute(
+                insert(tables.enrolment).values(
+                    partner_id=who.partner_id,
+                    assistance_group=assistance_group,
+                    instrument_kind=instrument_kind,
+                    enrolled_by=who.actor_id,
+                    **msgspec.structs.asdict(enrolment),
+                )
+            )
+    except IntegrityError as error:
+        match constraint_of(error):
+            case "enrolment_one_open":
+                raise AlreadyEnrolled(household_id=household_id) from error
+            case "enrolment_one_open_per_beneficiary" | "enrolment_one_open_per_household":
+                raise FamilyAssisted(
+                    household_id=household_id, assistance_group=assistance_group
+                ) from error
+            case "eligibility_answer_another_person":
+                raise OverriddenByEnroller(household_id=household_id) from error
+            case "enrolment_in_area":
+                raise OutsideProgramme(household_id=household_id) from error
+        raise
 
 
 async def _payable_kind(

@@ -21,11 +21,9 @@ from tests.api.house import (
     registration,
 )
 from tests.api.profiling import PROFILES
-from tests.api.terming import TERMS
+from tests.api.terming import TERMS, UNKEPT
 from tests.api.test_wind_up import rejected, released
 
-# A check changes nothing, and its answer is not kept.
-UNKEPT = {"/v1/check", "/v1/fsp-profiles/preview", "/v1/programmes/{programme_id}/eligibility"}
 STEPS = ("calculate", "prepare", "review", "approve", "release")
 
 
@@ -272,7 +270,7 @@ async def test_a_key_is_for_one_request_only(house: House, route: str):
 
 @pytest.fixture(scope="module", autouse=True)
 async def everything(house: House) -> None:
-    roles = ("registrar", "programme", "finance", "adjudicator")
+    roles = ("registrar", "programme", "finance", "adjudicator", "coordinator")
     await house.issue("A", "everything", *roles)
 
 

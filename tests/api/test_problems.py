@@ -32,14 +32,14 @@ SLUGS = [
     "invalid-registration", "invalid-term", "layout-just-changed", "layout-malformed",
     "layout-unknown", "model-not-found", "model-unreadable", "money-given-back", "months-outside",
     "months-overlap", "never-expires", "no-expiry", "no-instrument", "no-rules",
-    "no-transfer-value", "not-eligible", "not-found", "not-pending", "not-released", "not-sealed",
-    "nothing-to-pay", "nothing-to-reissue", "open-case", "outcome-conflict", "outside-area",
-    "outside-programme", "overridden-by-enroller", "override-stands", "override-unfit",
-    "payees-blocked", "period-just-closed", "period-out-of-order", "reference-taken",
-    "round-pending", "run-underway", "same-person", "second-person", "second-person-needed",
-    "shown-as-paid", "statement-repeated", "statement-unreadable", "step-done", "step-out-of-order",
-    "still-claimable", "term-approved", "terms-just-changed", "too-many-payees",
-    "transfer-conflict", "transfer-refused", "which-part",
+    "no-transfer-value", "no-uit", "not-eligible", "not-found", "not-pending", "not-released",
+    "not-sealed", "nothing-to-pay", "nothing-to-reissue", "open-case", "outcome-conflict",
+    "outside-area", "outside-programme", "overridden-by-enroller", "override-stands",
+    "override-unfit", "payees-blocked", "period-just-closed", "period-out-of-order",
+    "reference-taken", "round-pending", "run-underway", "same-person", "second-person",
+    "second-person-needed", "shown-as-paid", "statement-repeated", "statement-unreadable",
+    "step-done", "step-out-of-order", "still-claimable", "term-approved", "terms-just-changed",
+    "too-many-payees", "transfer-conflict", "transfer-refused", "which-part",
 ]  # fmt: skip
 
 # Those that a constraint alone refuses.
