@@ -139,6 +139,7 @@ async def calculate(
             actor_id=actor.actor_id,
             at=clock.now(),
             chunk_max=service.settings.chunk_payments,
+            vault=service.vault,
         )
 
     return cast(Calculated, await in_pieces(request, service, piece))

@@ -73,4 +73,10 @@ REFUSALS: dict[type[Exception], Wording] = {
         "El programa no tiene reglas vigentes",
         "The programme has no rules that count",
     ),
+    refusal.NoUit: Wording(
+        409,
+        "no-uit",
+        "No hay valor de la UIT para ese día",
+        "No value of the UIT is known for that day",
+    ),
 }

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import term
+from cbi.caps import load_limits, load_limits_kept
 from cbi.disbursement import Round
 from cbi.enrol import Programme
 from cbi.entitlement import Basis, Schedule, ValueTable, in_force, months_between
@@ -18,7 +19,8 @@ from cbi.refusal import NoTransferValue
 from cbi.term import Term
 from cbi.term_refusal import InstalmentsUneven, TermsJustChanged
 from cbi.term_tables import calculation_basis
-from cbi.terms import as_table, load_terms
+from cbi.terms import as_table, load_term, load_terms
+from cbi.top_up import Line, lines_of
 from cbi.who import Who
 from ledger.violation import constraint_of
 
@@ -61,7 +63,7 @@ async def load_basis(
     """
     terms = await load_terms(conn, opened.programme_id)
     kept = await load_kept(conn, opened.round_id)
-    basis = _basis(terms, kept, opened, programme)
+    basis = await _basis(conn, terms, kept, opened, programme)
     if not basis.tables:
         raise NoTransferValue(programme_id=programme.programme_id, on=opened.pays_on)
     if basis.schedule is not None and basis.months % basis.schedule.every_months:
@@ -71,19 +73,33 @@ async def load_basis(
     return basis
 
 
-def _basis(terms: Sequence[Term], kept: Kept | None, opened: Round, programme: Programme) -> Basis:
+async def _basis(
+    conn: AsyncConnection,
+    terms: Sequence[Term],
+    kept: Kept | None,
+    opened: Round,
+    programme: Programme,
+) -> Basis:
     tables = [
         as_table(each, programme.currency)
         for each in terms
         if each.kind == "values" and each.approved_by is not None
     ]
     schedule = _counts(terms, "schedule", opened.pays_on, kept)
+    top_up = _counts(terms, "top_up", opened.pays_on, kept)
+    if kept is None:
+        limits, uit = await load_limits(conn, currency=programme.currency, on=opened.pays_on)
+    else:
+        limits, uit = await load_limits_kept(conn, cap_nos=kept.cap_nos, uit_no=kept.uit_no)
     return Basis(
         tables=_tables(tables, kept, opened.pays_on),
         first_month=opened.first_month,
         months=months_between(opened.first_month, opened.end_month),
         schedule=None if schedule is None else msgspec.convert(schedule.content, Schedule),
         schedule_version=None if schedule is None else schedule.version,
+        top_up_version=None if top_up is None else top_up.version,
+        limits=limits,
+        uit_no=None if uit is None else uit.uit_no,
     )
 
 
@@ -103,6 +119,15 @@ def _counts(
     return next((each for each in of_kind if each.version == version), None)
 
 
+async def load_lines(
+    conn: AsyncConnection, programme_id: UUID, version: int | None
+) -> tuple[Line, ...]:
+    """Load the lines of a version of the top-up; none without a version."""
+    if version is None:
+        return ()
+    return lines_of((await load_term(conn, programme_id, "top_up", version)).content)
+
+
 async def _keep(conn: AsyncConnection, round_id: UUID, basis: Basis, who: Who) -> None:
     try:
         async with conn.begin_nested():
@@ -114,9 +139,9 @@ async def _keep(conn: AsyncConnection, round_id: UUID, basis: Basis, who: Who) -
                     at=who.at,
                     value_versions=sorted(table.version for table in basis.tables),
                     schedule_version=basis.schedule_version,
-                    top_up_version=None,
-                    cap_nos=[],
-                    uit_no=None,
+                    top_up_version=basis.top_up_version,
+                    cap_nos=sorted(each.cap_no for each in basis.limits.values()),
+                    uit_no=basis.uit_no,
                 )
             )
     except IntegrityError as error:

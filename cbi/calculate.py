@@ -25,6 +25,7 @@ from cbi.enrol import Programme, load_programme
 from cbi.entitlement import Entitlement, Payee, Why, compute
 from cbi.payees import load_payees, look_up_by_id
 from cbi.refusal import MonthsOverlap, NothingToPay, StepDone, TooManyPayees
+from cbi.vault import Vault
 from cbi.who import Who
 from ledger.violation import constraint_of
 
@@ -37,14 +38,14 @@ _STORE = text("""
         beneficiary_id, kind, assistance_group, months, household_size, value_version,
         amount_minor, currency, computed_at, paid_months)
     SELECT new.entitlement_id, :round_id, :partner_id, new.enrolment_id, new.household_id,
-        new.beneficiary_id, 'instalment', :assistance_group, daterange(:first_month, :end_month),
+        new.beneficiary_id, new.kind, :assistance_group, daterange(:first_month, :end_month),
         new.household_size, new.value_version, new.amount_minor, :currency, :at, new.paid_months
     FROM unnest(:entitlement_ids ::uuid[], :enrolment_ids ::uuid[], :household_ids ::uuid[],
         :beneficiary_ids ::uuid[], :household_sizes ::smallint[], :amounts_minor ::bigint[],
-        :value_versions ::integer[], :paid_months ::smallint[])
+        :value_versions ::integer[], :paid_months ::smallint[], :kinds ::text[])
         AS new(entitlement_id, enrolment_id, household_id, beneficiary_id, household_size,
-            amount_minor, value_version, paid_months)
-    ORDER BY new.enrolment_id""")
+            amount_minor, value_version, paid_months, kind)
+    ORDER BY new.enrolment_id, new.kind""")
 
 # Reasons are lists of different lengths, so they come as one text for each.
 _LEAVE_OUT = text("""
@@ -106,12 +107,14 @@ async def calculate(
     chunk_max: int = CHUNK_MAX,
     payments_max: int = PAYMENTS_MAX,
     left_out_max: int = LEFT_OUT_MAX,
+    vault: Vault | None = None,
 ) -> Calculated | Progress:
     """Compute the entitlements of the next page of enrolments; with the last page, sign the list.
 
     Progress says that the round has more pages: call again in a transaction of its own. Nothing is
     paid of a round that is calculated in part. Raises NoTransferValue, InstalmentsUneven,
-    TermsJustChanged, NothingToPay, MonthsOverlap, TooManyPayees, StepDone.
+    TermsJustChanged, NothingToPay, MonthsOverlap, TooManyPayees, StepDone. Top-ups by age need
+    the vault.
     """
     opened = await load_round(conn, round_id)
     programme = await load_programme(conn, opened.programme_id)
@@ -122,7 +125,13 @@ async def calculate(
     before = await _page_before(conn, opened, payments_max)
     await look_up_by_id(conn)
     payees = await load_payees(
-        conn, opened, programme, basis, after=before.upto_enrolment, limit=chunk_max + 1
+        conn,
+        opened,
+        programme,
+        basis,
+        after=before.upto_enrolment,
+        limit=chunk_max + 1,
+        vault=vault,
     )
     is_last, payees = len(payees) <= chunk_max, payees[:chunk_max]
     entitlements = compute(payees, basis, round_id=round_id)
@@ -143,12 +152,17 @@ async def calculate(
             done=done,
             of=max(before.expected, done),
         )
-    listed = await load_list(conn, round_id, programme.currency)
+    return await _end(conn, job, actor_id, left_out_max)
+
+
+async def _end(conn: AsyncConnection, job: _Job, actor_id: UUID, left_out_max: int) -> Calculated:
+    """Sign the list that the pages have made."""
+    round_id = job.opened.round_id
+    listed = await load_list(conn, round_id, job.programme.currency)
     if not listed.payments:
         raise NothingToPay(round_id=round_id)
-    signed = await add_step(
-        conn, round_id, Step.CALCULATED, listed, partner_id=partner_id, actor_id=actor_id, at=at
-    )
+    facts = {"partner_id": job.partner_id, "actor_id": actor_id}
+    signed = await add_step(conn, round_id, Step.CALCULATED, listed, **facts, at=job.at)
     return await _answer(conn, round_id, signed, left_out_max)
 
 
@@ -184,6 +198,7 @@ async def _page_before(conn: AsyncConnection, opened: Round, payments_max: int) 
                 page.expected,
                 page.payments,
                 page.left_out,
+                page.top_ups,
             )
             .where(page.round_id == opened.round_id)
             .order_by(page.page_no)
@@ -198,11 +213,11 @@ async def _page_before(conn: AsyncConnection, opened: Round, payments_max: int) 
         last = _Before(0, FIRST, expected or 0, 0, 0)
     else:
         payments = sum(row.payments for row in rows)
-        done = payments + sum(row.left_out for row in rows)
+        done = payments + sum(row.left_out - row.top_ups for row in rows)
         end = rows[-1]
         last = _Before(end.page_no, end.upto_enrolment, end.expected, done, payments)
     # Who is enrolled while the round is calculated comes in; the limit holds all the same.
-    payees = max(last.expected, last.done)
+    payees = max(last.expected, last.done, last.payments)
     if payees > payments_max:
         raise TooManyPayees(round_id=opened.round_id, payees=payees, payees_max=payments_max)
     return last
@@ -211,16 +226,17 @@ async def _page_before(conn: AsyncConnection, opened: Round, payments_max: int) 
 def _page(
     before: _Before, payees: Sequence[Payee], entitlements: Sequence[Entitlement], *, is_last: bool
 ) -> dict[str, object]:
+    top_ups = sum(each.kind == "top_up" for each in entitlements)
     return {
         "page_no": before.page_no + 1,
         # Whoever stood on the last page may have left since.
         "upto_enrolment": payees[-1].enrolment_id if payees else LAST,
         "payments": len(entitlements),
         "amount_minor": sum(each.money.amount_minor for each in entitlements),
-        "left_out": len(payees) - len(entitlements),
+        "left_out": len(payees) - len(entitlements) + top_ups,
         "is_last": is_last,
         "expected": before.expected,
-        "top_ups": 0,
+        "top_ups": top_ups,
     }
 
 
@@ -262,6 +278,7 @@ def _columns(entitlements: Sequence[Entitlement]) -> dict[str, object]:
         "amounts_minor": [each.money.amount_minor for each in entitlements],
         "value_versions": [each.value_version for each in entitlements],
         "paid_months": [each.paid_months for each in entitlements],
+        "kinds": [each.kind for each in entitlements],
     }
 
 

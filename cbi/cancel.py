@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,6 +11,17 @@ from cbi import tables
 from cbi.disbursement import Step
 from cbi.refusal import EntitlementSettled, NotFound, SamePerson
 from ledger.violation import constraint_of
+
+# Of a household whose instalment was taken off, unless it is reserved already.
+_TOP_UP = text("""
+    UPDATE cbi.entitlement AS t SET cancelled_at = :cancelled_at, cancelled_by = :cancelled_by,
+        cancelled_because = :cancelled_because
+    FROM cbi.entitlement AS e
+    WHERE e.entitlement_id = :entitlement_id AND e.kind = 'instalment'
+        AND t.enrolment_id = e.enrolment_id AND t.round_id = :round_id AND t.kind = 'top_up'
+        AND t.cancelled_at IS NULL AND NOT EXISTS (
+            SELECT FROM cbi.chunk AS c WHERE c.round_id = t.round_id
+                AND c.upto_payment >= t.entitlement_id)""")
 
 
 async def cancel(
@@ -22,7 +33,7 @@ async def cancel(
     actor_id: UUID,
     at: datetime,
 ) -> None:
-    """Take one family off an unreleased round, with the reason.
+    """Take one family off an unreleased round, with the reason; with its instalment its top-up.
 
     Raises EntitlementSettled, NotFound, and SamePerson for who has begun to release the round: with
     it they could not go on.
@@ -33,6 +44,7 @@ async def cancel(
     )
     if (await conn.execute(begun)).one_or_none() is not None:
         raise SamePerson(round_id=round_id, step=Step.RELEASED.word)
+    facts = {"cancelled_at": at, "cancelled_by": actor_id, "cancelled_because": because}
     try:
         async with conn.begin_nested():
             result = await conn.execute(
@@ -40,7 +52,7 @@ async def cancel(
                 .where(
                     entitlement.entitlement_id == entitlement_id, entitlement.round_id == round_id
                 )
-                .values(cancelled_at=at, cancelled_by=actor_id, cancelled_because=because)
+                .values(facts)
             )
     except IntegrityError as error:
         if constraint_of(error) == "entitlement_settled":
@@ -48,6 +60,7 @@ async def cancel(
         raise
     if result.rowcount == 0:
         raise NotFound(what="entitlement", wanted=entitlement_id)
+    await conn.execute(_TOP_UP, facts | {"entitlement_id": entitlement_id, "round_id": round_id})
 
 
 async def no_own_cancellation(conn: AsyncConnection, round_id: UUID, actor_id: UUID) -> None:

@@ -5,7 +5,7 @@ from datetime import date
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,6 +36,15 @@ _PAID = """
         WHERE e.enrolment_id = w.enrolment_id AND e.round_id = $2 AND e.cancelled_at IS NULL
         OFFSET 0) AS b
     WHERE n.instrument_kind = ANY ($3 ::text[])"""
+
+
+_NEWEST_CAPS = text("""
+    SELECT DISTINCT ON (c.instrument_kind) c.* FROM cbi.instrument_cap AS c
+    WHERE c.currency = :currency AND c.effective_from <= :on
+    ORDER BY c.instrument_kind, c.effective_from DESC, c.cap_no DESC""")
+_NEWEST_UIT = text("""
+    SELECT u.* FROM cbi.uit_value AS u WHERE u.effective_from <= :on
+    ORDER BY u.effective_from DESC, u.uit_no DESC LIMIT 1""")
 
 
 async def add_uit(conn: AsyncConnection, uit: Uit, *, who: Who) -> Uit:
@@ -72,7 +81,7 @@ async def add_cap(conn: AsyncConnection, cap: Cap, *, who: Who) -> Cap:
     return msgspec.structs.replace(cap, cap_no=cap_no)
 
 
-async def load_uits(conn: AsyncConnection, *, after: int = 0, limit: int = 1_000) -> list[Uit]:
+async def load_uits(conn: AsyncConnection, *, after: int, limit: int) -> list[Uit]:
     row = uit_value.c
     rows = await conn.execute(
         select(row.uit_no, row.effective_from, row.amount_minor, row.source, row.is_example)
@@ -83,7 +92,7 @@ async def load_uits(conn: AsyncConnection, *, after: int = 0, limit: int = 1_000
     return [msgspec.convert(found._mapping, Uit) for found in rows]  # noqa: SLF001 -- public by its docs
 
 
-async def load_caps(conn: AsyncConnection, *, after: int = 0, limit: int = 1_000) -> list[Cap]:
+async def load_caps(conn: AsyncConnection, *, after: int, limit: int) -> list[Cap]:
     row = instrument_cap.c
     rows = await conn.execute(
         select(instrument_cap).where(row.cap_no > after).order_by(row.cap_no).limit(limit)
@@ -95,10 +104,17 @@ async def load_limits(
     conn: AsyncConnection, *, currency: str, on: date
 ) -> tuple[Mapping[str, Limits], Uit | None]:
     """Load the limits of each instrument on a day, and the UIT they stand on."""
-    caps = await load_caps(conn)
+    caps = [
+        msgspec.convert(found._mapping, Cap)  # noqa: SLF001 -- public by its docs
+        for found in await conn.execute(_NEWEST_CAPS, {"currency": currency, "on": on})
+    ]
     if not caps:
         return {}, None
-    return limits_in_force(caps, await load_uits(conn), currency=currency, on=on)
+    uits = [
+        msgspec.convert(found._mapping, Uit)  # noqa: SLF001 -- public by its docs
+        for found in await conn.execute(_NEWEST_UIT, {"on": on})
+    ]
+    return limits_in_force(caps, uits, currency=currency, on=on)
 
 
 async def load_limits_kept(
@@ -107,8 +123,12 @@ async def load_limits_kept(
     """Load the limits a round was calculated with."""
     if not cap_nos:
         return {}, None
-    uit = next((each for each in await load_uits(conn) if each.uit_no == uit_no), None)
-    caps = [each for each in await load_caps(conn) if each.cap_no in cap_nos]
+    uit = None
+    if uit_no is not None:
+        (uit,) = await load_uits(conn, after=uit_no - 1, limit=1)
+    caps = []
+    for cap_no in cap_nos:
+        caps += await load_caps(conn, after=cap_no - 1, limit=1)
     return {each.instrument_kind: limits_of(each, uit) for each in caps}, uit
 
 

@@ -38,7 +38,7 @@ FIRST = UUID(int=0)
 
 _ENTITLEMENTS = """
     SELECT e.entitlement_id, e.enrolment_id, e.household_id, e.beneficiary_id, e.household_size,
-        e.value_version, e.amount_minor, e.currency
+        e.value_version, e.amount_minor, e.currency, e.kind
     FROM cbi.entitlement AS e
     WHERE e.round_id = $1 AND e.cancelled_at IS NULL AND e.entitlement_id > $2
     ORDER BY e.entitlement_id LIMIT $3"""
@@ -171,6 +171,7 @@ async def load_entitlements(
             household_size=row[4],
             value_version=row[5],
             money=Money(amount_minor=row[6], currency=row[7]),
+            kind=row[8],
         )
         for row in rows
     ]

@@ -1,6 +1,8 @@
 """Programmes: open one, enrol households."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -10,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, holds, payer, tables
-from cbi.eligible import must_be_eligible, stand_on
+from cbi.eligible import Standing, must_be_eligible, stand_on
 from cbi.identities import can_be_paid, open_households
 from cbi.overlap import Span
 from cbi.payment_files import pain001
@@ -159,7 +161,7 @@ async def enrol(
         first_month=months.first if months else None,
         end_month=months.end if months else None,
     )
-    row = {
+    row: dict[str, Any] = {
         **msgspec.structs.asdict(enrolment),
         "months": Range(months.first, months.end) if months else None,
         "assistance_group": programme.assistance_group,
@@ -171,23 +173,7 @@ async def enrol(
     standing = await must_be_eligible(
         conn, programme_id=programme_id, household_id=household_id, vault=vault, who=who
     )
-    try:
-        async with conn.begin_nested():
-            if standing is not None:
-                await stand_on(conn, standing, enrolment_id=enrolment_id, who=who)
-            await conn.execute(
-                insert(tables.enrolment).values(
-                    {key: row[key] for key in row.keys() & tables.enrolment.c.keys()}
-                )
-            )
-    except IntegrityError as error:
-        name = constraint_of(error) or ""
-        if name in holds.OVERLAPS:
-            group = programme.assistance_group
-            raise await holds.overlap(conn, household_id, group, months, at=at) from error
-        if name in _REFUSED:
-            raise _REFUSED[name](household_id=household_id) from error
-        raise
+    await _store(conn, row, standing, who=who, months=months)
     return enrolment
 
 
@@ -229,6 +215,31 @@ async def consents_missing(
     for household_id, kind in rows:
         missing.setdefault(household_id, []).append(kind)
     return missing
+
+
+async def _store(
+    conn: AsyncConnection,
+    row: Mapping[str, Any],
+    standing: Standing | None,
+    *,
+    who: Who,
+    months: Span | None,
+) -> None:
+    household_id = row["household_id"]
+    kept = {key: row[key] for key in row.keys() & tables.enrolment.c.keys()}
+    try:
+        async with conn.begin_nested():
+            if standing is not None:
+                await stand_on(conn, standing, enrolment_id=row["enrolment_id"], who=who)
+            await conn.execute(insert(tables.enrolment).values(kept))
+    except IntegrityError as error:
+        name = constraint_of(error) or ""
+        if name in holds.OVERLAPS:
+            group = row["assistance_group"]
+            raise await holds.overlap(conn, household_id, group, months, at=who.at) from error
+        if name in _REFUSED:
+            raise _REFUSED[name](household_id=household_id) from error
+        raise
 
 
 async def _payable_kind(

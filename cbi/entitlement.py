@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+from cbi.cap import Limits
 from ledger.money import Money, split
 
 NAMESPACE = UUID("5b0a1f0e-6d0c-5c55-9a7e-0c6b1f4f2a21")
@@ -26,6 +27,7 @@ Why = Literal[
     "above_instrument_cap",
     "not_promised",
 ]
+EntitlementKind = Literal["instalment", "top_up"]
 Proration = Literal["full", "by_days", "none"]
 
 
@@ -58,6 +60,16 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     proration: Proration = "full"
 
 
+class Due(msgspec.Struct, frozen=True, kw_only=True):
+    """What a household is due beside its instalment: once, and for each month it is paid."""
+
+    once_minor: int = 0
+    monthly_minor: int = 0
+
+
+NOTHING_DUE = Due()
+
+
 class Basis(msgspec.Struct, frozen=True, kw_only=True):
     """What a round is calculated on: the versions that counted on the day it pays."""
 
@@ -66,11 +78,19 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
     months: int
     schedule: Schedule | None = None
     schedule_version: int | None = None
+    top_up_version: int | None = None
+    limits: Mapping[str, Limits] = {}  # of instruments
+    uit_no: int | None = None
 
     @property
     def is_plain(self) -> bool:
         """Say whether everybody who is not blocked gets every month by one table."""
-        return self.schedule is None and len(self.tables) == 1 and not self.tables[0].area
+        return (
+            self.schedule is None
+            and not self.limits
+            and len(self.tables) == 1
+            and not self.tables[0].area
+        )
 
     def table_for(self, ubigeo: str) -> ValueTable | None:
         """The table of the most specific area that the household lives in."""
@@ -87,6 +107,9 @@ class Payee(msgspec.Struct, frozen=True, kw_only=True):
     ubigeo: str = ""
     enrolled_on: date = date.min
     months_before: int = 0  # that the enrolment was promised already
+    instrument_kind: str = ""
+    month_minor: int = 0  # what other rounds pay it in the month of this one
+    due: Due = NOTHING_DUE
     blocked: tuple[Why, ...] = ()
 
 
@@ -96,6 +119,7 @@ class Award(msgspec.Struct, frozen=True):
     value_version: int
     amount_minor: int
     months: int
+    top_up_minor: int
 
 
 class Entitlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +132,7 @@ class Entitlement(msgspec.Struct, frozen=True, kw_only=True):
     household_size: int
     value_version: int
     money: Money
+    kind: EntitlementKind = "instalment"
     paid_months: int | None = None
 
 
@@ -131,7 +156,8 @@ def award(payee: Payee, basis: Basis) -> Award | Why:
         return "no_value"
     monthly = table.monthly(payee.household_size)
     if basis.schedule is None:
-        return Award(table.version, monthly.amount_minor * basis.months, basis.months)
+        worth = [monthly.amount_minor] * basis.months
+        return _within_cap(payee, basis, table.version, worth)
     worth = _months_worth(monthly, payee.enrolled_on, basis, basis.schedule.proration)
     if not worth:
         return "enrolled_later"
@@ -140,13 +166,28 @@ def award(payee: Payee, basis: Basis) -> Award | Why:
         worth = worth[: max(0, months_max - payee.months_before)]
     if not worth:
         return "instalments_done"
-    return Award(table.version, sum(worth), len(worth))
+    return _within_cap(payee, basis, table.version, worth)
+
+
+def _within_cap(
+    payee: Payee, basis: Basis, value_version: int, worth: Sequence[int]
+) -> Award | Why:
+    """What so many months are worth, unless the payee's instrument may not be paid so much."""
+    top_up_minor = payee.due.once_minor + payee.due.monthly_minor * len(worth)
+    got = Award(value_version, sum(worth), len(worth), top_up_minor)
+    limits = basis.limits.get(payee.instrument_kind)
+    if limits is not None:
+        largest_minor = max(got.amount_minor, top_up_minor)
+        if limits.is_above(largest_minor, got.amount_minor + top_up_minor, payee.month_minor):
+            return "above_instrument_cap"
+    return got
 
 
 def compute(payees: Sequence[Payee], basis: Basis, *, round_id: UUID) -> list[Entitlement]:
-    """Compute the entitlements of the payees who can be paid, one per family, ordered by id.
+    """Compute the entitlements of the payees who can be paid, ordered by id.
 
-    Of two enrolments of one family only the first counts, by enrolment id, which grows with time.
+    One per family, and one more for its top-up where it is due any. Of two enrolments of one
+    family only the first counts, by enrolment id, which grows with time.
     """
     if not 1 <= basis.months <= MONTHS_MAX:
         raise ValueError(f"a round covers 1 to {MONTHS_MAX} months")
@@ -158,19 +199,38 @@ def compute(payees: Sequence[Payee], basis: Basis, *, round_id: UUID) -> list[En
                 chosen[payee.beneficiary_id] = (payee, got)
     currency = basis.tables[0].currency if basis.tables else ""
     computed = [
-        Entitlement(
-            entitlement_id=uuid5(NAMESPACE, f"{round_id}|{payee.beneficiary_id}|instalment"),
-            enrolment_id=payee.enrolment_id,
-            household_id=payee.household_id,
-            beneficiary_id=payee.beneficiary_id,
-            household_size=payee.household_size,
-            value_version=got.value_version,
-            money=Money(amount_minor=got.amount_minor, currency=currency),
-            paid_months=got.months,
-        )
+        _entitlement(payee, got, "instalment", got.value_version, round_id, currency)
         for payee, got in chosen.values()
     ]
+    if basis.top_up_version is not None:
+        computed += [
+            _entitlement(payee, got, "top_up", basis.top_up_version, round_id, currency)
+            for payee, got in chosen.values()
+            if got.top_up_minor > 0
+        ]
     return sorted(computed, key=lambda entitlement: entitlement.entitlement_id)
+
+
+def _entitlement(
+    payee: Payee,
+    got: Award,
+    kind: EntitlementKind,
+    value_version: int,
+    round_id: UUID,
+    currency: str,
+) -> Entitlement:
+    minor = got.amount_minor if kind == "instalment" else got.top_up_minor
+    return Entitlement(
+        entitlement_id=uuid5(NAMESPACE, f"{round_id}|{payee.beneficiary_id}|{kind}"),
+        enrolment_id=payee.enrolment_id,
+        household_id=payee.household_id,
+        beneficiary_id=payee.beneficiary_id,
+        household_size=payee.household_size,
+        value_version=value_version,
+        money=Money(amount_minor=minor, currency=currency),
+        kind=kind,
+        paid_months=got.months,
+    )
 
 
 def _months_worth(

@@ -14,17 +14,24 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import tables
+from cbi.basis import load_lines
+from cbi.caps import above_cap, months_paid
 from cbi.disbursement import Round, Step
 from cbi.enrol import Programme, consents_missing, families
-from cbi.entitlement import Award, Basis, Entitlement, Payee, Why, award
+from cbi.entitlement import NOTHING_DUE, Award, Basis, Due, Entitlement, Payee, Why, award
+from cbi.identities import open_households
 from cbi.payment_files.profile import Paid
+from cbi.person import Person
 from cbi.profiles import load_round_profile
 from cbi.term import day_of
+from cbi.top_up import asks_persons, due
+from cbi.vault import Vault
 from dedup import judge
-from dedup.driver import fetch
+from dedup.driver import Row, fetch
 
 _ENROLLED = """
-    SELECT e.enrolment_id, e.household_id, e.beneficiary_id, h.size, h.ubigeo, e.enrolled_at
+    SELECT e.enrolment_id, e.household_id, e.beneficiary_id, h.size, h.ubigeo, e.enrolled_at,
+        e.instrument_kind
     FROM cbi.enrolment AS e JOIN cbi.household AS h USING (household_id)
     WHERE e.programme_id = $1 AND e.closed_at IS NULL AND e.enrolment_id > $2
     ORDER BY e.enrolment_id LIMIT $3"""
@@ -103,6 +110,14 @@ class _Found(msgspec.Struct, frozen=True):
     reasons: dict[UUID, list[Why]]  # besides being assisted
 
 
+class _Weighed(msgspec.Struct, frozen=True, kw_only=True):
+    """What the terms ask of enrolments, and of households what they are due."""
+
+    months_before: dict[UUID, int]
+    month_minor: dict[UUID, int]
+    due: dict[UUID, Due]
+
+
 async def look_up_by_id(conn: AsyncConnection) -> None:
     """Let the rest of the transaction find rows by their indexes.
 
@@ -125,6 +140,7 @@ async def load_payees(
     *,
     after: UUID,
     limit: int,
+    vault: Vault | None = None,
 ) -> list[Payee]:
     """Load the next open enrolments of the programme with what blocks each, ordered by enrolment.
 
@@ -141,9 +157,9 @@ async def load_payees(
         row[0]
         for row in await fetch(conn, _IN_ROUND, opened.round_id, list(beneficiary_of.values()))
     }
-    before = await _months_before(conn, basis, [row[0] for row in rows])
+    weighed = await _weigh(conn, opened, basis, rows, vault)
     payees = []
-    for enrolment_id, household_id, _, size, ubigeo, enrolled_at in rows:
+    for enrolment_id, household_id, _, size, ubigeo, enrolled_at, kind in rows:
         beneficiary_id = beneficiary_of[household_id]
         reasons = found.reasons.get(household_id, [])
         if beneficiary_id in found.assisted or beneficiary_id in taken:
@@ -155,7 +171,10 @@ async def load_payees(
             household_size=size,
             ubigeo=ubigeo,
             enrolled_on=day_of(enrolled_at) if basis.schedule else date.min,
-            months_before=before.get(enrolment_id, 0),
+            months_before=weighed.months_before.get(enrolment_id, 0),
+            instrument_kind=kind,
+            month_minor=weighed.month_minor.get(enrolment_id, 0),
+            due=weighed.due.get(household_id, NOTHING_DUE),
             blocked=tuple(reasons),
         )
         if not basis.is_plain and not isinstance(got := award(payee, basis), Award):
@@ -166,13 +185,32 @@ async def load_payees(
     return payees
 
 
-async def _months_before(
-    conn: AsyncConnection, basis: Basis, enrolment_ids: Sequence[UUID]
-) -> dict[UUID, int]:
-    """Return for how many months each enrolment has promises that stand, where that counts."""
-    if basis.schedule is None or basis.schedule.instalments is None:
-        return {}
-    return dict(await fetch(conn, _MONTHS_BEFORE, sorted(enrolment_ids)))
+async def _weigh(
+    conn: AsyncConnection, opened: Round, basis: Basis, rows: Sequence[Row], vault: Vault | None
+) -> _Weighed:
+    """Look up what the terms of the round ask for, and nothing where they ask for nothing."""
+    months_before: dict[UUID, int] = {}
+    month_minor: dict[UUID, int] = {}
+    due_of: dict[UUID, Due] = {}
+    enrolment_ids = sorted(row[0] for row in rows)
+    if basis.schedule is not None and basis.schedule.instalments is not None:
+        months_before = dict(await fetch(conn, _MONTHS_BEFORE, enrolment_ids))
+    if any(each.per_month_minor is not None for each in basis.limits.values()):
+        capped = [row[0] for row in rows if row[6] in basis.limits]
+        month_minor = await months_paid(conn, opened, capped)
+    lines = await load_lines(conn, opened.programme_id, basis.top_up_version)
+    if lines:
+        household_ids = [row[1] for row in rows]
+        persons: dict[UUID, tuple[Person, ...]] = {}
+        if asks_persons(lines):
+            assert vault is not None, "whoever is to be counted by age has to be opened"
+            found = await open_households(conn, household_ids, vault=vault, purpose="top-up")
+            persons = {household_id: one.persons for household_id, one in found.items()}
+        due_of = {
+            household_id: due(lines, persons.get(household_id, ()), basis.first_month)
+            for household_id in household_ids
+        }
+    return _Weighed(months_before=months_before, month_minor=month_minor, due=due_of)
 
 
 async def blocked_of(
@@ -195,6 +233,8 @@ async def blocked_of(
         again |= {one for one in believed if beneficiary_of[one] in found.assisted}
     for household_id in again:
         blocked[household_id] = ["paid_in_these_months", *blocked.get(household_id, [])]
+    for household_id in await above_cap(conn, opened, programme.currency, entitlements):
+        blocked[household_id] = [*blocked.get(household_id, []), "above_instrument_cap"]
     return {household_id: tuple(reasons) for household_id, reasons in blocked.items()}
 
 
@@ -254,7 +294,8 @@ async def _paid_again(
     if not changed_families:
         return set()
     rows = await fetch(conn, _PAYMENTS_TO, opened.round_id, changed_families)
-    household_ids = [row[1] for row in rows]
+    # A household's instalment and its top-up are no two payments of one assistance.
+    household_ids = list(dict.fromkeys(row[1] for row in rows))
     today = await families(conn, household_ids)
     first: set[UUID] = set()
     again: set[UUID] = set()

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from cbi.entitlement import Entitlement
+from cbi.entitlement import Entitlement, EntitlementKind
 from ledger.attempt import AttemptState
 from ledger.matching import Allocation, Break, Claim, SettledBy
 from ledger.money import Money
@@ -40,6 +40,7 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     booked_on: date | None
     evidence: tuple[str, ...]  # "statement camt.053", …
+    kind: EntitlementKind = "instalment"
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +79,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     instructed: Sums
     by_state: dict[str, Sums]
     undelivered_by_reason: dict[str, Sums]
+    by_kind: dict[str, Sums]
     checks: tuple[Check, ...]
     ties: bool
     breaks: tuple[Break, ...]
@@ -109,6 +111,7 @@ class Tally:
         self.rows: list[PaymentRow] = []
         self.by_state: dict[State, Sums] = {}
         self.by_reason: dict[str, Sums] = {}
+        self.by_kind: dict[EntitlementKind, Sums] = {}
         self.delivered_minor = 0
         self.proved_minor: dict[Claim, int] = {}
 
@@ -124,6 +127,7 @@ class Tally:
             of_payment = proofs.get(payment_id, ())
             row = payment_row(each, attempts.get(payment_id, ()), of_payment)
             self.by_state[row.state] = _more(self.by_state.get(row.state), row.money)
+            self.by_kind[row.kind] = _more(self.by_kind.get(row.kind), row.money)
             self.delivered_minor += row.delivered.amount_minor
             if row.state in ("rejected", "returned", "partly_delivered"):
                 reason = f"{row.state}:{row.reason or 'unknown'}"
@@ -157,6 +161,7 @@ class Tally:
             instructed=instructed,
             by_state=dict(sorted(self.by_state.items())),
             undelivered_by_reason=dict(sorted(self.by_reason.items())),
+            by_kind=dict(sorted(self.by_kind.items())),
             checks=checks,
             ties=all(check.difference_minor == 0 for check in checks if check.must_hold),
             breaks=tuple(found for found in self._breaks if id(found) in of_round),
@@ -205,6 +210,7 @@ def payment_row(
         reason=reason,
         booked_on=booked.get(BANK_CREDIT) or booked.get(BANK_DEBIT),
         evidence=tuple(sorted(f"{proof.claim} {proof.source}" for proof in of_last)),
+        kind=entitlement.kind,
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 from cbi import eligibility
 from cbi.entitlement import Schedule
 from cbi.term_refusal import InvalidTerm
+from cbi.top_up import NewTopUp
 from ledger import money
 
 Kind = Literal["values", "scope", "schedule", "top_up", "eligibility"]
@@ -76,7 +77,8 @@ def read(kind: str, raw: object, *, currency: str) -> dict[str, Any]:
 
     Amounts come as decimals in `currency` and are kept in minor units.
     """
-    del currency
+    if kind == "top_up":
+        return _read_top_up(raw, currency)
     if kind == "eligibility":
         rules = convert(raw, Eligibility)
         eligibility.read(rules.rule)
@@ -110,15 +112,30 @@ def in_force(terms: Iterable[Term], on: date) -> Term | None:
     return max(effective, key=lambda term: (term.effective_from, term.version), default=None)
 
 
-def parse_amount(text: object, currency: str, *, path: tuple[str | int, ...]) -> int:
+def parse_amount(text: str, currency: str, *, path: tuple[str | int, ...]) -> int:
     """Read a positive decimal in a currency as minor units; raises InvalidTerm."""
     try:
-        amount = money.parse(text if isinstance(text, str) else "", currency)
+        amount = money.parse(text, currency)
     except ValueError as error:
         raise InvalidTerm(path=path, reason=str(error)) from error
     if amount.amount_minor <= 0:
         raise InvalidTerm(path=path, reason="an amount is more than nothing")
     return amount.amount_minor
+
+
+def _read_top_up(raw: object, currency: str) -> dict[str, Any]:
+    found = convert(raw, NewTopUp)
+    lines: list[dict[str, Any]] = []
+    for place, line in enumerate(found.lines):
+        path = ("lines", place)
+        if line.age_min is not None and line.age_max is not None and line.age_max < line.age_min:
+            raise InvalidTerm(path=(*path, "age_max"), reason="it is below age_min")
+        if line.code in {each["code"] for each in lines}:
+            raise InvalidTerm(path=(*path, "code"), reason="another line has this code")
+        kept: dict[str, Any] = msgspec.to_builtins(line)
+        kept["amount_minor"] = parse_amount(kept.pop("amount"), currency, path=(*path, "amount"))
+        lines.append(kept)
+    return {"lines": lines}
 
 
 def _check(found: Content) -> None:

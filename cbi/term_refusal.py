@@ -107,3 +107,10 @@ class NoRules(CbiRefusal):
     """The programme has no rules of eligibility that count today."""
 
     programme_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class NoUit(CbiRefusal):
+    """The cap is in UIT, and no value of a UIT is known for its first day."""
+
+    on: date

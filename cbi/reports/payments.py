@@ -17,6 +17,7 @@ def _columns(currency: str) -> list[Column]:
         money("delivered", currency),
         day("booked_on"),
         text("evidence"),
+        word("kind"),
     ]
 
 
@@ -38,6 +39,7 @@ class Payments:
                 row.delivered.amount_minor,
                 row.booked_on,
                 "; ".join(row.evidence),
+                row.kind,
             )
 
     def sections(self) -> list[Section]:

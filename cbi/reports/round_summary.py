@@ -5,8 +5,9 @@ from cbi.reports.sheet import Draft, Section, count, money, text, word
 
 
 def sections(report: Report) -> list[Section]:
-    """Return the position of the round, its states, reasons, equations and breaks."""
-    return [_position(report), _states(report), _reasons(report), _checks(report), _breaks(report)]
+    """Return the position of the round, its kinds, states, reasons, equations and breaks."""
+    first = [_position(report), _kinds(report), _states(report)]
+    return [*first, _reasons(report), _checks(report), _breaks(report)]
 
 
 def _position(report: Report) -> Section:
@@ -49,6 +50,16 @@ def _measures(report: Report) -> list[tuple[str, Sums]]:
         ),
         ("unclaimed", of.get("pending", NONE)),
     ]
+
+
+def _kinds(report: Report) -> Section:
+    currency = report.currency
+    draft = Draft(
+        "kinds", word("kind"), count("payments"), money("amount", currency), about=currency
+    )
+    for kind, sums in report.by_kind.items():
+        draft.add(kind, sums.payments, sums.amount_minor)
+    return draft.section()
 
 
 def _states(report: Report) -> Section:

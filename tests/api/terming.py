@@ -22,6 +22,11 @@ RULES = {
         }
     },
 }
+# Examples: no law and no contract says so.
+EXAMPLE = {"source": "an example", "is_example": True, "effective_from": "2099-01-01"}
+UIT = EXAMPLE | {"amount": "5000.00"}
+CAP = EXAMPLE | {"instrument_kind": "mobile_wallet", "currency": "PEN", "in_uit": True}
+CAP |= {"per_transaction": "0.125", "per_month": "1", "balance": "2"}
 SCORE = {"model": "smep", "model_version": "2", "score": 41.5, "components": {"rent": 10}}
 
 
@@ -60,14 +65,30 @@ async def a_score(house: House) -> tuple[str, str, object]:
     return f"/v1/households/{receipt['household_id']}/scores", "A/programme", SCORE
 
 
+async def a_uit(house: House) -> tuple[str, str, object]:
+    del house
+    return "/v1/uit-values", "A/coordinator", UIT
+
+
+async def a_cap(house: House) -> tuple[str, str, object]:
+    await house.made("/v1/uit-values", "A/coordinator", UIT)
+    return "/v1/instrument-caps", "A/coordinator", CAP
+
+
 TERMS = {
+    "/v1/uit-values": a_uit,
+    "/v1/instrument-caps": a_cap,
     "/v1/programmes/{programme_id}/terms": a_term,
     "/v1/programmes/{programme_id}/terms/approval": an_approval,
     "/v1/programmes/{programme_id}/eligibility/overrides": an_override,
     "/v1/households/{household_id}/scores": a_score,
 }
+# A check changes nothing, and its answer is not kept.
+UNKEPT = {"/v1/check", "/v1/fsp-profiles/preview", "/v1/programmes/{programme_id}/eligibility"}
 # A body of each, to be fuzzed.
 VALID = {
+    "/v1/uit-values": UIT,
+    "/v1/instrument-caps": CAP,
     "/v1/programmes/{programme_id}/terms": RULES,
     "/v1/programmes/{programme_id}/terms/approval": {"kind": "scope", "version": 1},
     "/v1/programmes/{programme_id}/eligibility": {"household_ids": [str(UUID(int=3))]},

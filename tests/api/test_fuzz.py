@@ -126,6 +126,8 @@ async def bodies(house: House, paid) -> Bodies:
     await house.issue(
         "A", "fuzzer", "registrar", "programme", "finance", "adjudicator", "coordinator"
     )
+    roles = ("registrar", "programme", "finance", "adjudicator", "coordinator")
+    await house.issue("A", "fuzzer", *roles)
     case_id = await open_case(house)
     values_path = "/v1/programmes/{programme_id}/values"
     valid = {

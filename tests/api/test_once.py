@@ -26,11 +26,9 @@ from tests.api.jobbing import JOBS
 from tests.api.overlaps import OVERLAPS
 from tests.api.overlaps import UNKEPT as SIMULATED
 from tests.api.profiling import PROFILES
-from tests.api.terming import TERMS
+from tests.api.terming import TERMS, UNKEPT
 from tests.api.test_wind_up import rejected, released
 
-# A check changes nothing, and its answer is not kept.
-UNKEPT = {"/v1/check", "/v1/fsp-profiles/preview", "/v1/programmes/{programme_id}/eligibility"}
 STEPS = ("calculate", "prepare", "review", "approve", "release")
 
 

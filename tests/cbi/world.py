@@ -249,7 +249,13 @@ async def calculated_once(
 ) -> Calculated | Progress:
     await db.set_facts(conn, who)
     return await calculate.calculate(
-        conn, round_id=round_id, partner_id=who.partner_id, actor_id=who.actor_id, at=AT, **more
+        conn,
+        round_id=round_id,
+        partner_id=who.partner_id,
+        actor_id=who.actor_id,
+        at=AT,
+        vault=DESK.vault,
+        **more,
     )
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cbi.reports
-from cbi.entitlement import Why
+from cbi.entitlement import EntitlementKind, Why
 from cbi.reconciliation import State
 from cbi.reports import as_pdf, as_xlsx
 from cbi.reports.asked import NAMES
@@ -221,6 +221,6 @@ def test_every_key_that_is_used_has_words():
                 assert first.value in words["column"], (path.name, first.value)
 
 
-@pytest.mark.parametrize("kinds", [State, BreakKind, Owner, Claim, Kind, Why])
+@pytest.mark.parametrize("kinds", [State, BreakKind, Owner, Claim, Kind, Why, EntitlementKind])
 def test_every_word_of_ours_is_told_in_both_languages(kinds):
     assert set(get_args(kinds)) <= set(every_word()["word"])
