@@ -166,6 +166,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/v1/appeals"): CASES,
     ("GET", "/v1/appeals/{appeal_id}"): CASES,
     ("GET", "/v1/appeals/{appeal_id}/statement"): JUDGES,
+    ("GET", "/v1/appeal-readings"): frozenset({AUDITOR}),
     ("POST", "/v1/appeals/{appeal_id}/assignments"): JUDGES,
     ("POST", "/v1/appeals/{appeal_id}/outcome"): JUDGES,
     ("POST", "/v1/appeals/{appeal_id}/done"): frozenset({PROGRAMME}),

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api import access, clock
 from api.db import Actor
 from api.once import once
-from api.page import Key, Limit, Page, page
+from api.page import AfterNumber, Key, Limit, Page, page
 from api.state import Requested, Service
 from api.text import NOT_NUL
 from cbi import appeals, lodge
@@ -29,6 +29,7 @@ from cbi.appeal import (
     Intake,
     Language,
     Outcome,
+    Reading,
     Refused,
     State,
     Statement,
@@ -279,6 +280,15 @@ async def act_on_appeal(
     return shown(appeal, actor, clock.today())
 
 
+@get("/v1/appeal-readings", tags=["access"])
+async def list_readings(
+    conn: NamedDependency[AsyncConnection], after: AfterNumber = 0, limit: Limit = 50
+) -> Page[Reading]:
+    """List who opened what people said in their appeals, oldest first."""
+    items = await appeals.list_readings(conn, after=after, limit=limit + 1)
+    return page(items, limit=limit, cursor="reading_no")
+
+
 def shown(appeal: Appeal, actor: Actor, today: date) -> Shown:
     """Return what this viewer may know of an appeal."""
     until, decided = appeal.waits_until(), appeal.decided
@@ -346,4 +356,5 @@ HANDLERS = (
     assign_appeal,
     decide_appeal,
     act_on_appeal,
+    list_readings,
 )

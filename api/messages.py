@@ -26,7 +26,7 @@ MESSENGER = Actor(
     partner_code="SYSTEM",
     roles=frozenset({"messenger"}),
 )
-SWEEP_EVERY_SECONDS = 60.0
+SWEEP_EVERY_SECONDS = 300.0
 DELIVER_EVERY_SECONDS = 5.0
 AT_ONCE_MAX = 20
 
@@ -55,9 +55,12 @@ async def deliver(service: Service, sender: Sender) -> int:
             claimed = await outbox.claim(conn, at=clock.now(), most=AT_ONCE_MAX)
         if not claimed:
             return done
-        tried = await asyncio.gather(*(_send(service, sender, each) for each in claimed))
+        tried = await asyncio.gather(
+            *(_send(service, sender, each) for each in claimed), return_exceptions=True
+        )
+        ended = [(one, _told(each)) for one, each in zip(claimed, tried, strict=True)]
         async with transaction(service.engine, MESSENGER, request_id="deliver") as conn:
-            await outbox.note(conn, list(zip(claimed, tried, strict=True)), at=clock.now())
+            await outbox.note(conn, ended, at=clock.now())
         done += len(claimed)
 
 
@@ -85,6 +88,16 @@ async def messaging(service: Service) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def _told(tried: Tried | BaseException) -> Tried:
+    """Return how a try ended; one that nobody thought of must not keep the others untold."""
+    if isinstance(tried, Tried):
+        return tried
+    if not isinstance(tried, Exception):
+        raise tried
+    LOG.warning("delivery_failed", exc_info=tried)
+    return Tried(why="unreachable")
 
 
 async def _send(service: Service, sender: Sender, claimed: Claimed) -> Tried:

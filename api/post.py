@@ -42,7 +42,7 @@ class Sender:
     ) -> None:
         self._local = local
         self._resolve = resolve
-        self._context = context or ssl.create_default_context()
+        self._context = context or httpx.create_ssl_context()
         self._seconds_max = seconds_max
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> Tried:

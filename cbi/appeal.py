@@ -145,6 +145,17 @@ class Appeal(msgspec.Struct, frozen=True, kw_only=True):
         return self.effect.act_by if self.effect and self.state == "to_act" else None
 
 
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """That somebody opened what a person said."""
+
+    reading_no: int
+    at: datetime
+    appeal_id: UUID
+    partner_id: UUID
+    actor_id: UUID
+    request_id: str
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened to an appeal, and the organisation that did it."""
 

@@ -23,6 +23,7 @@ from cbi.appeal import (
     Done,
     Effect,
     Outcome,
+    Reading,
     Refused,
     State,
     Statement,
@@ -198,6 +199,18 @@ async def read_statement(
     wrapped = WrappedKey(kek_id=row.kek_id, wrapped=row.wrapped)
     opened = vault.unwrap(wrapped, appeal_id)
     return open_as(opened, sealed or b"", Statement, kind="appeal", owner=appeal_id)
+
+
+async def list_readings(conn: AsyncConnection, *, after: int, limit: int) -> list[Reading]:
+    """Return who opened what people said, oldest first, to auditors."""
+    reading = tables.appeal_reading.c
+    rows = await conn.execute(
+        select(tables.appeal_reading)
+        .where(reading.reading_no > after)
+        .order_by(reading.reading_no)
+        .limit(limit)
+    )
+    return [_as(row, Reading) for row in rows]
 
 
 async def _add(conn: AsyncConnection, adding: Any, appeal_id: UUID) -> None:  # noqa: ANN401

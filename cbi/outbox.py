@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, select, text
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -78,6 +78,10 @@ async def add_webhook(
     fault = url_fault(url, local=local)
     if fault is not None:
         raise BadValue(field="url", reason=fault)
+    # One at a time, or of two at once neither would replace the other.
+    await conn.execute(
+        select(func.pg_advisory_xact_lock(func.hashtextextended(f"cbi.hook {who.partner_id}", 0)))
+    )
     for before in await list_webhooks(conn, who.partner_id):
         if before.ended_at is None:
             await _end(conn, before.webhook_id, "replaced", who.partner_id, who.at)

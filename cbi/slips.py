@@ -97,6 +97,10 @@ async def reprint(
     who: Who,
 ) -> Printed:
     """Put a fresh token on a slip, which voids the one before; raises NotFound, PrintsSpent."""
+    # Of two who print at once, the later voids what the earlier printed.
+    await conn.execute(
+        select(func.pg_advisory_xact_lock(func.hashtextextended(f"cbi.slip {slip_id}", 0)))
+    )
     before = await load_slip(conn, household_id=household_id, slip_id=slip_id)
     print_no = before.prints + 1
     try:

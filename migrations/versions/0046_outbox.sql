@@ -235,14 +235,15 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
         FROM cbi.notice AS n
         CROSS JOIN LATERAL (
             SELECT x.webhook_id, x.url, x.kek_id, x.wrapped FROM cbi.webhook AS x
-            WHERE x.partner_id = n.partner_id ORDER BY x.webhook_id DESC LIMIT 1) AS w
+            WHERE x.partner_id = n.partner_id AND NOT EXISTS (
+                SELECT FROM cbi.webhook_end AS o WHERE o.webhook_id = x.webhook_id)
+            ORDER BY x.webhook_id DESC LIMIT 1) AS w
         LEFT JOIN LATERAL (
             SELECT x.attempt_no, x.lease_until, e.why, e.again_at FROM cbi.delivery AS x
             LEFT JOIN cbi.delivery_end AS e USING (notice_id, attempt_no)
             WHERE x.notice_id = n.notice_id ORDER BY x.attempt_no DESC LIMIT 1) AS d ON true
         WHERE cbi.has_role('messenger')
           AND n.made_at BETWEEN claim_notices.at - interval '1 day' AND claim_notices.at
-          AND NOT EXISTS (SELECT FROM cbi.webhook_end AS e WHERE e.webhook_id = w.webhook_id)
           AND (d.attempt_no IS NULL
                OR d.why IS NULL AND d.lease_until <= claim_notices.at
                OR d.again_at <= claim_notices.at)

@@ -1,4 +1,4 @@
-"""Slips and appeals over HTTP: A refuses, B takes in, C reviews."""
+"""Slips and appeals over HTTP: A refuses, B takes in, G reviews."""
 
 from collections.abc import Awaitable, Callable
 from uuid import UUID
@@ -41,7 +41,7 @@ async def a_slip(house: House, **facts: object) -> dict:
 
 
 async def an_appeal(house: House, **said: object) -> dict:
-    await house.hire("C", "registrar", "adjudicator", "coordinator")
+    await house.hire("G", "registrar", "adjudicator", "coordinator")
     slip = await a_slip(house)
     body = {**SAID, "token": slip["token"], **said}
     return await house.made("/v1/appeals", "B/registrar", body)

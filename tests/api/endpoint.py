@@ -21,6 +21,7 @@ class Endpoint:
         self.headers = ""
         self.hangs = False
         self.breaks = False
+        self.babbles = False
         self.got: list[tuple[dict[str, str], bytes]] = []
         self.port = 0
         self.arrived = asyncio.Event()
@@ -38,6 +39,9 @@ class Endpoint:
             self.arrived.set()
             if self.hangs:
                 await reader.read()
+            elif self.babbles:
+                writer.write(b"\x00\xff" * 100_000)
+                await writer.drain()
             elif not self.breaks:
                 writer.write(
                     f"HTTP/1.1 {self.status} X\r\n{self.headers}"

@@ -67,6 +67,8 @@ async def test_one_that_does_not_answer_is_given_up(endpoint: Endpoint):
 async def test_one_that_hangs_up_or_is_not_there_is_unreachable(endpoint: Endpoint):
     endpoint.breaks = True
     assert await posted(endpoint) == ("unreachable", None)
+    endpoint.babbles, endpoint.breaks = True, False
+    assert await posted(endpoint) == ("unreachable", None)
     async with serving() as closed:
         pass
     assert await posted(closed) == ("unreachable", None)

@@ -154,6 +154,8 @@ DOORS = {"cbi.lodge_appeal", "cbi.appealed", "cbi.reverse_appealed", "cbi.appeal
     "cbi.make_notices",
     "cbi.claim_notices",
 }
+# They look things up by indexes, whatever the planner believes.
+BY_INDEX = {"cbi.lodge_appeal", "cbi.reverse_appealed", "cbi.check_appeal_reviewer"}
 TRIGGERS = {"cbi.check_appeal_reviewer", "cbi.check_reversal"}
 DOORS_READ = {
     "cbi.delivery": "attempt_no began_at lease_until notice_id partner_id previous webhook_id",

@@ -271,6 +271,12 @@ async def test_what_was_said_is_sealed_opened_by_who_reviews_and_written_down(co
     await taken(conn, done.appeal_id)
     said = await appeals.read_statement(conn, done.appeal_id, who=who(REVIEWER), **facts)
     assert said.said == SAID
+    # The key itself is shown to who was asked last, and to nobody else.
+    await taken(conn, done.appeal_id, staff(5, PARTNER_B, {"adjudicator"}))
+    for actor, keys in ((REVIEWER, 0), (ALFA, 0), (staff(5, PARTNER_B, {"adjudicator"}), 1)):
+        await db.set_facts(conn, actor)
+        assert await conn.scalar(text("SELECT count(*) FROM cbi.appeal_key")) == keys
+    await taken(conn, done.appeal_id)
     await db.set_facts(conn, staff(0, roles={"auditor"}))
     readings = await conn.execute(text("SELECT appeal_id, actor_id FROM cbi.appeal_reading"))
     assert readings.all() == [(done.appeal_id, REVIEWER.actor_id)]

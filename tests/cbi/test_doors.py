@@ -54,12 +54,13 @@ async def test_a_door_has_a_fixed_search_path_and_opens_for_the_service_only(con
     # And one finds by indexes, whatever the planner believes of tables that grow fast.
     by_index = "enable_hashjoin=off,enable_mergejoin=off,enable_seqscan=off"
     settings = dict.fromkeys(kept, planned)
+    settings |= dict.fromkeys(appealing.BY_INDEX, PATH.replace("}", f",{by_index}}}"))
     settings["cbi.assisted"] = PATH.replace("}", f",{by_index},jit=off}}")
     names = DOORS | appealing.DOORS | events.DOORS | overlap_rights.DOORS
     # One stays behind the others: it would tell a family's other registrations.
     # And nobody calls a trigger.
     hidden = {"cbi.households_of"} | appealing.TRIGGERS
-    behind = {(name, "cbi_door", PATH, False, False) for name in hidden}
+    behind = {(name, "cbi_door", settings.get(name, PATH), False, False) for name in hidden}
     # Nobody calls the one that books: it is a trigger.
     plans = f"{by_index},enable_bitmapscan=off}}"
     book = ("ledger.book", "cbi_book", planned.replace("}", f",{plans}"), False, False)
