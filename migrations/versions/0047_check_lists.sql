@@ -17,7 +17,8 @@ CREATE TABLE cbi.check_list (
     CONSTRAINT check_list_partner_once UNIQUE (list_id, partner_id),
     CONSTRAINT check_list_name_once UNIQUE (partner_id, name),
     CONSTRAINT check_list_ends CHECK (
-        until - (opened_at AT TIME ZONE 'America/Lima')::date BETWEEN 0 AND 183)
+        until BETWEEN (opened_at AT TIME ZONE 'America/Lima')::date
+            AND (opened_at AT TIME ZONE 'America/Lima')::date + 183)
 );
 CALL cbi.make_append_only('cbi.check_list');
 CALL cbi.guard('cbi.check_list', $$partner_id = cbi.partner_id() OR cbi.has_role('auditor')$$,
