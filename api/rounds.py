@@ -172,7 +172,7 @@ async def prepare(
     """
 
     async def piece(conn: AsyncConnection) -> Signed | Progress:
-        checked = await _checked(conn, service, actor, round_id)
+        checked = await _checked(conn, service, actor, round_id, before=Step.PREPARED)
         if isinstance(checked, Progress):
             return checked
         return await _sign(conn, service, actor, round_id, Step.PREPARED)
@@ -194,7 +194,7 @@ async def check_list(
     """
 
     async def piece(conn: AsyncConnection) -> RoundChecked | Progress:
-        return await _checked(conn, service, actor, round_id)
+        return await _checked(conn, service, actor, round_id, before=Step.APPROVED)
 
     return cast(RoundChecked, await in_pieces(request, service, piece))
 
@@ -313,10 +313,17 @@ async def read_report(conn: NamedDependency[AsyncConnection], round_id: FromPath
 
 
 async def _checked(
-    conn: AsyncConnection, service: Service, actor: Actor, round_id: UUID
+    conn: AsyncConnection, service: Service, actor: Actor, round_id: UUID, *, before: Step
 ) -> RoundChecked | Progress:
     by = Who(partner_id=actor.partner_id, actor_id=actor.actor_id, at=clock.now())
-    return await recheck.check_round(conn, round_id=round_id, desk=service.desk, who=by)
+    return await recheck.check_round(
+        conn,
+        round_id=round_id,
+        desk=service.desk,
+        who=by,
+        before=before,
+        page_max=min(recheck.PAGE_MAX, service.settings.chunk_payments),
+    )
 
 
 async def _sign(

@@ -37,8 +37,9 @@ from api.worker import see_through
 from bench import stored
 from bench.online import folder, size
 from bench.population import generate
-from cbi import asked, check, staging, tables
+from cbi import asked, check, lists, staging, tables
 from cbi.check import Quota
+from cbi.lists import CheckList, Listed
 from cbi.person import Person
 
 LISTED = 1_000
@@ -198,11 +199,16 @@ async def check_list(data_dir: Path, families_: list[list[Cells]]) -> float:
     ]
     quota = Quota(persons_per_day=10**9, day=today, opens_again_at=clock.now())
     begin = time.perf_counter()
+    opened = CheckList(
+        list_id=clock.new_id(), name="bench", purpose="before_registration", until=today
+    )
     async with service.begin(clerk) as conn:
+        await lists.open_list(conn, opened, at=clock.now())
         await check.check(
             conn,
             reads,
-            purpose="before_registration",
+            purpose=opened.purpose,
+            listed=Listed(kind="list", list_id=opened.list_id),
             quota=quota,
             desk=service.desk,
             partner_id=clerk.partner_id,

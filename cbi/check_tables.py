@@ -41,6 +41,7 @@ check_file = Table(
     Column("file_id", Uuid, primary_key=True),
     Column("partner_id", Uuid, nullable=False),
     Column("actor_id", Uuid, nullable=False),
+    Column("area", Text, nullable=False),
     Column("format", Text, nullable=False),
     Column("purpose", Text, nullable=False),
     Column("list_id", Uuid),

@@ -70,12 +70,13 @@ async def check_round(
     round_id: UUID,
     desk: Desk,
     who: Who,
+    before: Step = Step.APPROVED,
     page_max: int = PAGE_MAX,
 ) -> RoundChecked | Progress:
     """Check the next page of a round's list; with the last, the list is checked.
 
     Progress says that there are more: call again in a transaction of its own. Raises NotFound,
-    StepOutOfOrder for a round that is not calculated, StepDone for one that is approved.
+    StepOutOfOrder for a round that is not calculated, StepDone once the step `before` is taken.
     """
     opened = await load_round(conn, round_id)
     programme = await load_programme(conn, opened.programme_id)
@@ -83,8 +84,8 @@ async def check_round(
     done = {step.step for step in await load_steps(conn, round_id, programme.currency)}
     if Step.CALCULATED.word not in done:
         raise StepOutOfOrder(round_id=round_id, step="checked")
-    if Step.APPROVED.word in done:
-        raise StepDone(round_id=round_id, step=Step.APPROVED.word)
+    if before.word in done:
+        raise StepDone(round_id=round_id, step=before.word)
     page = await _next(conn, round_id, model_id=desk.model.model_id, at=who.at)
     rows = await _load(conn, round_id, after=page.after, limit=page_max + 1)
     is_last, rows = len(rows) <= page_max, rows[:page_max]

@@ -17,7 +17,8 @@ CREATE TABLE cbi.check_list (
     CONSTRAINT check_list_partner_once UNIQUE (list_id, partner_id),
     CONSTRAINT check_list_name_once UNIQUE (partner_id, name),
     CONSTRAINT check_list_ends CHECK (
-        until - (opened_at AT TIME ZONE 'America/Lima')::date BETWEEN 0 AND 183)
+        until BETWEEN (opened_at AT TIME ZONE 'America/Lima')::date
+            AND (opened_at AT TIME ZONE 'America/Lima')::date + 183)
 );
 CALL cbi.make_append_only('cbi.check_list');
 CALL cbi.guard('cbi.check_list', $$partner_id = cbi.partner_id() OR cbi.has_role('auditor')$$,
@@ -68,6 +69,8 @@ CREATE TABLE cbi.check_file (
     file_id uuid CONSTRAINT check_file_pkey PRIMARY KEY,
     partner_id uuid NOT NULL,
     actor_id uuid NOT NULL DEFAULT cbi.actor_id(),
+    -- Of the key that sent it: a key for less doesn't read it.
+    area text NOT NULL DEFAULT cbi.area(),
     format text NOT NULL CONSTRAINT check_file_format CHECK (
         format IN ('csv', 'xlsx', 'json', 'ndjson')),
     purpose text NOT NULL CONSTRAINT check_file_purpose CHECK (
@@ -93,8 +96,9 @@ CREATE TABLE cbi.check_file (
 );
 CALL cbi.make_append_only('cbi.check_file');
 CALL cbi.guard('cbi.check_file',
-    $$partner_id = cbi.partner_id() OR cbi.has_role('auditor', 'worker')$$,
-    $$partner_id = cbi.partner_id() AND actor_id = cbi.actor_id()$$);
+    $$partner_id = cbi.partner_id() AND area LIKE cbi.area() || '%'
+      OR cbi.has_role('auditor', 'worker')$$,
+    $$partner_id = cbi.partner_id() AND actor_id = cbi.actor_id() AND area = cbi.area()$$);
 
 CREATE TABLE cbi.check_file_key (
     file_id uuid CONSTRAINT check_file_key_pkey PRIMARY KEY,
@@ -116,9 +120,13 @@ CREATE TABLE cbi.check_file_piece (
     CONSTRAINT check_file_piece_of_key FOREIGN KEY (file_id)
         REFERENCES cbi.check_file_key (file_id) ON DELETE CASCADE
 );
-CALL cbi.guard('cbi.check_file_key', $$partner_id = cbi.partner_id()$$,
+CALL cbi.guard('cbi.check_file_key',
+    $$partner_id = cbi.partner_id() AND EXISTS (SELECT FROM cbi.check_file AS f
+        WHERE f.file_id = check_file_key.file_id AND f.area LIKE cbi.area() || '%' OFFSET 0)$$,
     $$partner_id = cbi.partner_id()$$);
-CALL cbi.guard('cbi.check_file_piece', $$partner_id = cbi.partner_id()$$,
+CALL cbi.guard('cbi.check_file_piece',
+    $$partner_id = cbi.partner_id() AND EXISTS (SELECT FROM cbi.check_file_key AS k
+        WHERE k.file_id = check_file_piece.file_id OFFSET 0)$$,
     $$partner_id = cbi.partner_id()$$);
 -- The worker destroys a key whose week is over, and what it sealed goes with it; it reads neither.
 CREATE POLICY ending ON cbi.check_file_key FOR DELETE TO cbi_app USING (cbi.has_role('worker')

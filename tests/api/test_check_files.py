@@ -79,6 +79,17 @@ async def test_nobody_else_is_handed_a_file_and_none_before_its_job_is_done(hous
     assert (await handed_out(house, waiting)).status_code == 404
 
 
+async def test_a_key_for_an_area_is_handed_no_file_of_a_key_for_all(house: House):
+    await house.issue("B", "tumbes", "registrar", area="24")
+    content = f"{HEADER}\n{line('R-1', registration())}".encode()
+    of_all = await sent(house, content)
+    of_area = await sent(house, content, "B/tumbes")
+    assert of_area["state"] == "done"
+    assert (await handed_out(house, of_all["file_id"], "B/tumbes")).status_code == 404
+    assert (await handed_out(house, of_area["file_id"], "B/tumbes")).status_code == 200
+    assert (await handed_out(house, of_area["file_id"])).status_code == 200
+
+
 async def test_a_file_is_sealed_while_it_is_here(house: House):
     raw = registration()
     person = raw["persons"][0]
