@@ -8,10 +8,10 @@ from api import db
 from cbi import transfer
 from cbi.enrol import consents_missing, families
 from cbi.identities import open_households
+from cbi.overlap_refusal import Overlap
 from cbi.refusal import (
     BadValue,
     ConsentMissing,
-    FamilyAssisted,
     HouseholdEnded,
     NotFound,
     NothingToPay,
@@ -154,7 +154,7 @@ async def test_families_that_are_placed_later_keep_it_with_the_one_before(conn):
     theirs = (await registered(conn, again(raw), GAMA)).household_id
     found = await families(conn, [one, receipt.household_id, theirs])
     assert len(set(found.values())) == 1
-    with pytest.raises(FamilyAssisted):
+    with pytest.raises(Overlap):
         await enrol_both(conn, receipt.household_id, theirs, raw)
 
 
