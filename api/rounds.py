@@ -22,6 +22,7 @@ from api.text import LINE, NOT_NUL
 from cbi import calculate as calculation
 from cbi import cancel, disburse, payout, profiles, report, tables
 from cbi import release as releasing
+from cbi.basis import Kept, load_kept
 from cbi.calculate import Calculated, LeftOut
 from cbi.disburse import as_round
 from cbi.disbursement import Progress, Round, Signed, Step
@@ -54,13 +55,15 @@ class RoundView(msgspec.Struct, frozen=True, kw_only=True):
     """A round and its control report: who did which step, when, on which list.
 
     `reserving` is there from the funding on: the control total, and what of it is reserved.
-    `profile` is how its file is written: of a prepared round what was in force then.
+    `profile` is how its file is written: of a prepared round what was in force then. `basis` says
+    which versions of the programme's terms and of the caps it was calculated on.
     """
 
     round: Round
     steps: list[Signed]
     reserving: Reserving | None
     profile: Listed
+    basis: Kept | None
 
 
 @post("/v1/rounds", tags=["rounds"])
@@ -110,6 +113,7 @@ async def read_round(conn: NamedDependency[AsyncConnection], round_id: FromPath[
         steps=await disburse.load_steps(conn, round_id, programme.currency),
         profile=profiles.as_listed(await profiles.load_round_profile(conn, opened)),
         reserving=await releasing.load_reserving(conn, round_id, programme.currency),
+        basis=await load_kept(conn, round_id),
     )
 
 
