@@ -22,6 +22,7 @@ from api.text import LINE, NOT_NUL
 from cbi import calculate as calculation
 from cbi import cancel, disburse, payout, profiles, recheck, report, tables
 from cbi import release as releasing
+from cbi.basis import Kept, load_kept
 from cbi.calculate import Calculated, LeftOut
 from cbi.disburse import as_round
 from cbi.disbursement import Progress, Round, Signed, Step
@@ -57,7 +58,8 @@ class RoundView(msgspec.Struct, frozen=True, kw_only=True):
 
     `reserving` is there from the funding on: the control total, and what of it is reserved.
     `profile` is how its file is written: of a prepared round what was in force then. `checked` is
-    the last duplicate check of the whole list.
+    the last duplicate check of the whole list. `basis` says which versions of the programme's terms
+    and of the caps it was calculated on.
     """
 
     round: Round
@@ -65,6 +67,7 @@ class RoundView(msgspec.Struct, frozen=True, kw_only=True):
     reserving: Reserving | None
     profile: Listed
     checked: RoundChecked | None
+    basis: Kept | None
 
 
 @post("/v1/rounds", tags=["rounds"])
@@ -115,6 +118,7 @@ async def read_round(conn: NamedDependency[AsyncConnection], round_id: FromPath[
         profile=profiles.as_listed(await profiles.load_round_profile(conn, opened)),
         checked=await recheck.load_check(conn, round_id),
         reserving=await releasing.load_reserving(conn, round_id, programme.currency),
+        basis=await load_kept(conn, round_id),
     )
 
 
