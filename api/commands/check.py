@@ -71,16 +71,14 @@ async def check(
     if kind is None:
         leave("FILE must be CSV, XLSX or JSON, and named so", WRONG_USE)
     target = out or file.with_stem(f"{file.stem}-checked")
-    if target == file:
+    if await asyncio.to_thread(_is_same, target, file):
         leave("--out must be another file", WRONG_USE)
+    wanted = wanted_of(assistance, _span(months) if months is not None else None)
     content = await asyncio.to_thread(file.read_bytes)
     rows = list(intake.rows(content, format=kind, ubigeo_system="inei"))
     actor = await clerk(run, code, REGISTRAR)
-    ask = Ask(
-        purpose=purpose,
-        listed=await _listed(run, actor, purpose, list_id),
-        wanted=wanted_of(assistance, _span(months) if months is not None else None),
-    )
+    listed = await _listed(run, actor, purpose, list_id)
+    ask = Ask(purpose=purpose, listed=listed, wanted=wanted)
     with Progress(BarColumn(), MofNCompleteColumn(), console=STDERR) as progress:
         task = progress.add_task("check", total=len(rows))
         answers = await check_rows(
@@ -124,9 +122,15 @@ async def _listed(run: Run, actor: Actor, purpose: Purpose, list_id: UUID | None
         )
 
 
+def _is_same(target: Path, file: Path) -> bool:
+    return target.exists() and target.samefile(file)
+
+
 def _write(target: Path, content: bytes) -> None:
     # It names people: for nobody else on this machine to read.
-    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.truncate()
         file.write(content)
 
 

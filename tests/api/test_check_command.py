@@ -5,8 +5,10 @@ import stat
 from pathlib import Path
 
 import pytest
+from python_calamine import CalamineWorkbook
 
 from tests.api.test_cli import Command, cbi, data_dir  # noqa: F401 -- fixtures
+from tests.cbi.test_xlsx import book
 
 HEADER = "codigo_hogar;nombres;apellidos;fecha_nacimiento;tipo_documento;numero_documento"
 KNOWN = "Zulmarbe;Quintrallo Bermo;02/03/1988;cedula;V20481516"
@@ -61,12 +63,28 @@ def test_json_is_checked_too_into_a_file_of_ones_choice(there: Command, tmp_path
     assert (row["result"], row["contact"]) == ("review", "ALFA: cbi@alfa.example")
 
 
+def test_a_workbook_stays_one_and_is_never_written_over_itself(there: Command, tmp_path):
+    path = tmp_path / "lista.xlsx"
+    path.write_bytes(book([HEADER.split(";"), ["R-1", *KNOWN.split(";")]]))
+    months = ("--assistance", "mpca", "--months", "2026-07..2026-09")
+    told = checked(there, path, *months, code=1)
+    rows = CalamineWorkbook.from_path(told["out"]).get_sheet_by_index(0).to_python()
+    assert rows[0][-3:] == ["resultado", "hasta_o_motivo", "contacto"]
+    assert (rows[1][-3], rows[1][-1]) == ("revisar", "ALFA: cbi@alfa.example")
+    (tmp_path / "same.xlsx").symlink_to(path)
+    words = ("--partner", "BETA", "--purpose", "before_payment", "--out", tmp_path / "same.xlsx")
+    assert "another file" in there("check", path, *words, code=2).stderr
+
+
 @pytest.mark.parametrize(
     ("name", "more", "code", "said"),
     [
         ("list.xls", (), 2, "FILE must be"),
         ("list.csv", ("--list", "00000000-0000-4000-8000-000000000001"), 3, "not-found"),
         ("list.csv", ("--partner", "NOBODY"), 2, "no partner"),
+        ("list.csv", ("--assistance", "mpca"), 3, "bad-value"),
+        ("list.csv", ("--assistance", "mpca", "--months", "July"), 2, "--months"),
+        ("list.csv", ("--assistance", "mpca", "--months", "2026-13"), 2, "--months"),
     ],
 )
 def test_what_can_not_be_checked_is_told(there: Command, tmp_path, name, more, code, said):
