@@ -26,6 +26,7 @@ from api import (
     cases,
     check,
     clock,
+    events,
     followups,
     funds,
     health,
@@ -33,6 +34,7 @@ from api import (
     imports,
     jobs,
     kobo,
+    moves,
     periods,
     problems,
     profiles,
@@ -79,6 +81,8 @@ def make_app(service: Service) -> Litestar:
             health.live,
             health.ready,
             *households.HANDLERS,
+            *events.HANDLERS,
+            *moves.HANDLERS,
             imports.import_file,
             kobo.take_submission,
             *check.HANDLERS,
@@ -203,6 +207,7 @@ def _openapi() -> OpenAPIConfig:
             Tag(name=name)
             for name in (
                 "registration",
+                "households",
                 "adjudication",
                 "programmes",
                 "rounds",

@@ -19,14 +19,17 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api import refusal
 from api.constraints import CONSTRAINTS
+from api.event_wording import REFUSALS as OF_EVENTS
 from api.logs import LOG
-from api.wording import NOT_FOUND, REFUSALS, Wording
+from api.wording import NOT_FOUND, Wording
+from api.wording import REFUSALS as OTHERS
 from cbi import refusal as cbi
 from cbi.intake.source import REASONS
 from cbi.refusal import CbiRefusal
 from dedup.refusal import DedupRefusal
 from ledger.refusal import LedgerRefusal, PeriodJustClosed
 
+REFUSALS = OTHERS | OF_EVENTS
 TYPE_PREFIX = "urn:cbi:problem:"
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2

@@ -52,3 +52,18 @@ def faults_of(consents: tuple[Consent, ...], today: date) -> Iterator[Finding]:
         yield Finding(("consents",), "consent_registration")
     if "duplicate_check" not in seen:
         yield Finding(("consents",), "consent_absent")
+
+
+def is_news(told: Consent, known: Consent | None, *, is_error: bool) -> bool:
+    """Say whether an answer of a form that comes again says something new.
+
+    A form repeats what was answered once: it does not take back a withdrawal, and an older answer
+    does not replace a newer one, unless that was an error.
+    """
+    if known is None:
+        return True
+    if told == known:
+        return False
+    if known.withdrawn_on is not None:
+        return told.given_on > known.withdrawn_on
+    return is_error or (told.withdrawn_on or told.given_on) >= known.given_on

@@ -20,6 +20,7 @@ from cbi.refusal import (
     ConsentMissing,
     EnrolmentClosed,
     FamilyAssisted,
+    HouseholdEnded,
     IdentityErased,
     NoInstrument,
     NotFound,
@@ -192,10 +193,10 @@ async def enrol(
     """Enrol a household of the caller's partner.
 
     Raises OpenCase, ConsentMissing, NoInstrument, IdentityErased, AlreadyEnrolled,
-    FamilyAssisted, NotFound.
+    FamilyAssisted, HouseholdEnded, NotFound.
     """
     programme = await load_programme(conn, programme_id)
-    await _must_exist(conn, household_id)
+    await _must_stand(conn, household_id)
     cases = await judge.open_case_ids(conn, [household_id])
     if cases.get(household_id):
         raise OpenCase(household_id=household_id, case_ids=cases[household_id])
@@ -226,6 +227,8 @@ async def enrol(
             )
     except IntegrityError as error:
         match constraint_of(error):
+            case "household_not_ended":
+                raise HouseholdEnded(household_id=household_id) from error
             case "enrolment_one_open":
                 raise AlreadyEnrolled(household_id=household_id) from error
             case "enrolment_one_open_per_beneficiary" | "enrolment_one_open_per_household":
@@ -300,7 +303,11 @@ async def _family_enrolled(conn: AsyncConnection, household_id: UUID, group: str
     )
 
 
-async def _must_exist(conn: AsyncConnection, household_id: UUID) -> None:
+async def _must_stand(conn: AsyncConnection, household_id: UUID) -> None:
     home = tables.household.c
-    if not await conn.scalar(select(home.size).where(home.household_id == household_id)):
+    found = await conn.execute(select(home.ended_at).where(home.household_id == household_id))
+    row = found.one_or_none()
+    if row is None:
         raise NotFound(what="household", wanted=household_id)
+    if row.ended_at is not None:
+        raise HouseholdEnded(household_id=household_id)

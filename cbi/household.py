@@ -151,7 +151,7 @@ def to_record(each: Person, *, household_id: UUID, person_id: UUID, ubigeo: str)
         sex=_SEX_OF_RECORD.get(each.sex, ""),
         documents=tuple(
             RecordDocument(type=doc.type, number=doc.number, country=issuer(doc))
-            for doc in each.documents
+            for doc in person.ever_shown(each)
         ),
         phones=each.phones,
         ubigeo=ubigeo,
@@ -166,6 +166,21 @@ def persons_findings(persons: tuple[Person, ...], today: date) -> Iterator[Findi
     yield from _repeated_documents(persons)
 
 
+def as_head(each: Person) -> Person:
+    """Say of a head, by relationship or by role, that it is both."""
+    if each.relationship == "head" and "head" not in each.roles:
+        return msgspec.structs.replace(each, roles=("head", *each.roles))
+    if "head" in each.roles and each.relationship == "not_stated":
+        return msgspec.structs.replace(each, relationship="head")
+    return each
+
+
+def together_findings(persons: tuple[Person, ...], today: date) -> Iterator[Finding]:
+    """What is wrong with the persons of one household, with their roles."""
+    yield from persons_findings(persons, today)
+    yield from _role_faults(persons)
+
+
 def without_echoes(found: Iterable[Finding], of_form: Sequence[Finding]) -> list[Finding]:
     """Leave out of the findings of the rules those that only echo a fault of form."""
     known = _Known(of_form)
@@ -174,20 +189,12 @@ def without_echoes(found: Iterable[Finding], of_form: Sequence[Finding]) -> list
 
 def _settle(registration: Registration) -> Registration:
     """Say what is implied: the head is the head, and collects unless another does."""
-    persons = [person.settle(_as_head(each)) for each in registration.persons]
+    persons = [person.settle(as_head(each)) for each in registration.persons]
     heads = [index for index, each in enumerate(persons) if "head" in each.roles]
     if len(heads) == 1 and all("primary_collector" not in each.roles for each in persons):
         head = persons[heads[0]]
         persons[heads[0]] = msgspec.structs.replace(head, roles=(*head.roles, "primary_collector"))
     return msgspec.structs.replace(registration, persons=tuple(persons))
-
-
-def _as_head(each: Person) -> Person:
-    if each.relationship == "head" and "head" not in each.roles:
-        return msgspec.structs.replace(each, roles=("head", *each.roles))
-    if "head" in each.roles and each.relationship == "not_stated":
-        return msgspec.structs.replace(each, relationship="head")
-    return each
 
 
 def _across(registration: Registration, today: date) -> Iterator[Finding]:
@@ -204,8 +211,7 @@ def _across(registration: Registration, today: date) -> Iterator[Finding]:
         if who(registration, instrument.holder) is None:
             yield Finding(("instrument", "holder"), "holder_missing")
     yield from consent.faults_of(registration.consents, today)
-    yield from persons_findings(registration.persons, today)
-    yield from _role_faults(registration.persons)
+    yield from together_findings(registration.persons, today)
 
 
 def _probe_faults(each: Person, path: Path) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from cbi.household import Assistance, Intention, Person
 from cbi.payable import payee_of, wants_document
 from cbi.payment_files.profile import Profile
 from cbi.payment_files.record import Payee
+from cbi.person import KnownPerson
 from cbi.vault import Vault, WrappedKey, open_as
 from dedup.driver import Row, fetch
 from dedup.find import Household
@@ -54,7 +55,9 @@ _SEALED_PAYEES = """
     CROSS JOIN LATERAL (
         SELECT array_agg(m.person_id ORDER BY m.ordinal) AS person_ids,
             array_agg(m.sealed ORDER BY m.ordinal) AS persons
-        FROM cbi.person AS m WHERE m.household_id = w.household_id) AS p"""
+        FROM cbi.person AS m WHERE m.household_id = w.household_id
+            -- What was promised to a household before it ended still reaches its collector.
+            AND (m.gone IS NULL OR m.gone = 'moved')) AS p"""
 
 
 class SealedHousehold(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +151,7 @@ async def open_households(
     people: dict[UUID, list[Person]] = {household_id: [] for household_id in homes}
     found = await conn.execute(
         select(person.person_id, person.household_id, person.sealed)
-        .where(person.household_id.in_(list(homes)))
+        .where(person.household_id.in_(list(homes)), person.gone.is_(None))
         .order_by(person.household_id, person.ordinal)
     )
     for person_id, household_id, sealed in found:
@@ -276,7 +279,7 @@ class Candidates:
         if key is None:
             wrapped = WrappedKey(kek_id=row["kek_id"], wrapped=row["wrapped"])
             key = self._keys[household_id] = self._vault.unwrap(wrapped, household_id)
-        person = open_as(key, row["sealed"], Person, kind="person", owner=person_id)
+        person = open_as(key, row["sealed"], KnownPerson, kind="person", owner=person_id)
         record = household.to_record(
             person, household_id=household_id, person_id=person_id, ubigeo=row["ubigeo"]
         )

@@ -40,6 +40,11 @@ _ASSISTED = """
     SELECT a.beneficiary_id
     FROM cbi.assisted($1 ::uuid[], $2, daterange($3 ::date, $4 ::date), $5 ::uuid) AS a"""
 
+# What a family was promised before a part of it became one of its own counts for that part too.
+_BEFORE_SPLIT = """
+    SELECT s.beneficiary_id
+    FROM cbi.promised_before_split($1 ::uuid[], $2, daterange($3 ::date, $4 ::date)) AS s"""
+
 _ERASED = """
     SELECT w.household_id FROM unnest($1 ::uuid[]) AS w(household_id)
     WHERE (SELECT true FROM cbi.data_key AS k WHERE k.household_id = w.household_id) IS NOT TRUE"""
@@ -68,6 +73,9 @@ _PAYMENTS_TO = """
     JOIN cbi.entitlement AS e USING (household_id)
     WHERE e.round_id = $1 AND e.cancelled_at IS NULL
     ORDER BY e.entitlement_id"""
+
+
+_SHARE_FAMILIES = text("SELECT pg_advisory_xact_lock_shared(hashtextextended('cbi.families', 0))")
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -99,6 +107,8 @@ async def load_payees(
 
     Nobody is a payee whose family the round pays already.
     """
+    # No family parts or grows between our reading how many they are and promising it to them.
+    await conn.execute(_SHARE_FAMILIES)
     rows = await fetch(conn, _ENROLLED, programme.programme_id, after, limit)
     believed = {row[1]: row[2] for row in rows}
     found = await _look(conn, opened, programme, believed)
@@ -157,15 +167,16 @@ async def _look(
     # In the order of the indexes, neighbours are on one page of them.
     wanted = sorted(believed)
     moved = dict(await fetch(conn, _MOVED, wanted, [believed[one] for one in wanted]))
-    assisted = await fetch(
-        conn,
-        _ASSISTED,
+    asked = (
         sorted(set((believed | moved).values())),
         programme.assistance_group,
         opened.first_month,
         opened.end_month,
-        opened.round_id,
     )
+    assisted = [
+        *await fetch(conn, _ASSISTED, *asked, opened.round_id),
+        *await fetch(conn, _BEFORE_SPLIT, *asked),
+    ]
     reasons: dict[UUID, list[Why]] = {}
     # Whoever gets assistance goes on getting it until people have decided: a case that somebody's
     # registration opens must not take it away.

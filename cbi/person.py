@@ -68,6 +68,18 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     specific_needs: Annotated[tuple[SpecificNeed, ...], msgspec.Meta(max_length=10)] = ()
 
 
+class KnownPerson(Person, frozen=True, kw_only=True):
+    """A person as kept: with what was shown before and stands in the form no more."""
+
+    earlier_documents: Annotated[tuple[Document, ...], msgspec.Meta(max_length=100)] = ()
+
+
+def ever_shown(person: Person) -> tuple[Document, ...]:
+    """All documents the person is known by, today's first."""
+    earlier = person.earlier_documents if isinstance(person, KnownPerson) else ()
+    return (*person.documents, *earlier)
+
+
 def settle(person: Person) -> Person:
     """The person with phones in E.164 where valid and documents under their issuer."""
     return msgspec.structs.replace(

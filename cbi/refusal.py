@@ -315,3 +315,62 @@ class EndingUnfit(CbiRefusal):
 
     break_id: UUID
     reason: str
+
+
+@dataclass(kw_only=True, eq=False)
+class HouseholdEnded(CbiRefusal):
+    """The household is registered no more: withdrawn, handed over, joined, or nobody lives."""
+
+    household_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class PersonDeceased(CbiRefusal):
+    """The form has somebody who was recorded as deceased; only an error can be mended."""
+
+    person_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class ConsentNotGiven(CbiRefusal):
+    """There is no standing consent of this kind to take back."""
+
+    household_id: UUID
+    kind: str
+
+
+@dataclass(kw_only=True, eq=False)
+class HouseholdStands(CbiRefusal):
+    """The household is registered; it is erased only after its registration has ended."""
+
+    household_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class PaymentsPending(CbiRefusal):
+    """Payments to the household are promised or on their way."""
+
+    household_id: UUID
+    payments: int
+
+
+@dataclass(kw_only=True, eq=False)
+class OfferStands(CbiRefusal):
+    """The household is offered to an organisation already, which has not answered."""
+
+    household_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class OfferClosed(CbiRefusal):
+    """The offer was answered or has expired, or the household or its consent has ended."""
+
+    offer_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class FamiliesApart(CbiRefusal):
+    """Decisions say that the two are no family, or the family would be too large."""
+
+    household_id: UUID
+    other_household_id: UUID

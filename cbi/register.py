@@ -4,20 +4,28 @@ All of it in one transaction: there is no household without its check, and no ch
 household.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import consent, household, tables
 from cbi.fault import Fault, Finding, fault
 from cbi.household import Read, Registration
 from cbi.identities import Candidates
-from cbi.refusal import InvalidRegistration, NotFound, OutsideArea, ReferenceTaken
+from cbi.person import KnownPerson, Person
+from cbi.refusal import (
+    HouseholdEnded,
+    InvalidRegistration,
+    NotFound,
+    OutsideArea,
+    ReferenceTaken,
+)
 from cbi.store import store
 from cbi.vault import Vault, keyed_digest, keyed_int
 from dedup import cases, find, index, judge, within
@@ -45,6 +53,9 @@ class Flag(msgspec.Struct, frozen=True, kw_only=True):
     why: Why | None
     verdict: Verdict | None
     ask: str
+    # Persons of the match who are recorded as deceased, or as having left their household.
+    deceased: int = 0
+    left: int = 0
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,25 +91,22 @@ async def register(
     area: str,
     at: datetime,
     today: date,
+    household_id: UUID | None = None,
 ) -> Receipt:
     """Register one household as a door has read it.
 
     The same reference with the same content is the same registration: the receipt as it stands
-    now. Raises InvalidRegistration, ReferenceTaken, OutsideArea.
+    now. Raises InvalidRegistration, ReferenceTaken, OutsideArea, HouseholdEnded.
     """
     if read.registration is None:
         raise InvalidRegistration(faults=read.faults)
     registration = read.registration
-    warnings = (*read.faults, *_entered_twice(registration, desk.model))
+    warnings = warnings_of(read, desk)
     if not registration.ubigeo.startswith(area):
         raise OutsideArea(area=area)
-    reference_key = keyed_int(
-        desk.matching_key, "reference", str(partner_id), registration.reference
-    )
-    content_key = keyed_digest(
-        desk.matching_key, "content", msgspec.json.encode(registration, order="sorted").decode()
-    )
-    household_id = desk.new_id()
+    reference_key = reference_key_of(registration, desk, partner_id)
+    content_key = content_key_of(registration, desk)
+    household_id = household_id or desk.new_id()
     person_ids = tuple(desk.new_id() for _ in registration.persons)
     is_new = await store(
         conn,
@@ -118,7 +126,7 @@ async def register(
         return await _again(conn, known, content_key, warnings, desk)
     if consent.stands(registration.consents, "duplicate_check", today):
         records = household.to_records(registration, household_id, person_ids)
-        is_flagged = await _check(
+        is_flagged = await check_records(
             conn, records, desk=desk, partner_id=partner_id, actor_id=actor_id, at=at
         )
     else:
@@ -131,20 +139,53 @@ async def register(
     return _receipt(household_id, person_ids, flags, warnings=warnings)
 
 
+def reference_key_of(registration: Registration, desk: Desk, partner_id: UUID) -> int:
+    """Hash a partner's reference, as households are told apart by."""
+    return keyed_int(desk.matching_key, "reference", str(partner_id), registration.reference)
+
+
+def content_key_of(registration: Registration, desk: Desk) -> bytes:
+    """Hash what a form says: the same again is known by it."""
+    content = msgspec.json.encode(_as_told(registration), order="sorted").decode()
+    return keyed_digest(desk.matching_key, "content", content)
+
+
+def _as_told(registration: Registration) -> Registration:
+    """Leave out what is known of the persons besides the form."""
+    names = Person.__struct_fields__
+    persons = tuple(
+        Person(**{name: getattr(each, name) for name in names})
+        if isinstance(each, KnownPerson)
+        else each
+        for each in registration.persons
+    )
+    return msgspec.structs.replace(registration, persons=persons)
+
+
+def warnings_of(read: Read, desk: Desk) -> tuple[Fault, ...]:
+    """Return what a form that can be stored should be asked about."""
+    twice = _entered_twice(read.registration, desk.model) if read.registration else ()
+    return (*read.faults, *twice)
+
+
+async def must_be_free(conn: AsyncConnection, reference_key: int, *, partner_id: UUID) -> None:
+    """Raise ReferenceTaken for a reference that the organisation has given already."""
+    known = await _known(conn, partner_id, reference_key)
+    if known is not None:
+        raise ReferenceTaken(household_id=known.household_id)
+
+
 async def receipt(conn: AsyncConnection, household_id: UUID, *, model: Model) -> Receipt:
     """Return the receipt of a household as it stands now; raises NotFound."""
     person, home = tables.person.c, tables.household.c
-    # Through the household, whose rule also knows the area of a key.
-    person_ids = (
-        await conn.scalars(
-            select(person.person_id)
-            .join_from(tables.household, tables.person, home.household_id == person.household_id)
-            .where(person.household_id == household_id)
-            .order_by(person.ordinal)
-        )
-    ).all()
-    if not person_ids:
+    # The household's rule also knows the area of a key.
+    if not await conn.scalar(select(home.size).where(home.household_id == household_id)):
         raise NotFound(what="household", wanted=household_id)
+    person_ids = await conn.scalars(
+        select(person.person_id)
+        .where(person.household_id == household_id, person.gone.is_(None))
+        .order_by(person.ordinal)
+    )
     flags = await flags_of(conn, household_id, model=model)
     return _receipt(household_id, tuple(person_ids), flags)
 
@@ -163,7 +204,29 @@ async def flags_of(conn: AsyncConnection, household_id: UUID, *, model: Model) -
         )
     )
     contacts = {row.partner_id: f"{row.code}: {row.contact}" for row in rows}
-    return tuple(_flag(view, household_id, contacts, model) for view in views)
+    gone = await _gone_of(conn, views)
+    return tuple(
+        msgspec.structs.replace(
+            _flag(view, household_id, contacts, model),
+            deceased=gone[view.case.case_id]["deceased"],
+            left=gone[view.case.case_id]["left"],
+        )
+        for view in views
+    )
+
+
+async def _gone_of(conn: AsyncConnection, views: Sequence[CaseView]) -> Mapping[UUID, Counter[str]]:
+    """Count, of each case, the matched persons who left or died."""
+    found: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
+    if not views:
+        return found
+    rows = await conn.execute(
+        text("SELECT case_id, gone FROM cbi.gone_of(:case_ids ::uuid[])"),
+        {"case_ids": [view.case.case_id for view in views]},
+    )
+    for case_id, gone in rows:
+        found[case_id][gone] += 1
+    return found
 
 
 def _receipt(
@@ -205,7 +268,7 @@ def _says(pair: CasePair, model: Model) -> Told:
     return told_match(model.strength(pair.weight_bits), pair.evidence)
 
 
-async def _check(
+async def check_records(
     conn: AsyncConnection,
     records: tuple[Record, ...],
     *,
@@ -213,6 +276,7 @@ async def _check(
     partner_id: UUID,
     actor_id: UUID,
     at: datetime,
+    is_fresh: bool = True,
 ) -> bool:
     """Search for the household's persons; True when cases were opened."""
     keys = index.keyed(records, key_hasher(desk.matching_key))
@@ -233,7 +297,7 @@ async def _check(
         model=desk.model,
         at=at,
         actor_id=actor_id,
-        is_fresh=True,
+        is_fresh=is_fresh,
     )
     if found.unsearched or found.crowded:
         # "Could not search" is never "found nothing".
@@ -258,6 +322,7 @@ def _entered_twice(registration: Registration, model: Model) -> tuple[Fault, ...
 class _Known(msgspec.Struct, frozen=True, kw_only=True):
     household_id: UUID
     content_key: bytes
+    has_ended: bool
 
 
 async def _again(
@@ -267,6 +332,8 @@ async def _again(
     warnings: tuple[Fault, ...],
     desk: Desk,
 ) -> Receipt:
+    if known.has_ended:
+        raise HouseholdEnded(household_id=known.household_id)
     if known.content_key != content_key:
         raise ReferenceTaken(household_id=known.household_id)
     stored = await receipt(conn, known.household_id, model=desk.model)
@@ -277,9 +344,9 @@ async def _known(conn: AsyncConnection, partner_id: UUID, reference_key: int) ->
     home = tables.household.c
     row = (
         await conn.execute(
-            select(home.household_id, home.content_key).where(
-                home.partner_id == partner_id, home.reference_key == reference_key
-            )
+            select(
+                home.household_id, home.content_key, home.ended_at.is_not(None).label("has_ended")
+            ).where(home.partner_id == partner_id, home.reference_key == reference_key)
         )
     ).one_or_none()
-    return _Known(household_id=row.household_id, content_key=row.content_key) if row else None
+    return msgspec.convert(row._mapping, _Known) if row else None  # noqa: SLF001 -- public

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi.household import Person, to_record
+from cbi.household import to_record
 from cbi.identities import Purpose
+from cbi.person import KnownPerson
 from cbi.vault import Broken, Vault, WrappedKey, open_as
 from dedup.batch.columns import Columns, Encoder, Ints, concatenate
 from dedup.batch.local import Matched
@@ -161,7 +162,7 @@ class Opening:
         household_id, _, ubigeo, kek_id, wrapped, person_ids, sealed = row
         key = self._vault.unwrap(WrappedKey(kek_id=kek_id, wrapped=wrapped), household_id)
         people = [
-            (person_id, open_as(key, message, Person, kind="person", owner=person_id))
+            (person_id, open_as(key, message, KnownPerson, kind="person", owner=person_id))
             for person_id, message in zip(person_ids, sealed, strict=True)
         ]
         # As at registration: who lives elsewhere would tie strange families together.

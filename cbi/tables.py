@@ -64,6 +64,8 @@ household = _table(
     Column("sealed", LargeBinary, nullable=False),
     Column("registered_at", MOMENT, nullable=False),
     Column("registered_by", Uuid, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("ended_at", MOMENT),
 )
 data_key = _table(
     "data_key",
@@ -79,12 +81,15 @@ person = _table(
     Column("partner_id", Uuid, nullable=False),
     Column("ordinal", SmallInteger, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("gone", Text),
 )
 specific_need = _table(
     "specific_need",
     Column("person_id", Uuid, primary_key=True),
     Column("partner_id", Uuid, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+    Column("version", Integer, primary_key=True),
 )
 consent = _table(
     "consent",

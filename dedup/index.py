@@ -46,3 +46,18 @@ async def add(conn: AsyncConnection, records: Sequence[Record], keys: Keyed) -> 
             "keys_locked_max": KEYS_LOCKED_MAX,
         },
     )
+
+
+async def drop(conn: AsyncConnection, keys: Mapping[UUID, Iterable[int]]) -> None:
+    """Take keys from persons, whose household an event of this transaction changes."""
+    person_ids = sorted(keys)
+    rows = [(at + 1, key) for at, one in enumerate(person_ids) for key in sorted(keys[one])]
+    if rows:
+        await conn.execute(
+            text("SELECT dedup.drop(:person_ids ::uuid[], :owners ::integer[], :keys ::bigint[])"),
+            {
+                "person_ids": person_ids,
+                "owners": [at for at, _ in rows],
+                "keys": [key for _, key in rows],
+            },
+        )

@@ -65,7 +65,7 @@ async def every_route_is_unavailable(house: House) -> None:
     assert (await house.call("GET", "/health/live")).status_code == 200
     unavailable(await house.call("GET", "/health/ready"))
     names = ("household_id", "case_id", "programme_id", "enrolment_id", "round_id", "payment_id")
-    names += ("break_id", "line_id", "followup_id", "name", "job_id", "import_id")
+    names += ("break_id", "line_id", "followup_id", "name", "job_id", "import_id", "offer_id")
     ids = dict.fromkeys(names, uuid4())
     for method, path in access.MAY:
         known = path.format(**ids, until="2026-03-31", piece_no=1)

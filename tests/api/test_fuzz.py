@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from api import access
 from ledger.formats.layout import example
+from tests.api.happening import bodies as of_events
 from tests.api.house import House, new_round, open_case, programme, registration
 from tests.api.jobbing import JOB_BODIES, JOB_IDS
 from tests.cbi.profiled import a_profile
@@ -108,6 +109,14 @@ BREAKS = {
 }
 
 
+STEPS = ("prepare", "review", "approve", "release")
+SIGNED = (
+    "/v1/rounds/{round_id}/calculate",
+    *(f"/v1/rounds/{{round_id}}/{step}" for step in STEPS),
+    *(f"/v1/followups/{{followup_id}}/{step}" for step in STEPS),
+)
+
+
 @pytest.fixture(scope="module")
 async def bodies(house: House, paid) -> Bodies:
     await house.issue("A", "fuzzer", "registrar", "programme", "finance", "adjudicator")
@@ -115,6 +124,7 @@ async def bodies(house: House, paid) -> Bodies:
     values_path = "/v1/programmes/{programme_id}/values"
     valid = {
         "/v1/households": registration(),
+        **of_events(changing := registration()),
         "/v1/imports": [registration()],
         "/v1/imports/kobo": submission(),
         "/v1/check": {"purpose": "before_payment", "households": [registration()]},
@@ -137,10 +147,6 @@ async def bodies(house: House, paid) -> Bodies:
         "/v1/rounds/{round_id}/closing": {},
         "/v1/rounds/{round_id}/cancellations": {"entitlement_id": str(UUID(int=4)), "because": "x"},
         "/v1/rounds/{round_id}/followups": {"pays_on": DAY},
-        **{
-            f"/v1/followups/{{followup_id}}/{step}": {}
-            for step in ("prepare", "review", "approve", "release")
-        },
         "/v1/statements": {},
         "/v1/statement-layouts": {
             "code": "x",
@@ -149,12 +155,12 @@ async def bodies(house: House, paid) -> Bodies:
         "/v1/reconciliations": {},
         **JOB_BODIES,
         **BREAKS,
-        **{
-            f"/v1/rounds/{{round_id}}/{step}": {}
-            for step in ("calculate", "prepare", "review", "approve", "release")
-        },
+        **dict.fromkeys(SIGNED, {}),
     }
+    home = await house.made("/v1/households", "A/registrar", changing)
     ids = {
+        "household_id": home["household_id"],
+        "offer_id": str(UUID(int=13)),
         "programme_id": paid.programme_id,
         "round_id": paid.round_id,
         "case_id": case_id,

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from api import access
 from api.once import HEADER
 from tests.api.breaking import BREAKS, CAMT, a_period
+from tests.api.happening import EVENTS
 from tests.api.house import (
     SIGNERS,
     House,
@@ -42,8 +43,7 @@ async def a_registration(house: House) -> Prepared:
 
 async def an_import(house: House) -> Prepared:
     content = json.dumps([registration(), registration()]).encode()
-    path = "/v1/imports?format=json&ubigeo_system=inei"
-    return Prepared(path, "A/registrar", content=content)
+    return Prepared("/v1/imports?format=json&ubigeo_system=inei", "A/registrar", content=content)
 
 
 async def a_judgement(house: House) -> Prepared:
@@ -202,7 +202,7 @@ PREPARE: dict[str, Callable[[House], Awaitable[Prepared]]] = {
     **{f"/v1/followups/{{followup_id}}/{step}": a_step_again(step) for step in STEPS[1:]},
     "/v1/statements": a_statement,
     "/v1/reconciliations": a_reconciliation,
-    **{path: asked(make) for path, make in (BREAKS | PROFILES | JOBS).items()},
+    **{path: asked(make) for path, make in (BREAKS | PROFILES | JOBS | EVENTS).items()},
     "/v1/ledger/periods": asked(a_period),
 }
 
@@ -271,7 +271,7 @@ async def test_a_key_is_for_one_request_only(house: House, route: str):
 
 @pytest.fixture(scope="module", autouse=True)
 async def everything(house: House) -> None:
-    roles = ("registrar", "programme", "finance", "adjudicator")
+    roles = ("registrar", "programme", "finance", "adjudicator", "coordinator")
     await house.issue("A", "everything", *roles)
 
 

@@ -3,10 +3,11 @@
 import pytest
 from sqlalchemy import MetaData, text
 
-from cbi import file_tables, import_tables, job_tables
-from cbi.tables import metadata as of_cbi
+from cbi import event_tables, file_tables, import_tables, job_tables, tables
 from dedup.tables import metadata as of_dedup
 
+assert event_tables.metadata is file_tables.metadata is tables.metadata
+of_cbi = tables.metadata
 BOTH = [of_cbi, of_dedup]
 # These add theirs to the schema's.
 assert {each.metadata for each in (file_tables, import_tables, job_tables)} == {of_cbi}

@@ -1,0 +1,84 @@
+"""What happens to households, over HTTP: who sees it, who may do it, what it tells."""
+
+from uuid import UUID
+
+from tests.api.happening import a_correction, a_departure, a_household, an_erasure, today
+from tests.api.house import House, registration
+
+
+async def test_the_history_tells_who_did_what_and_when(house: House):
+    path, who, body = await a_correction(house)
+    await house.made(path, who, body)
+    home = path.removesuffix("/corrections")
+    listed = (await house.get(f"{home}/events", "A/registrar")).json()
+    told = [(row["version"], row["kind"], row["reason"], row["by"]) for row in listed["items"]]
+    assert told == [(1, "registered", None, "registrar"), (2, "updated", "changed", "registrar")]
+    assert listed["next"] is None
+    first = (await house.get(f"{home}/events?limit=1", "A/programme")).json()
+    assert [row["version"] for row in first["items"]] == [1]
+    rest = (await house.get(f"{home}/events?after={first['next']}", "A/programme")).json()
+    assert [row["version"] for row in rest["items"]] == [2]
+
+
+async def test_a_note_is_opened_for_a_purpose_and_that_is_logged(house: House):
+    path, who, body = await a_departure(house)
+    await house.made(path, who, {**body, "note": "vive con su tía"})
+    home = path.removesuffix("/departures")
+    plain = (await house.get(f"{home}/events", "A/registrar")).json()["items"][-1]
+    assert (plain["has_note"], plain["note"]) == (True, None)
+    opened = await house.get(f"{home}/events?purpose=complaint", "A/registrar")
+    assert opened.json()["items"][-1]["note"] == "vive con su tía"
+    logged = (
+        "SELECT count(*) FROM cbi.access_log WHERE household_id = :id AND purpose = 'complaint'"
+    )
+    assert await house.sql(logged, id=UUID(home.rsplit("/", 1)[1])) == 1
+
+
+async def test_another_organisation_sees_and_changes_nothing(house: House):
+    for make in (a_correction, a_departure):
+        path, _, body = await make(house)
+        assert (await house.post(path, "B/registrar", body)).status_code == 404
+        history = f"{path.rsplit('/', 1)[0]}/events"
+        assert (await house.get(history, "B/registrar")).status_code == 404
+
+
+async def test_a_key_of_another_area_changes_nothing(house: House):
+    await house.issue("A", "in-lima", "registrar", area="15")
+    path, _, body = await a_correction(house)
+    assert (await house.post(path, "A/in-lima", body)).status_code == 403
+    path, _, body = await a_departure(house)
+    assert (await house.post(path, "A/in-lima", body)).status_code == 404
+
+
+async def test_who_lost_a_household_reads_it_no_more(house: House):
+    path, who, _ = await an_erasure(house)
+    home = path.removesuffix("/erasure")
+    read = await house.get(f"{home}?purpose=complaint", "A/registrar")
+    assert read.status_code == 200
+    assert (await house.post(path, "A/registrar")).status_code == 403
+    await house.made(path, who)
+    read = await house.get(f"{home}?purpose=complaint", "A/registrar")
+    assert read.json()["type"] == "urn:cbi:problem:identity-erased"
+    kinds = [
+        row["kind"] for row in (await house.get(f"{home}/events", "A/registrar")).json()["items"]
+    ]
+    assert kinds == ["registered", "withdrawn", "erased"]
+
+
+async def test_faults_of_a_person_who_joins_are_told_as_those_of_a_registration(house: House):
+    path, *_ = await a_household(house)
+    body = {"reason": "arrived", "on": today(), "persons": [{"given_names": ""}]}
+    answer = await house.post(f"{path}/persons", "A/registrar", body)
+    assert answer.status_code == 422
+    assert answer.json()["type"] == "urn:cbi:problem:invalid-registration"
+    assert {fault["path"] for fault in answer.json()["faults"]} >= {"persons[0].given_names"}
+
+
+async def test_a_day_to_come_is_refused(house: House):
+    path, *_ = await a_household(house)
+    for what, body in (
+        ("withdrawals", {"kind": "fsp"}),
+        ("persons", {"reason": "born", "persons": registration()["persons"]}),
+    ):
+        answer = await house.post(f"{path}/{what}", "A/registrar", {**body, "on": "2099-01-01"})
+        assert answer.json()["type"] == "urn:cbi:problem:bad-value", answer.text
