@@ -155,7 +155,7 @@ async def bodies(house: House, paid) -> Bodies:
         "/v1/reconciliations": {},
         **JOB_BODIES,
         **BREAKS,
-        **dict.fromkeys(SIGNED, {}),
+        **{path: {} for path in SIGNED},
     }
     home = await house.made("/v1/households", "A/registrar", changing)
     ids = {
