@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from uuid import UUID
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi.amend import amend
@@ -12,7 +13,7 @@ from cbi.household import Read
 from cbi.imported import Outcome, registration_of
 from cbi.refusal import CbiRefusal
 from cbi.register import Desk
-from cbi.register_many import Registered
+from cbi.register_many import OF_ONE, Registered, concerns_one
 
 
 async def amend_changed(
@@ -59,6 +60,10 @@ async def amend_changed(
                 )
         except CbiRefusal as refused:
             outcomes.append(Outcome(row_no=row_no, status="faulty", refusal=_word(refused)))
+        except (*OF_ONE, DBAPIError) as error:
+            if not concerns_one(error):
+                raise
+            outcomes.append(Outcome(row_no=row_no, status="faulty", refusal="not_registered"))
         else:
             outcomes.append(
                 Outcome(

@@ -9,6 +9,7 @@ from cbi.identities import Candidates
 from cbi.imported import Checked
 from cbi.ready import Ready
 from cbi.register import Desk
+from cbi.vault import Broken
 from dedup.driver import fetch
 from dedup.find import Found
 from dedup.find_all import find_all, find_within
@@ -29,7 +30,7 @@ async def check_staged(
     """Say of each row how its household compares with everybody, and with the other rows given.
 
     One that is registered under its reference already is clear, `known` or `changed`; what is new
-    in it is compared when it is taken. Raises Broken where a candidate's record doesn't open.
+    in it is compared when it is taken.
     """
     known = await _known(conn, list(rows.values()), partner_id)
     told: dict[int, Checked] = {}
@@ -47,14 +48,36 @@ async def check_staged(
             told[row_no] = Checked(row_no=row_no, status="review", why="declined")
         else:
             asked[row_no] = home
+    for checked in await _compared(conn, asked, Candidates(conn, desk.vault), desk):
+        told[checked.row_no] = checked
+    return [told[row_no] for row_no in rows]
+
+
+async def _compared(
+    conn: AsyncConnection, asked: Mapping[int, Ready], opener: Candidates, desk: Desk
+) -> list[Checked]:
+    if not asked:
+        return []
     households = [home.records or () for home in asked.values()]
     keys = {person_id: each for home in asked.values() for person_id, each in home.keys.items()}
-    opener = Candidates(conn, desk.vault)
-    found = await find_all(conn, households, keys, model=desk.model, opener=opener)
+    try:
+        found = await find_all(conn, households, keys, model=desk.model, opener=opener)
+    except Broken:
+        # The record of somebody similar doesn't open: that silences nothing about the others.
+        rows = list(asked)
+        if len(rows) == 1:
+            return [Checked(row_no=rows[0], status="review", why="unopened")]
+        halves = (rows[: len(rows) // 2], rows[len(rows) // 2 :])
+        parts = [
+            await _compared(conn, {row_no: asked[row_no] for row_no in half}, opener, desk)
+            for half in halves
+        ]
+        return [*parts[0], *parts[1]]
     twice = await find_within(households, keys, model=desk.model)
-    for (row_no, home), each in zip(asked.items(), found, strict=True):
-        told[row_no] = _checked(row_no, each, twice.get(home.household_id, []))
-    return [told[row_no] for row_no in rows]
+    return [
+        _checked(row_no, each, twice.get(home.household_id, []))
+        for (row_no, home), each in zip(asked.items(), found, strict=True)
+    ]
 
 
 def _checked(row_no: int, found: Found, twice: Sequence[UUID]) -> Checked:

@@ -64,18 +64,21 @@ async def register_many(
     try:
         async with conn.begin_nested():
             return await _register(conn, homes, clerk)
-    except OF_ONE:
-        pass_on = len(homes) == 1
-    except DBAPIError as error:
-        if not isinstance(getattr(error.orig, "__cause__", None), OF_ONE):
+    except (*OF_ONE, DBAPIError) as error:
+        if not concerns_one(error):
             raise
-        pass_on = len(homes) == 1
-    if pass_on:
+    if len(homes) == 1:
         return [Registered(status="faulty", refusal="not_registered")]
     half = len(homes) // 2
     facts = msgspec.structs.asdict(clerk)
     first = await register_many(conn, homes[:half], **facts)
     return first + await register_many(conn, homes[half:], **facts)
+
+
+def concerns_one(error: Exception) -> bool:
+    """Say whether an error comes of what is written of one household, and of nothing else."""
+    cause = getattr(error.orig, "__cause__", None) if isinstance(error, DBAPIError) else error
+    return isinstance(cause, OF_ONE)
 
 
 class _Clerk(msgspec.Struct, frozen=True, kw_only=True):
