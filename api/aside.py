@@ -5,13 +5,15 @@ keeps the service answering.
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import date
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 from uuid import UUID
 
@@ -91,6 +93,9 @@ async def aside(settings: Settings, actor: Actor, *, bytes_: int) -> AsyncIterat
 
 
 def _begin(sealing_key: bytes, matching_key: bytes, partner_id: UUID, today: date) -> None:
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     _OWN.maker = Maker(
         vault=Vault({"k1": sealing_key}),
         matching_key=matching_key,
@@ -99,6 +104,12 @@ def _begin(sealing_key: bytes, matching_key: bytes, partner_id: UUID, today: dat
         partner_id=partner_id,
         today=today,
     )
+
+
+def _follow(parent: BaseProcess) -> None:
+    """End with the service: who is left behind by a kill would hold names and keys for ever."""
+    parent.join()
+    os._exit(1)
 
 
 def _read(source: Source) -> None:

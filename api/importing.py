@@ -14,8 +14,9 @@ from api.db import WORKER, Actor, transaction
 from api.state import Service
 from api.worker import Duty, Kind, Task, order
 from cbi import staging, uploads
+from cbi.amend_many import amend_changed
 from cbi.check_staged import check_staged
-from cbi.imported import KEPT_DAYS, Import, Outcome, StagedRow
+from cbi.imported import KEPT_DAYS, Import, StagedRow
 from cbi.job import Chunk, JobView
 from cbi.ready import Ready
 from cbi.register_many import register_many
@@ -43,6 +44,7 @@ class _Coming(msgspec.Struct, frozen=True, kw_only=True):
 
     after: int
     numbers: tuple[int, ...]
+    contents: tuple[bytes, ...]
     ready: "asyncio.Future[list[Ready]]"
 
 
@@ -157,20 +159,23 @@ async def accept(conn: AsyncConnection, task: Task) -> Chunk:
         return await _accepted(work, total, is_whole=only is None)
     homes = await coming.ready
     task.kept["coming"] = await _made(work, coming.numbers[-1], only=only, many=REGISTERED_AT_ONCE)
-    actor = task.actor
+    actor, now = task.actor, clock.now()
+    clerk = {
+        "partner_id": actor.partner_id,
+        "actor_id": actor.actor_id,
+    }
     became = await register_many(
-        conn,
-        homes,
-        desk=task.service.desk,
-        partner_id=actor.partner_id,
-        actor_id=actor.actor_id,
-        area=actor.area,
-        at=clock.now(),
+        conn, homes, desk=task.service.desk, area=actor.area, at=now, **clerk
     )
-    outcomes = [
-        Outcome(row_no=row_no, **msgspec.structs.asdict(one))
-        for row_no, one in zip(coming.numbers, became, strict=True)
-    ]
+    outcomes = await amend_changed(
+        conn,
+        list(zip(coming.numbers, coming.contents, became, strict=True)),
+        desk=task.service.desk,
+        area=actor.area,
+        at=now,
+        today=clock.today(),
+        **clerk,
+    )
     await staging.note_outcomes(conn, work.opened, outcomes, at=clock.now())
     done = task.last.done + len(outcomes)
     return Chunk(done=done, total=total, cursor={"after": coming.numbers[-1], "total": total})
@@ -185,6 +190,7 @@ async def _accepted(work: _Work, total: int, *, is_whole: bool) -> Chunk:
         "households": standing.households,
         "registered": standing.registered,
         "known": standing.known,
+        "changed": standing.changed,
         "clear": standing.clear,
         "review": standing.review,
         "faulty": standing.faulty,
@@ -207,6 +213,7 @@ async def _made(work: _Work, after: int, *, only: Sequence[int] | None, many: in
     return _Coming(
         after=after,
         numbers=tuple(row_no for row_no, _ in rows),
+        contents=tuple(content for _, content in rows),
         ready=work.beside.ready([content for _, content in rows]),
     )
 

@@ -9,12 +9,13 @@ from cbi.identities import Candidates
 from cbi.imported import Checked
 from cbi.ready import Ready
 from cbi.register import Desk
+from cbi.vault import Broken
 from dedup.driver import fetch
 from dedup.find import Found
 from dedup.find_all import find_all, find_within
 
 _KNOWN = """
-    SELECT h.reference_key, h.content_key FROM cbi.household AS h
+    SELECT h.reference_key, h.content_key, h.ended_at IS NOT NULL FROM cbi.household AS h
     WHERE h.partner_id = $1 AND h.reference_key = ANY ($2 ::bigint[])"""
 
 
@@ -28,32 +29,55 @@ async def check_staged(
 ) -> list[Checked]:
     """Say of each row how its household compares with everybody, and with the other rows given.
 
-    One that is registered under its reference already is faulty if it says something else now, and
-    clear if it says the same. Raises Broken where a candidate's record doesn't open.
+    One that is registered under its reference already is clear, `known` or `changed`; what is new
+    in it is compared when it is taken.
     """
     known = await _known(conn, list(rows.values()), partner_id)
     told: dict[int, Checked] = {}
     asked: dict[int, Ready] = {}
     for row_no, home in rows.items():
-        content = known.get(home.reference_key)
+        content, has_ended = known.get(home.reference_key, (None, False))
         if not home.ubigeo.startswith(area):
             told[row_no] = Checked(row_no=row_no, status="faulty", why="outside_area")
-        elif content is not None and content != home.content_key:
-            told[row_no] = Checked(row_no=row_no, status="faulty", why="reference_taken")
+        elif has_ended:
+            told[row_no] = Checked(row_no=row_no, status="faulty", why="household_ended")
         elif content is not None:
-            told[row_no] = Checked(row_no=row_no, status="clear", why="known")
+            why = "known" if content == home.content_key else "changed"
+            told[row_no] = Checked(row_no=row_no, status="clear", why=why)
         elif home.records is None:
             told[row_no] = Checked(row_no=row_no, status="review", why="declined")
         else:
             asked[row_no] = home
+    for checked in await _compared(conn, asked, Candidates(conn, desk.vault), desk):
+        told[checked.row_no] = checked
+    return [told[row_no] for row_no in rows]
+
+
+async def _compared(
+    conn: AsyncConnection, asked: Mapping[int, Ready], opener: Candidates, desk: Desk
+) -> list[Checked]:
+    if not asked:
+        return []
     households = [home.records or () for home in asked.values()]
     keys = {person_id: each for home in asked.values() for person_id, each in home.keys.items()}
-    opener = Candidates(conn, desk.vault)
-    found = await find_all(conn, households, keys, model=desk.model, opener=opener)
+    try:
+        found = await find_all(conn, households, keys, model=desk.model, opener=opener)
+    except Broken:
+        # The record of somebody similar doesn't open: that silences nothing about the others.
+        rows = list(asked)
+        if len(rows) == 1:
+            return [Checked(row_no=rows[0], status="review", why="unopened")]
+        halves = (rows[: len(rows) // 2], rows[len(rows) // 2 :])
+        parts = [
+            await _compared(conn, {row_no: asked[row_no] for row_no in half}, opener, desk)
+            for half in halves
+        ]
+        return [*parts[0], *parts[1]]
     twice = await find_within(households, keys, model=desk.model)
-    for (row_no, home), each in zip(asked.items(), found, strict=True):
-        told[row_no] = _checked(row_no, each, twice.get(home.household_id, []))
-    return [told[row_no] for row_no in rows]
+    return [
+        _checked(row_no, each, twice.get(home.household_id, []))
+        for (row_no, home), each in zip(asked.items(), found, strict=True)
+    ]
 
 
 def _checked(row_no: int, found: Found, twice: Sequence[UUID]) -> Checked:
@@ -74,6 +98,6 @@ def _checked(row_no: int, found: Found, twice: Sequence[UUID]) -> Checked:
 
 async def _known(
     conn: AsyncConnection, homes: Sequence[Ready], partner_id: UUID
-) -> dict[int, bytes]:
+) -> dict[int, tuple[bytes, bool]]:
     rows = await fetch(conn, _KNOWN, partner_id, [home.reference_key for home in homes])
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: (row[1], row[2]) for row in rows}

@@ -79,6 +79,7 @@ import_outcome = Table(
     Column("status", Text, nullable=False),
     Column("household_id", Uuid),
     Column("is_known", Boolean, nullable=False),
+    Column("is_changed", Boolean, nullable=False),
     Column("refusal", Text),
     Column("at", MOMENT, nullable=False),
 )

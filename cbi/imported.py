@@ -94,12 +94,16 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a row that was taken; `is_known` when the same was registered before."""
+    """What became of a row that was taken.
+
+    `is_known` when the same was registered before, `is_changed` when it is now what the row says.
+    """
 
     row_no: int
     status: Literal["clear", "review", "faulty"]
     household_id: UUID | None = None
     is_known: bool = False
+    is_changed: bool = False
     refusal: str | None = None
 
 
@@ -116,6 +120,7 @@ class RowStanding(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None
     household_id: UUID | None
     is_known: bool
+    is_changed: bool
     refusal: str | None
 
 
@@ -139,6 +144,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     faulty: int
     registered: int
     known: int
+    changed: int
 
 
 def staged(

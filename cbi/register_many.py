@@ -23,20 +23,25 @@ from dedup.opening import Matched, open_fresh, open_unchecked
 # What may be wrong with one household and concerns no other; anything else stops all.
 OF_ONE = (Broken, *OF_ONE_ROW)
 _KNOWN = """
-    SELECT h.reference_key, h.household_id, h.content_key FROM cbi.household AS h
+    SELECT h.reference_key, h.household_id, h.content_key, h.ended_at IS NOT NULL
+    FROM cbi.household AS h
     WHERE h.partner_id = $1 AND h.reference_key = ANY ($2 ::bigint[])"""
 _OPEN = "SELECT DISTINCT household_id FROM dedup.open_cases($1 ::uuid[])"
 
-Refusal = Literal["reference_taken", "outside_area", "not_registered"]
+Refusal = Literal["reference_taken", "household_ended", "outside_area", "not_registered"]
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one household; `is_known` when the same was registered before."""
+    """What became of one household; `is_known` when the same was registered before.
+
+    `taken_by` is the household whose reference it has, where that says something else.
+    """
 
     status: Literal["clear", "review", "faulty"]
     household_id: UUID | None = None
     is_known: bool = False
     refusal: Refusal | None = None
+    taken_by: UUID | None = None
 
 
 async def register_many(
@@ -59,18 +64,21 @@ async def register_many(
     try:
         async with conn.begin_nested():
             return await _register(conn, homes, clerk)
-    except OF_ONE:
-        pass_on = len(homes) == 1
-    except DBAPIError as error:
-        if not isinstance(getattr(error.orig, "__cause__", None), OF_ONE):
+    except (*OF_ONE, DBAPIError) as error:
+        if not concerns_one(error):
             raise
-        pass_on = len(homes) == 1
-    if pass_on:
+    if len(homes) == 1:
         return [Registered(status="faulty", refusal="not_registered")]
     half = len(homes) // 2
     facts = msgspec.structs.asdict(clerk)
     first = await register_many(conn, homes[:half], **facts)
     return first + await register_many(conn, homes[half:], **facts)
+
+
+def concerns_one(error: Exception) -> bool:
+    """Say whether an error comes of what is written of one household, and of nothing else."""
+    cause = getattr(error.orig, "__cause__", None) if isinstance(error, DBAPIError) else error
+    return isinstance(cause, OF_ONE)
 
 
 class _Clerk(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,20 +155,23 @@ async def _known(
         return {}
     references = [home.reference_key for home in homes]
     rows = await fetch(conn, _KNOWN, clerk.partner_id, references)
-    stored = {row[0]: (row[1], row[2]) for row in rows}
+    stored = {row[0]: (row[1], row[2], row[3]) for row in rows}
     undecided = {row[0] for row in await fetch(conn, _OPEN, [row[1] for row in rows])}
     told = {}
     for home in homes:
         if home.reference_key not in stored:
             continue  # it is outside our area
-        household_id, content_key = stored[home.reference_key]
-        told[home.household_id] = (
-            Registered(
+        household_id, content_key, has_ended = stored[home.reference_key]
+        if has_ended:
+            told[home.household_id] = Registered(status="faulty", refusal="household_ended")
+        elif content_key != home.content_key:
+            told[home.household_id] = Registered(
+                status="faulty", refusal="reference_taken", taken_by=household_id
+            )
+        else:
+            told[home.household_id] = Registered(
                 status="review" if household_id in undecided else "clear",
                 household_id=household_id,
                 is_known=True,
             )
-            if content_key == home.content_key
-            else Registered(status="faulty", refusal="reference_taken")
-        )
     return told

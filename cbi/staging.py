@@ -42,10 +42,10 @@ _CHECK = """
         AS c(row_no, status, strength, matches, why)"""
 _OUTCOME = """
     INSERT INTO cbi.import_outcome (import_id, row_no, partner_id, status, household_id, is_known,
-        refusal, at)
-    SELECT $1, o.row_no, $2, o.status, o.household_id, o.is_known, o.refusal, $3
-    FROM unnest($4 ::integer[], $5 ::text[], $6 ::uuid[], $7 ::boolean[], $8 ::text[])
-        AS o(row_no, status, household_id, is_known, refusal)"""
+        is_changed, refusal, at)
+    SELECT $1, o.row_no, $2, o.status, o.household_id, o.is_known, o.is_changed, o.refusal, $3
+    FROM unnest($4 ::integer[], $5 ::text[], $6 ::uuid[], $7 ::boolean[], $8 ::boolean[],
+        $9 ::text[]) AS o(row_no, status, household_id, is_known, is_changed, refusal)"""
 # The next rows that may be registered: readable, and of those that are to be taken.
 _TO_TAKE = """
     SELECT r.row_no, r.sealed FROM cbi.import_row AS r
@@ -66,12 +66,13 @@ _COUNTS = text("""
         count(*) FILTER (WHERE status = 'clear') AS clear,
         count(*) FILTER (WHERE status = 'review') AS review,
         count(*) FILTER (WHERE status = 'faulty') AS faulty,
-        count(household_id) FILTER (WHERE NOT is_known) AS registered,
-        count(*) FILTER (WHERE is_known) AS known
+        count(household_id) FILTER (WHERE NOT is_known AND NOT is_changed) AS registered,
+        count(*) FILTER (WHERE is_known) AS known,
+        count(*) FILTER (WHERE is_changed) AS changed
     FROM cbi.import_row_standing WHERE import_id = :import_id""")
 _ROWS = text("""
     SELECT row_no, line, sheet, status, faults, strength, matches, why, household_id, is_known,
-        refusal
+        is_changed, refusal
     FROM cbi.import_row_standing
     WHERE import_id = :import_id AND row_no > :after
       AND (:status ::text IS NULL OR status = :status ::text)
@@ -187,6 +188,7 @@ async def note_outcomes(
         [one.status for one in each],
         [one.household_id for one in each],
         [one.is_known for one in each],
+        [one.is_changed for one in each],
         [one.refusal for one in each],
     )
 

@@ -15,7 +15,7 @@ from cbi.import_refusal import ImportErased, PieceDiffers, TooManyImports
 from cbi.import_tables import import_file, import_key, import_piece
 from cbi.imported import Import, NewImport
 from cbi.intake import BYTES_MAX
-from cbi.refusal import BadValue, FileUnreadable, NotFound
+from cbi.refusal import BadValue, FileUnreadable, NotFound, OutsideArea
 from cbi.vault import Vault, WrappedKey, open_bytes, seal
 from ledger.violation import constraint_of
 
@@ -56,7 +56,7 @@ async def open_upload(
     """Open an upload; the same file again is the import that it already is.
 
     Unless that one was refused, broke, or was erased before anybody decided on it. Raises
-    FileUnreadable, BadValue, TooManyImports.
+    FileUnreadable, BadValue, TooManyImports, and OutsideArea for a file of a wider area.
     """
     if new.bytes > BYTES_MAX:
         raise FileUnreadable(line=0, reason="too_large")
@@ -96,9 +96,9 @@ async def open_upload(
 
 
 async def _keep(conn: AsyncConnection, made: Import, *, vault: Vault) -> None:
-    await conn.execute(insert(import_file).values(msgspec.structs.asdict(made)))
     _, wrapped = vault.new_key(made.import_id)
     try:
+        await conn.execute(insert(import_file).values(msgspec.structs.asdict(made)))
         await conn.execute(
             insert(import_key).values(
                 import_id=made.import_id,
@@ -108,8 +108,12 @@ async def _keep(conn: AsyncConnection, made: Import, *, vault: Vault) -> None:
             )
         )
     except IntegrityError as error:
-        if constraint_of(error) == "import_kept_max":
+        broken = constraint_of(error)
+        if broken == "import_kept_max":
             raise TooManyImports from error
+        if broken == "import_file_once":
+            # Somebody with a wider area has sent it.
+            raise OutsideArea(area=made.area) from error
         raise
 
 

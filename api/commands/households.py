@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import rich_click as click
+from rich.markup import escape
 
 from api import auth, clock
 from api.access import REGISTRAR
@@ -122,7 +123,7 @@ def _tell(imported: Imported) -> None:
         {
             "row": fault.row,
             "column": fault.column,
-            "value": fault.value,
+            "value": escape(fault.value),
             "level": fault.level,
             "es": f"{fault.es} {fault.remedy_es}".strip(),
         }

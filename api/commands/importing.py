@@ -15,6 +15,7 @@ from api.imports import RowResult
 from api.kinds import KINDS
 from api.state import Service
 from api.terminal import REFUSED, STDERR, leave
+from api.wording import REFUSALS
 from api.worker import see_through
 from cbi import staging, uploads
 from cbi.imported import PIECE_BYTES, Import, NewImport, RowFault, RowStanding, Standing
@@ -24,17 +25,8 @@ from cbi.refusal import FileUnreadable
 PAGE = 1_000
 REQUEST = "cli"
 # What is told of a row that was read without fault and can't be registered: Spanish and English.
-WHYS = {
-    "reference_taken": (
-        "La referencia ya pertenece a otro registro",
-        "The reference belongs to another registration",
-    ),
-    "outside_area": (
-        "El hogar está fuera del área de esta clave",
-        "The household is outside the area of this key",
-    ),
-    "not_registered": ("No se pudo registrar", "It could not be registered"),
-}
+WHYS = {wording.slug.replace("-", "_"): (wording.es, wording.en) for wording in REFUSALS.values()}
+NOT_REGISTERED = ("No se pudo registrar", "It could not be registered")
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +138,7 @@ def _result(row: RowStanding) -> RowResult:
     faults = list(row.faults)
     why = row.refusal or (row.why if row.status == "faulty" else None)
     if why is not None:
-        es, en = WHYS[why]
+        es, en = WHYS.get(why, NOT_REGISTERED)
         faults.append(
             RowFault(
                 row=row.line, column="", code=why, level="error", es=es, en=en, sheet=row.sheet

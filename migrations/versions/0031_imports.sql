@@ -135,6 +135,8 @@ CREATE TABLE cbi.import_outcome (
     household_id uuid,
     -- Not a new registration: the same was there.
     is_known boolean NOT NULL,
+    -- It was there under this reference and is now what the row says: its next version.
+    is_changed boolean NOT NULL,
     -- Which rule refused it.
     refusal text,
     at timestamptz NOT NULL,
@@ -156,7 +158,8 @@ CREATE VIEW cbi.import_row_standing WITH (security_invoker = true) AS
            coalesce(o.status, CASE WHEN r.sealed IS NULL THEN 'faulty' END, c.status, 'waiting')
                AS status,
            c.strength, coalesce(c.matches, 0) AS matches, c.why,
-           o.household_id, coalesce(o.is_known, false) AS is_known, o.refusal
+           o.household_id, coalesce(o.is_known, false) AS is_known,
+           coalesce(o.is_changed, false) AS is_changed, o.refusal
     FROM cbi.import_row AS r
     LEFT JOIN cbi.import_check AS c USING (import_id, row_no)
     LEFT JOIN cbi.import_outcome AS o USING (import_id, row_no);

@@ -481,7 +481,7 @@ DECLARE
 BEGIN
     FOREACH named IN ARRAY ARRAY['cbi.slip', 'cbi.slip_print', 'cbi.appeal',
         'cbi.appeal_assignment', 'cbi.appeal_outcome', 'cbi.appeal_effect', 'cbi.appeal_done',
-        'dedup.case_pair', 'dedup.scoring', 'dedup.judgement'] LOOP
+        'dedup.scoring', 'dedup.judgement'] LOOP
         EXECUTE format('CREATE POLICY door ON %s FOR SELECT TO cbi_door USING (true)', named);
     END LOOP;
     FOREACH named IN ARRAY ARRAY['cbi.appeal', 'cbi.appeal_key', 'cbi.appeal_effect',

@@ -121,6 +121,14 @@ def a_check(list_id: str) -> dict:
     return {"purpose": "before_payment", "list": list_id, "households": [registration()]}
 
 
+STEPS = ("prepare", "review", "approve", "release")
+SIGNED = (
+    "/v1/rounds/{round_id}/calculate",
+    *(f"/v1/rounds/{{round_id}}/{step}" for step in STEPS),
+    *(f"/v1/followups/{{followup_id}}/{step}" for step in STEPS),
+)
+
+
 @pytest.fixture(scope="module")
 async def bodies(house: House, paid) -> Bodies:
     await house.issue(
@@ -156,10 +164,6 @@ async def bodies(house: House, paid) -> Bodies:
         "/v1/rounds/{round_id}/closing": {},
         "/v1/rounds/{round_id}/cancellations": {"entitlement_id": str(UUID(int=4)), "because": "x"},
         "/v1/rounds/{round_id}/followups": {"pays_on": DAY},
-        **{
-            f"/v1/followups/{{followup_id}}/{step}": {}
-            for step in ("prepare", "review", "approve", "release")
-        },
         "/v1/statements": {},
         "/v1/statement-layouts": {
             "code": "x",
@@ -175,6 +179,7 @@ async def bodies(house: House, paid) -> Bodies:
             f"/v1/rounds/{{round_id}}/{step}": {}
             for step in ("calculate", "prepare", "review", "approve", "release")
         },
+        **{path: {} for path in SIGNED},
     }
     ids = {
         "household_id": paid.household_ids[0],

@@ -47,8 +47,7 @@ async def a_registration(house: House) -> Prepared:
 
 async def an_import(house: House) -> Prepared:
     content = json.dumps([registration(), registration()]).encode()
-    path = "/v1/imports?format=json&ubigeo_system=inei"
-    return Prepared(path, "A/registrar", content=content)
+    return Prepared("/v1/imports?format=json&ubigeo_system=inei", "A/registrar", content=content)
 
 
 async def a_judgement(house: House) -> Prepared:

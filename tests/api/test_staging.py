@@ -119,19 +119,37 @@ async def test_the_same_file_again_changes_nothing(house: House):
     assert await registered(house) == before
 
 
-async def test_rows_that_are_there_already_are_known_and_changed_ones_are_refused(house: House):
+async def test_rows_that_are_there_already_are_known_and_changed_ones_a_new_version(house: House):
     one, other = registration(), registration()
-    for raw in (one, other):
-        await house.made("/v1/households", CLERK, raw)
+    ids = [(await house.made("/v1/households", CLERK, raw))["household_id"] for raw in (one, other)]
     changed = {**other, "population_type": "in_transit"}
-    path = await staged(house, one, changed, registration())
-    standing = await shown(house, path)
-    assert counts(standing) == (3, 0, 2, 0, 1, 0, 0)
-    (wrong,) = await rows_of(house, path, status="faulty")
-    assert wrong["why"] == "reference_taken"
+    raws = (one, changed, registration())
+    path = await staged(house, *raws)
+    assert [row["why"] for row in await rows_of(house, path)] == ["known", "changed", None]
+    standing = await taken(house, path, "all")
+    assert counts(standing) == (3, 0, 3, 0, 0, 1, 1)
+    assert standing["changed"] == 1
+    rows = await rows_of(house, path)
+    assert [row["household_id"] for row in rows[:2]] == ids
+    kind = "SELECT population_type FROM cbi.household WHERE household_id = :id"
+    assert await house.sql(kind, id=ids[1]) == "in_transit"
+    events = (await house.get(f"/v1/households/{ids[1]}/events", CLERK)).json()["items"]
+    assert [event["kind"] for event in events] == ["registered", "updated"]
+    # In another file the same rows are all known.
+    again = await staged(house, *raws, registration())
+    assert counts(await taken(house, again, "all")) == (4, 0, 4, 0, 0, 1, 3)
+
+
+async def test_a_household_that_has_ended_is_not_taken_in_again(house: House):
+    raw = registration()
+    made = await house.made("/v1/households", CLERK, raw)
+    withdrawal = {"kind": "registration", "on": str(clock.today())}
+    await house.made(f"/v1/households/{made['household_id']}/withdrawals", CLERK, withdrawal)
+    path = await staged(house, raw)
+    (row,) = await rows_of(house, path)
+    assert (row["status"], row["why"]) == ("faulty", "household_ended")
     standing = await taken(house, path, "valid")
-    assert counts(standing) == (3, 0, 2, 0, 1, 1, 1)
-    assert [row["refusal"] for row in await rows_of(house, path)] == [None, "reference_taken", None]
+    assert counts(standing)[4:6] == (1, 0)
 
 
 async def test_a_household_twice_in_a_file_is_told_before_and_flagged_after(house: House):

@@ -62,7 +62,7 @@ async def a_file_taken_in(conn: AsyncConnection) -> None:
         f"import_row VALUES {row}, 1, '', '[]', '')",
         f"import_check VALUES {row}, 'clear', NULL, 0, NULL, now())",
         "import_decision VALUES (:id, :partner, 'valid', '{}', :actor, now())",
-        f"import_outcome VALUES {row}, 'faulty', NULL, false, 'x', now())",
+        f"import_outcome VALUES {row}, 'faulty', NULL, false, false, 'x', now())",
     ):
         facts = {"id": FILE, "partner": ALFA.partner_id, "actor": ALFA.actor_id}
         wanted = {name: fact for name, fact in facts.items() if f":{name}" in statement}

@@ -112,7 +112,7 @@ async def test_a_file_killed_at_work_on_is_taken_in_once(
     async with transaction(service.engine, SYSTEM) as conn:
         await conn.execute(text("SET LOCAL app.roles = 'worker,auditor'"))
         ends = await conn.execute(text("SELECT state, count(*) FROM cbi.job_standing GROUP BY 1"))
-        assert dict(row._tuple() for row in ends) == {"done": 2}
+        assert {row.state: row.count for row in ends} == {"done": 2}
         cases = await conn.scalar(text("SELECT count(*) FROM dedup.match_case"))
         assert cases == TWINS
     owner = await asyncpg.connect(host=str(database.socket_dir), user="postgres", database="cbi")
