@@ -2,11 +2,24 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, exists, func, insert, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    Row,
+    Select,
+    Table,
+    and_,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -42,6 +55,7 @@ from cbi.who import Who
 from ledger.violation import constraint_of
 
 PAGE_MAX = 201
+T = TypeVar("T")
 _REVERSE = text("""
     SELECT kind, case_id, act_by FROM cbi.reverse_appealed(
         :appeal_id ::uuid, :case_id ::uuid, :act_by ::date, :at ::timestamptz)
@@ -213,7 +227,7 @@ async def list_readings(conn: AsyncConnection, *, after: int, limit: int) -> lis
     return [_as(row, Reading) for row in rows]
 
 
-async def _add(conn: AsyncConnection, adding: Any, appeal_id: UUID) -> None:  # noqa: ANN401
+async def _add(conn: AsyncConnection, adding: Insert, appeal_id: UUID) -> None:
     try:
         async with conn.begin_nested():
             await conn.execute(adding)
@@ -287,7 +301,7 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _has(table: Any) -> ColumnElement[bool]:  # noqa: ANN401 -- a table
+def _has(table: Table) -> ColumnElement[bool]:
     return exists().where(table.c.appeal_id == tables.appeal.c.appeal_id)
 
 
@@ -327,14 +341,15 @@ async def _views(conn: AsyncConnection, query: Select[Any]) -> list[Appeal]:
     ]
 
 
-async def _of(conn: AsyncConnection, table: Any, ids: Sequence[UUID]) -> Any:  # noqa: ANN401
+async def _of(conn: AsyncConnection, table: Table, ids: Sequence[UUID]) -> Sequence[Row[Any]]:
     order = next(iter(table.primary_key))
-    return await conn.execute(select(table).where(table.c.appeal_id.in_(ids)).order_by(order))
+    query = select(table).where(table.c.appeal_id.in_(ids)).order_by(order)
+    return (await conn.execute(query)).all()
 
 
-def _as(row: Any, type_: type[Any]) -> Any:  # noqa: ANN401 -- a row
+def _as(row: Row[Any], type_: type[T]) -> T:
     return msgspec.convert(row._mapping, type_)  # noqa: SLF001 -- public by its docs
 
 
-def _maybe(row: Any, type_: type[Any]) -> Any:  # noqa: ANN401 -- a row
+def _maybe(row: Row[Any] | None, type_: type[T]) -> T | None:
     return None if row is None else _as(row, type_)

@@ -19,29 +19,30 @@ from ledger.violation import constraint_of
 
 WEBHOOKS_MAX = 200
 _NOTICES = text("""
-    SELECT n.notice_id, n.kind, n.day, n.body AS data, n.made_at, coalesce(d.attempt_no, 0)
-        AS attempts, e.why, e.status,
-        CASE WHEN e.why = 'delivered' THEN 'delivered'
-             WHEN e.why IS NOT NULL AND e.again_at IS NULL
-                  OR n.made_at < :at ::timestamptz - interval '1 day' AND d.attempt_no IS NOT NULL
-                  THEN 'dead'
-             WHEN n.made_at < :at ::timestamptz - interval '1 day'
-                  OR w.webhook_id IS NULL THEN 'no_endpoint'
-             ELSE 'waiting' END AS state
-    FROM cbi.notice AS n
-    LEFT JOIN LATERAL (
-        SELECT x.attempt_no FROM cbi.delivery AS x WHERE x.notice_id = n.notice_id
-        ORDER BY x.attempt_no DESC LIMIT 1) AS d ON true
-    LEFT JOIN cbi.delivery_end AS e
-        ON e.notice_id = n.notice_id AND e.attempt_no = d.attempt_no
-    LEFT JOIN LATERAL (
-        SELECT x.webhook_id FROM cbi.webhook AS x
-        WHERE x.partner_id = n.partner_id AND NOT EXISTS (
-            SELECT FROM cbi.webhook_end AS o WHERE o.webhook_id = x.webhook_id)
-        LIMIT 1) AS w ON true
-    WHERE n.partner_id = :partner_id ::uuid
-      AND (:after ::uuid IS NULL OR n.notice_id > :after ::uuid)
-    ORDER BY n.notice_id
+    SELECT * FROM (
+        SELECT n.notice_id, n.kind, n.day, n.body AS data, n.made_at, coalesce(d.attempt_no, 0)
+            AS attempts, e.why, e.status,
+            CASE WHEN e.why = 'delivered' THEN 'delivered'
+                 WHEN e.why IS NOT NULL AND e.again_at IS NULL THEN 'dead'
+                 WHEN n.made_at < :at ::timestamptz - interval '1 day' THEN
+                      CASE WHEN d.attempt_no IS NULL THEN 'no_endpoint' ELSE 'dead' END
+                 WHEN w.webhook_id IS NULL THEN 'no_endpoint'
+                 ELSE 'waiting' END AS state
+        FROM cbi.notice AS n
+        LEFT JOIN LATERAL (
+            SELECT x.attempt_no FROM cbi.delivery AS x WHERE x.notice_id = n.notice_id
+            ORDER BY x.attempt_no DESC LIMIT 1) AS d ON true
+        LEFT JOIN cbi.delivery_end AS e
+            ON e.notice_id = n.notice_id AND e.attempt_no = d.attempt_no
+        LEFT JOIN LATERAL (
+            SELECT x.webhook_id FROM cbi.webhook AS x
+            WHERE x.partner_id = n.partner_id AND NOT EXISTS (
+                SELECT FROM cbi.webhook_end AS o WHERE o.webhook_id = x.webhook_id)
+            LIMIT 1) AS w ON true
+        WHERE n.partner_id = :partner_id ::uuid
+          AND (:after ::uuid IS NULL OR n.notice_id > :after ::uuid)
+    ) AS n WHERE :state ::text IS NULL OR n.state = :state ::text
+    ORDER BY n.notice_id LIMIT :limit
 """)
 
 
@@ -139,9 +140,8 @@ async def list_notices(
     at: datetime,
 ) -> list[Notice]:
     """Return a page of an organisation's notices, oldest first, with how they stand."""
-    query = f"SELECT * FROM ({_NOTICES.text}) AS n WHERE :state ::text IS NULL OR n.state = :state"  # noqa: S608
     facts = {"partner_id": partner_id, "after": after, "at": at, "state": state, "limit": limit}
-    rows = await conn.execute(text(f"{query} ORDER BY n.notice_id LIMIT :limit"), facts)
+    rows = await conn.execute(_NOTICES, facts)
     return [msgspec.convert(row._mapping, Notice) for row in rows]  # noqa: SLF001 -- public by its docs
 
 

@@ -4,7 +4,7 @@ A table has rows and columns and both their totals. Cells under a minimum are le
 are, until whoever adds and subtracts what is published knows no cell that was left out to less than
 a range as wide as the minimum. The ranges are exact: the published sums make every table that could
 be the true one, and the least and the most that a cell is in any of them is a question of flows in
-a network (Kelly, Golden, Assad 1992; Castro 2012): rows and columns are its nodes, cells its edges.
+a network (Kelly, Golden, Assad 1992): rows and columns are its nodes, cells its edges.
 """
 
 from collections import deque

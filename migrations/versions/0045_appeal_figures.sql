@@ -7,8 +7,9 @@ CREATE POLICY door ON cbi.slip_group FOR SELECT TO cbi_door USING (true);
 
 -- Counts by kind of refusal ('block' comes of comparing registrations), and within it by nothing
 -- (`by` is 'all'), by language, and by the group of documents ('unknown' when nobody said it).
--- What is counted happened in these days of Peru: slips given, appeals decided, those that reversed;
--- with the days from intake to decision that half, and nine of ten, took at most.
+-- What is counted happened in these days of Peru: refusals that slips were given for (once, however
+-- many slips), appeals decided, those that reversed; with the days from intake to decision that
+-- half, and nine of ten, took at most.
 CREATE FUNCTION cbi.appeal_counts(first_day date, next_day date)
 RETURNS TABLE (kind text, by text, value text, slips bigint, decided bigint, reversed bigint,
                median_days integer, ninth_days integer)
@@ -39,9 +40,13 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         SELECT n.is_block,
             CASE WHEN grouping(n.document_group) = 0 THEN 'document_group' ELSE 'all' END AS by,
             coalesce(n.document_group, '') AS value, count(*) AS slips
-        FROM (SELECT s.is_block, coalesce(g.document_group, 'unknown') AS document_group
+        FROM (SELECT DISTINCT ON (s.household_id, s.reason, s.assistance_group, s.case_id,
+                  s.enrolment_id, s.round_id)
+                  s.is_block, coalesce(g.document_group, 'unknown') AS document_group
               FROM cbi.slip AS s LEFT JOIN cbi.slip_group AS g USING (slip_id)
-              WHERE s.issued_on >= first_day AND s.issued_on < next_day) AS n
+              WHERE s.issued_on >= first_day AND s.issued_on < next_day
+              ORDER BY s.household_id, s.reason, s.assistance_group, s.case_id, s.enrolment_id,
+                  s.round_id, s.slip_id) AS n
         GROUP BY GROUPING SETS ((n.is_block), (n.is_block, n.document_group))
     )
     SELECT CASE WHEN is_block THEN 'block' ELSE 'other' END, by, value,

@@ -6,7 +6,7 @@ import pytest
 
 from api import clock
 from tests.api.appealing import SAID, a_slip, an_appeal, an_outcome
-from tests.api.house import House, registration
+from tests.api.house import House, open_house, own_database, registration
 
 UNKNOWN = "urn:cbi:problem:slip-unknown"
 
@@ -159,3 +159,19 @@ async def test_who_refused_does_not_review(house: House, who: str):
     appeal = await an_appeal(house)
     refused = await house.post(f"/v1/appeals/{appeal['appeal_id']}/assignments", who, {})
     assert refused.json()["type"] == "urn:cbi:problem:reviewer-took-part"
+
+
+async def test_an_organisation_that_tries_too_many_codes_is_told_to_wait(postgres, tmp_path):
+    async with (
+        own_database(postgres) as name,
+        open_house(postgres, name, str(tmp_path), CBI_APPEAL_TRIES_PER_DAY="2") as house,
+    ):
+        slip = await a_slip(house)
+        for token, status in (("A" * 32, 404), ("B" * 32, 404), (slip["token"], 429)):
+            answer = await house.post("/v1/appeals", "B/registrar", {**SAID, "token": token})
+            assert answer.status_code == status, answer.text
+        told = answer.json()
+        assert told["type"] == "urn:cbi:problem:appeal-tries-spent"
+        assert told["tries_per_day"] == 2
+        done = await house.post("/v1/appeals", "A/registrar", {**SAID, "token": slip["token"]})
+        assert done.status_code == 201

@@ -119,9 +119,9 @@ async def test_refusals_are_counted_over_all_organisations_when_they_happen(conn
         await taken(conn, done.appeal_id)
         outcome = "reversed" if reverses else "upheld"
         await decided(conn, done.appeal_id, outcome, at=AT + timedelta(days=days))
-    # Given in the quarter, but never appealed; and one of the next quarter.
+    # Given in the quarter, but never appealed; one of the next quarter; and the first one again.
     late = datetime(2026, 7, 1, 5, tzinfo=UTC)
-    for seed, on, at in ((90, TODAY, AT), (91, NEXT, late)):
+    for seed, on, at in ((90, TODAY, AT), (91, NEXT, late), (90, TODAY + timedelta(days=1), AT)):
         household_id = (await registered(conn, family(seed, size=1))).household_id
         await slip_of(conn, household_id, NewSlip(reason="overlap"), on=on, at=at)
     await db.set_facts(conn, BETA)
