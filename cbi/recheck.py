@@ -12,12 +12,19 @@ import msgspec
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import tables
 from cbi.check_tables import round_check_page
-from cbi.disburse import FIRST, load_list, load_round, load_steps, lock_round
+from cbi.disburse import (
+    FIRST,
+    load_entitlements,
+    load_list,
+    load_round,
+    load_steps,
+    lock_round,
+)
 from cbi.disbursement import Progress, Step
 from cbi.enrol import load_programme
 from cbi.identities import Candidates
+from cbi.payees import look_up_by_id
 from cbi.refusal import StepDone, StepOutOfOrder
 from cbi.register import Desk
 from cbi.seek import open_all, seek
@@ -81,18 +88,18 @@ async def check_round(
     opened = await load_round(conn, round_id)
     programme = await load_programme(conn, opened.programme_id)
     await lock_round(conn, round_id)
-    done = {step.step for step in await load_steps(conn, round_id, programme.currency)}
-    if Step.CALCULATED.word not in done:
+    steps = {step.step: step for step in await load_steps(conn, round_id, programme.currency)}
+    if Step.CALCULATED.word not in steps:
         raise StepOutOfOrder(round_id=round_id, step="checked")
-    if before.word in done:
+    if before.word in steps:
         raise StepDone(round_id=round_id, step=before.word)
+    await look_up_by_id(conn)
     page = await _next(conn, round_id, model_id=desk.model.model_id, at=who.at)
-    rows = await _load(conn, round_id, after=page.after, limit=page_max + 1)
+    rows = await load_entitlements(conn, round_id, after=page.after, limit=page_max + 1)
     is_last, rows = len(rows) <= page_max, rows[:page_max]
-    unread, cases = await _match(
-        conn, [household_id for _, household_id in rows], desk=desk, who=who
-    )
-    listed = await load_list(conn, round_id, programme.currency)
+    unread, cases = await _match(conn, [row.household_id for row in rows], desk=desk, who=who)
+    # The digest of a long list takes a second: once, not on every page.
+    listed = await load_list(conn, round_id, programme.currency) if is_last else None
     await conn.execute(
         insert(round_check_page).values(
             round_id=round_id,
@@ -101,24 +108,26 @@ async def check_round(
             **msgspec.structs.asdict(who),
             model_id=desk.model.model_id,
             begun_at=page.begun_at,
-            upto_payment=LAST if is_last else rows[-1][0],
+            upto_payment=LAST if is_last else rows[-1].entitlement_id,
             payments=len(rows),
             unread=unread,
             cases=cases,
             is_last=is_last,
-            list_digest=listed.list_digest if is_last else None,
+            list_digest=listed.list_digest if listed is not None else None,
         )
     )
     if is_last:
         checked = await load_check(conn, round_id)
         assert checked is not None
         return checked
+    # Some may have been cancelled since.
+    payments = steps[Step.CALCULATED.word].payments
     return Progress(
         step="checked",
         chunks_done=page.page_no,
-        chunks=-(-listed.payments // page_max),
+        chunks=-(-payments // page_max),
         done=page.page_no * page_max,
-        of=listed.payments,
+        of=payments,
     )
 
 
@@ -161,24 +170,6 @@ async def _next(conn: AsyncConnection, round_id: UUID, *, model_id: str, at: dat
     if last.is_last or last.model_id != model_id or left:
         return _Page(last.check_no + 1, 1, at, FIRST)
     return _Page(last.check_no, last.page_no + 1, last.begun_at, last.upto_payment)
-
-
-async def _load(
-    conn: AsyncConnection, round_id: UUID, *, after: UUID, limit: int
-) -> list[tuple[UUID, UUID]]:
-    """Load payments with their households, ordered by payment."""
-    column = tables.entitlement.c
-    rows = await conn.execute(
-        select(column.entitlement_id, column.household_id)
-        .where(
-            column.round_id == round_id,
-            column.cancelled_at.is_(None),
-            column.entitlement_id > after,
-        )
-        .order_by(column.entitlement_id)
-        .limit(limit)
-    )
-    return [(row.entitlement_id, row.household_id) for row in rows]
 
 
 async def _match(
