@@ -28,6 +28,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/v1/households/{household_id}"): frozenset({REGISTRAR}),
     ("GET", "/v1/households/{household_id}/receipt"): frozenset({REGISTRAR, PROGRAMME}),
     ("POST", "/v1/imports"): frozenset({REGISTRAR}),
+    ("POST", "/v1/imports/kobo"): frozenset({REGISTRAR}),
     ("POST", "/v1/check"): frozenset({REGISTRAR, PROGRAMME}),
     ("GET", "/v1/checks"): frozenset({AUDITOR}),
     ("GET", "/v1/cases"): CASES,

@@ -4,7 +4,7 @@ So a bad row stops nothing, and a file that is sent again goes on where it broke
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from itertools import islice
 from typing import Annotated, Literal
 from uuid import UUID
@@ -38,7 +38,7 @@ FAULTS_TOLD_MAX = 1_000
 
 
 class RowFault(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault with its place in the file; no value of the row is repeated."""
+    """A fault with its place in the file, what to do about it, and the value, masked."""
 
     row: int
     column: str
@@ -46,6 +46,10 @@ class RowFault(msgspec.Struct, frozen=True, kw_only=True):
     level: str
     es: str
     en: str
+    sheet: str = ""  # where several sheets of a workbook were read
+    value: str = ""  # masked: cbi.intake.mask
+    remedy_es: str = ""
+    remedy_en: str = ""
 
 
 class RowResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +59,7 @@ class RowResult(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["clear", "review", "faulty"]
     household_id: UUID | None
     faults: tuple[RowFault, ...]
+    sheet: str = ""
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,11 +81,11 @@ async def import_file(
     conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
     service: NamedDependency[Service],
-    format: Annotated[Format, QueryParameter(description="json, csv or kobo")],  # noqa: A002
+    format: Annotated[Format, QueryParameter(description="json, ndjson, csv, xlsx or kobo")],  # noqa: A002
     ubigeo_system: FromQuery[str],
     idempotency_key: Key = None,
 ) -> Imported:
-    """Import a file as the request's body: JSON, CSV, or a KoboToolbox export."""
+    """Import a file as the request's body: JSON, NDJSON, CSV, XLSX, or a KoboToolbox export."""
     found = intake.rows(await request.body(), format=format, ubigeo_system=ubigeo_system)
     rows = list(islice(found, ROWS_PER_REQUEST_MAX + 1))
     if len(rows) > ROWS_PER_REQUEST_MAX:
@@ -99,14 +104,16 @@ async def import_file(
 
 
 async def import_rows(
-    service: Service, rows: list[Row], *, actor: Actor, request_id: str
+    service: Service, rows: Iterable[Row], *, actor: Actor, request_id: str
 ) -> AsyncIterator[RowResult]:
     """Register row after row; yields what became of each."""
     for row in rows:
         read = intake.read(row, today=clock.today())
         faults = tuple(_located(fault, row) for fault in read.faults)
         if read.registration is None:
-            yield RowResult(row=row.number, status="faulty", household_id=None, faults=faults)
+            yield RowResult(
+                row=row.number, status="faulty", household_id=None, faults=faults, sheet=row.sheet
+            )
             continue
         try:
             async with service.begin(actor, request_id=request_id) as conn:
@@ -126,6 +133,7 @@ async def import_rows(
                 status="faulty",
                 household_id=None,
                 faults=(*faults, _refused(refused, row)),
+                sheet=row.sheet,
             )
         else:
             yield RowResult(
@@ -133,6 +141,7 @@ async def import_rows(
                 status=receipt.status,
                 household_id=receipt.household_id,
                 faults=faults,
+                sheet=row.sheet,
             )
 
 
@@ -165,6 +174,10 @@ def _located(fault: Fault, row: Row) -> RowFault:
         level=fault.level,
         es=f"{place.es}: {fault.es}",
         en=f"{place.en}: {fault.en}",
+        sheet=place.sheet,
+        value=intake.value(fault, row),
+        remedy_es=fault.remedy_es,
+        remedy_en=fault.remedy_en,
     )
 
 
@@ -177,4 +190,5 @@ def _refused(refused: CbiRefusal, row: Row) -> RowFault:
         level="error",
         es=wording.es,
         en=wording.en,
+        sheet=row.sheet,
     )

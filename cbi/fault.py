@@ -27,6 +27,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     level: Level
     es: str
     en: str
+    # What to do about it.
+    remedy_es: str
+    remedy_en: str
 
 
 class Finding(NamedTuple):
@@ -42,6 +45,8 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     level: Level
     es: str
     en: str
+    remedy_es: str
+    remedy_en: str
 
 
 # Levels and texts by code, in a file of their own so that a translator can mend them.
@@ -59,6 +64,8 @@ def fault(finding: Finding) -> Fault:
         level=finding.level or text.level,
         es=text.es.format(limit=finding.limit),
         en=text.en.format(limit=finding.limit),
+        remedy_es=text.remedy_es,
+        remedy_en=text.remedy_en,
     )
 
 

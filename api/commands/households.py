@@ -25,8 +25,18 @@ from api.terminal import (
 )
 from cbi import intake, partners
 from cbi.intake import Format
+from cbi.intake.corrections import Note, corrected
+from cbi.refusal import FileUnreadable
 
-ENDINGS: dict[str, Format] = {".csv": "csv", ".json": "json", ".ndjson": "json"}
+ENDINGS: dict[str, Format] = {
+    ".csv": "csv",
+    ".txt": "csv",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
+    ".json": "json",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+}
 FAULTS_SHOWN_MAX = 50
 
 
@@ -41,7 +51,7 @@ def import_() -> None:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["json", "csv", "kobo"]),
+    type=click.Choice(["json", "ndjson", "csv", "xlsx", "kobo"]),
     help="By the file's ending unless given; a KoboToolbox export is `kobo`.",
 )
 @click.option(
@@ -51,29 +61,48 @@ def import_() -> None:
     show_default=True,
     help="Whose district codes the file uses. They collide, so say it.",
 )
+@click.option(
+    "--corrections",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the faulty households' rows, with their faults in a last column, to be mended.",
+)
 @as_json
 @command
 async def households(
-    run: Run, *, file: Path, code: str, format_: Format | None, ubigeo_system: str, as_json: bool
+    run: Run,
+    *,
+    file: Path,
+    code: str,
+    format_: Format | None,
+    ubigeo_system: str,
+    corrections: Path | None,
+    as_json: bool,
 ) -> int:
     """Register every household of FILE and check it at once.
 
-    A faulty row is told with row, column and remedy and stops nothing. The same file again
-    changes nothing, and goes on where it broke off.
+    A faulty row is told with row, column, masked value and remedy and stops nothing. The same
+    file again changes nothing, and goes on where it broke off.
     """
     kind = format_ or ENDINGS.get(file.suffix.lower())
     if kind is None:
-        leave("say --format json, csv or kobo", WRONG_USE)
-    content = await asyncio.to_thread(file.read_bytes)
-    rows = list(intake.rows(content, format=kind, ubigeo_system=ubigeo_system))
+        leave("say --format json, ndjson, csv, xlsx or kobo", WRONG_USE)
+    if corrections is not None and kind not in {"csv", "xlsx"}:
+        leave("--corrections needs a CSV or XLSX file", WRONG_USE)
+    content = await asyncio.to_thread(_content, file)
+    rows = intake.rows(content, format=kind, ubigeo_system=ubigeo_system)
     actor = await clerk(run, code, REGISTRAR)
     results: list[RowResult] = []
     bar = Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=STDERR)
     with bar as progress:
-        task = progress.add_task("import", total=len(rows))
+        task = progress.add_task("import", total=None)
         async for result in import_rows(run.service, rows, actor=actor, request_id="cli"):
             results.append(result)
             progress.advance(task)
+    if corrections is not None and (kind == "csv" or kind == "xlsx"):  # noqa: PLR1714 -- mypy
+        faults = {(each.sheet, each.row): notes(each) for each in results if faulty(each)}
+        if faults:
+            mended = await asyncio.to_thread(corrected, content, format=kind, faults=faults)
+            await asyncio.to_thread(corrections.write_bytes, mended)
     imported = summary(results)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(imported)).decode())
@@ -88,7 +117,13 @@ def _tell(imported: Imported) -> None:
         f" {imported.faulty} faulty"
     )
     faults: list[dict[str, object]] = [
-        {"row": fault.row, "column": fault.column, "level": fault.level, "es": fault.es}
+        {
+            "row": fault.row,
+            "column": fault.column,
+            "value": fault.value,
+            "level": fault.level,
+            "es": f"{fault.es} {fault.remedy_es}".strip(),
+        }
         for row in imported.rows
         for fault in row.faults
     ]
@@ -97,6 +132,24 @@ def _tell(imported: Imported) -> None:
         if len(faults) > FAULTS_SHOWN_MAX:
             left = len(faults) - FAULTS_SHOWN_MAX + imported.faults_left_out
             CONSOLE.print(f"… and {left} more; --json shows up to 1,000")
+
+
+def _content(file: Path) -> bytes:
+    if file.stat().st_size > intake.BYTES_MAX:
+        raise FileUnreadable(line=0, reason="too_large")
+    return file.read_bytes()
+
+
+def faulty(result: RowResult) -> bool:
+    return result.status == "faulty"
+
+
+def notes(result: RowResult) -> list[Note]:
+    """What a corrections file says of a household's lines."""
+    return [
+        Note(fault.row, " ".join(filter(None, (fault.es, fault.remedy_es))))
+        for fault in result.faults
+    ]
 
 
 async def clerk(run: Run, code: str, role: str) -> Actor:

@@ -13,8 +13,9 @@ from typing import Literal
 
 from cbi import household
 from cbi.fault import Fault, Finding, fault, has_errors
-from cbi.intake import csv_file, json_file, kobo
-from cbi.intake.source import BYTES_MAX, REASONS, ROWS_MAX, Location, Row
+from cbi.intake import csv_file, json_file, kobo, xlsx_file
+from cbi.intake.mask import mask
+from cbi.intake.source import BYTES_MAX, REASONS, ROWS_MAX, Cell, Location, Row
 from cbi.refusal import FileUnreadable
 
 __all__ = [
@@ -28,11 +29,19 @@ __all__ = [
     "locate",
     "read",
     "rows",
+    "submission",
+    "value",
 ]
 
-Format = Literal["json", "csv", "kobo"]
+Format = Literal["json", "ndjson", "csv", "xlsx", "kobo"]
 
-_DOORS = {"json": json_file.rows, "csv": csv_file.rows, "kobo": kobo.rows}
+_DOORS = {
+    "json": json_file.rows,
+    "ndjson": json_file.lines,
+    "csv": csv_file.rows,
+    "xlsx": xlsx_file.rows,
+    "kobo": kobo.rows,
+}
 
 # What our template calls the column of a field that is missing.
 _COLUMNS = {
@@ -57,21 +66,24 @@ _COLUMNS = {
 
 
 def rows(content: bytes, *, format: Format, ubigeo_system: str) -> Iterator[Row]:  # noqa: A002
-    """The households of a file in its order; a bad one never stops the rest.
+    """The households of a file, each when its last line is read; a bad one never stops the rest.
 
     `ubigeo_system` is what the sender declares: "inei", or "reniec", which is refused until it
     can be converted, for the two collide. Raises FileUnreadable, before the first row, for a file
     that can't be read at all.
     """
-    if ubigeo_system != "inei":
-        known = ubigeo_system == "reniec"
-        reason = "ubigeo_system_reniec" if known else "ubigeo_system_unknown"
-        raise FileUnreadable(line=0, reason=reason)
+    _refuse_other_system(ubigeo_system)
     if len(content) > BYTES_MAX:
         raise FileUnreadable(line=0, reason="too_large")
-    if not content.strip():
+    if re.search(rb"\S", content) is None:
         raise FileUnreadable(line=0, reason="empty")
     return _unlike_each_other(_DOORS[format](content))
+
+
+def submission(content: bytes, *, ubigeo_system: str) -> Row:
+    """The one household of KoboToolbox's REST service; raises FileUnreadable as `rows` does."""
+    _refuse_other_system(ubigeo_system)
+    return kobo.submission(content)
 
 
 def read(row: Row, *, today: date) -> household.Read:
@@ -89,21 +101,47 @@ def read(row: Row, *, today: date) -> household.Read:
 def locate(fault: Fault, row: Row) -> Location:
     """Where in the file the fault stands: of a missing value, the column it should stand in."""
     path = fault.path
-    number, title = row.number, path
+    cell, title = Cell("", row.number, "", "text", row.sheet), path
     while row.origin:
         if path in row.origin:
-            number, title = row.origin[path]
+            cell = row.origin[path]
+            title = cell.column
             break
         path = re.sub(r"(^|\.)[^.\[\]]*$|\[[0-9]+\]$", "", path)
     if path != fault.path or fault.path == "persons":
         # Nothing came from there, so name the column in which it should have stood.
         last = fault.path.rsplit(".", 1)[-1]
         title = _COLUMNS.get(last, title or last)
-    if not title:
-        return Location(number, "", f"fila {number}", f"row {number}")
-    return Location(
-        number, title, f"fila {number}, columna {title}", f"row {number}, column {title}"
-    )
+    es, en = f"fila {cell.row}", f"row {cell.row}"
+    if title:
+        es, en = f"{es}, columna {title}", f"{en}, column {title}"
+    if cell.sheet:
+        es, en = f"hoja {cell.sheet}, {es}", f"sheet {cell.sheet}, {en}"
+    return Location(cell.row, title, es, en, cell.sheet)
+
+
+def value(fault: Fault, row: Row) -> str:
+    """The faulty value, masked so that a clerk knows which it is; "" when there is none."""
+    if fault.path in row.origin:
+        return mask(row.origin[fault.path].text)
+    found: object = row.raw
+    for name, place in re.findall(r"([^.\[\]]+)|\[([0-9]+)\]", fault.path):
+        if isinstance(found, dict) and name:
+            found = found.get(name)
+        elif isinstance(found, list) and place and len(place) < 7 and int(place) < len(found):
+            found = found[int(place)]
+        else:
+            return ""
+    if isinstance(found, str):
+        return mask(found)
+    return mask(str(found)) if type(found) in {int, float} else ""
+
+
+def _refuse_other_system(ubigeo_system: str) -> None:
+    if ubigeo_system != "inei":
+        known = ubigeo_system == "reniec"
+        reason = "ubigeo_system_reniec" if known else "ubigeo_system_unknown"
+        raise FileUnreadable(line=0, reason=reason)
 
 
 def _unlike_each_other(found: Iterator[Row]) -> Iterator[Row]:
@@ -119,6 +157,7 @@ def _unlike_each_other(found: Iterator[Row]) -> Iterator[Row]:
                 raw=row.raw,
                 faults=(*row.faults, repeated),
                 origin=row.origin,
+                sheet=row.sheet,
             )
         else:
             yield row

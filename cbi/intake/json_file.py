@@ -1,55 +1,89 @@
-"""JSON as a programme writes it: one registration, a list of them, or one on each line."""
+"""JSON as a programme writes it: one registration, a list of them, or one on each line.
 
+A list is taken apart before its records are decoded, so that only one of them is held at a time.
+"""
+
+import io
 from collections.abc import Iterator
 
 import msgspec
 
 from cbi.fault import Finding, fault
-from cbi.intake.source import LINES_MAX, ROWS_MAX, Row
+from cbi.intake.source import BREAKS_MAX, ROWS_MAX, Row
 from cbi.refusal import FileUnreadable
 
+_BOM = b"\xef\xbb\xbf"
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def rows(content: bytes) -> Iterator[Row]:
     """The registrations of a JSON file. On lines, a bad one never stops the rest."""
+    if content.removeprefix(_BOM).lstrip(b" \t\r\n")[:1] == b"[":
+        return _of_list(records(content))
     try:
         decoded = decode(content)
     except FileUnreadable:
         if not _is_lines(content):
             raise
-        return _of_lines(content)
-    items = decoded if isinstance(decoded, list) else [decoded]
-    if len(items) > ROWS_MAX:
+        return lines(content)
+    return iter([_row(decoded, 1)])
+
+
+def lines(content: bytes) -> Iterator[Row]:
+    """One registration on each line (NDJSON); a broken line is that line's fault."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff", b"PK\x03\x04")):
+        raise FileUnreadable(line=0, reason="not_json")
+    if content.count(b"\n") > BREAKS_MAX:
         raise FileUnreadable(line=0, reason="too_many_rows")
-    return (_row(item, number) for number, item in enumerate(items, start=1))
+    if sum(1 for line in io.BytesIO(content) if line.strip()) > ROWS_MAX:
+        raise FileUnreadable(line=0, reason="too_many_rows")
+    return _of_lines(content)
 
 
-def decode(content: bytes) -> object:
-    """Decode JSON. Raises FileUnreadable, also for nesting deeper than the decoder goes."""
+def records(content: bytes) -> list[msgspec.Raw]:
+    """The items of a list, not decoded yet; FileUnreadable unless each can be."""
     try:
-        decoded: object = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"))
+        found = _LIST.decode(content.removeprefix(_BOM))
+    except _UNREADABLE as error:
+        raise FileUnreadable(line=0, reason="not_json") from error
+    if len(found) > ROWS_MAX:
+        raise FileUnreadable(line=0, reason="too_many_rows")
+    for each in found:
+        decode(each)
+    return found
+
+
+def decode(content: bytes | msgspec.Raw) -> object:
+    """Decode JSON. Raises FileUnreadable, also for nesting deeper than the decoder goes."""
+    if isinstance(content, bytes):
+        content = content.removeprefix(_BOM)
+    try:
+        decoded: object = msgspec.json.decode(content)
     except _UNREADABLE as error:
         raise FileUnreadable(line=0, reason="not_json") from error
     return decoded
 
 
 def _is_lines(content: bytes) -> bool:
-    if max(content.count(b"\n"), content.count(b"\r")) > LINES_MAX:
+    if max(content.count(b"\n"), content.count(b"\r")) > BREAKS_MAX:
         raise FileUnreadable(line=0, reason="too_many_rows")
-    lines = [line for line in content.splitlines() if line.strip()]
-    if len(lines) > ROWS_MAX:
-        raise FileUnreadable(line=0, reason="too_many_rows")
-    for line in lines:
+    found = [line for line in io.BytesIO(content) if line.strip()]
+    for line in found:
         try:
-            return isinstance(decode(line), dict) and len(lines) > 1
+            return isinstance(decode(line), dict) and len(found) > 1
         except FileUnreadable:
             continue
     return False
 
 
+def _of_list(found: list[msgspec.Raw]) -> Iterator[Row]:
+    for number, item in enumerate(found, start=1):
+        yield _row(decode(item), number)
+
+
 def _of_lines(content: bytes) -> Iterator[Row]:
-    for number, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(io.BytesIO(content), start=1):
         if not line.strip():
             continue
         try:

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 import msgspec
 
 from cbi.fault import Finding, fault
-from cbi.intake.csv_file import what_m_means
-from cbi.intake.json_file import decode
+from cbi.intake.json_file import decode, records
 from cbi.intake.mapper import to_row
 from cbi.intake.source import ROWS_MAX, Cell, Cells, Entry, Row
+from cbi.intake.table import what_m_means
 from cbi.intake.words import (
     HOUSEHOLD_COLUMNS,
     NUMBERED,
     REPEAT_DOCUMENTS,
     REPEAT_PERSONS,
+    TOLD,
     column,
     fold,
 )
@@ -31,32 +32,58 @@ _MACHINERY_NAMES = frozenset({"start", "end", "deviceid", "username", "audit", "
 Record = dict[str, object]
 
 
+class _Export(msgspec.Struct):
+    results: list[msgspec.Raw]
+
+
 def rows(content: bytes) -> Iterator[Row]:
-    """The households of an export, in its order."""
+    """The households of an export, in its order; one record of it is held at a time."""
+    found_records = _records(content)
+    sexes: set[str] = set()
+    for number, record in enumerate(found_records, start=1):
+        found = decode(record)
+        if isinstance(found, dict):
+            entry = _entry(found, number)
+            sexes.update(cells["sexo"].text[:20] for cells in entry.persons if "sexo" in cells)
+    return _rows(found_records, what_m_means(sexes))
+
+
+def submission(content: bytes) -> Row:
+    """The one household that KoboToolbox's REST service sends; FileUnreadable for anything else."""
     decoded = decode(content)
-    if isinstance(decoded, dict):
-        decoded = decoded.get("results", decoded)
-    if isinstance(decoded, dict):
-        decoded = [decoded]
-    if not isinstance(decoded, list):
-        raise FileUnreadable(line=0, reason="not_a_list")
-    if len(decoded) > ROWS_MAX:
+    if not isinstance(decoded, dict) or isinstance(decoded.get("results"), list):
+        raise FileUnreadable(line=0, reason="one_submission")
+    return next(rows(content))
+
+
+def _records(content: bytes) -> list[msgspec.Raw]:
+    if content.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")[:1] == b"[":
+        return records(content)
+    try:
+        found = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"), type=_Export).results
+    except msgspec.ValidationError:
+        # One record by itself, or nothing that could be one.
+        decoded = decode(content)
+        if not isinstance(decoded, dict):
+            raise FileUnreadable(line=0, reason="not_a_list") from None
+        one = decoded.get("results", decoded)
+        found = [msgspec.Raw(msgspec.json.encode(one))]
+        if not isinstance(one, dict):
+            raise FileUnreadable(line=0, reason="not_a_list") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FileUnreadable(line=0, reason="not_json") from error
+    if len(found) > ROWS_MAX:
         raise FileUnreadable(line=0, reason="too_many_rows")
-    entries = [
-        _entry(record, number) if isinstance(record, dict) else number
-        for number, record in enumerate(decoded, start=1)
-    ]
-    m_means = what_m_means(
-        cells["sexo"].text
-        for entry in entries
-        if isinstance(entry, Entry)
-        for cells in entry.persons
-        if "sexo" in cells
-    )
-    return (
-        to_row(entry, m_means=m_means) if isinstance(entry, Entry) else _not_a_record(entry)
-        for entry in entries
-    )
+    return found
+
+
+def _rows(found: list[msgspec.Raw], m_means: str) -> Iterator[Row]:
+    for number, each in enumerate(found, start=1):
+        record = decode(each)
+        if isinstance(record, dict):
+            yield to_row(_entry(record, number), m_means=m_means)
+        else:
+            yield _not_a_record(number)
 
 
 def _not_a_record(number: int) -> Row:
@@ -133,7 +160,7 @@ def _document_column(key: str) -> str:
 def _put(cells: Cells, key: str, value: object, place: Cell, entry: Entry) -> None:
     name = column(key.rsplit("/", 1)[-1])
     text = _as_text(value)
-    if not name:
+    if not name or name == TOLD:
         if text:
             _unknown(entry, key, place)
     elif text and name not in cells:

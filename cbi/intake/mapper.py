@@ -1,7 +1,8 @@
 """The one mapper: cells of any file become the JSON form that household.read checks.
 
 A value that isn't understood goes through as it was written, so that household.read finds its
-fault; only what Excel mangles is named here, for nobody downstream could tell.
+fault; only what Excel mangles is named here, for nobody downstream could tell: numbers cut to
+fifteen digits, texts taken for dates, a year formatted as a date, cells that hold an error.
 """
 
 import re
@@ -16,6 +17,18 @@ DOCUMENTS_MAX = 10
 PHONES_MAX = 10
 AGE_MAX = 120
 
+# What a cell shows when its formula fails, in English and Spanish.
+_ERRORS = frozenset(
+    {
+        *("#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"),
+        *("#N/D", "#¡REF!", "#¡VALOR!", "#¡DIV/0!", "#¿NOMBRE?", "#¡NUM!", "#¡NULO!"),
+    }
+)
+# The years 1900 to 2099 as serial numbers are days of 1905 in the calendar of spreadsheets.
+_YEAR_AS_DATE = re.compile(r"1905-0[3-9]-.*")
+# Codes of nine digits, of which a number cell has lost the leading zeros.
+_ZEROS_COUNT = frozenset({"pe-ce", "pe-ptp", "pe-cpp"})
+_ZEROS_DIGITS = 9
 _SCIENTIFIC = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
 _CONSENTS = {
     "consentimiento_registro": "registration",
@@ -33,7 +46,7 @@ def to_row(entry: Entry, *, m_means: str) -> Row:
     findings = draft.findings
     for finding, cell in entry.findings:
         findings.append(finding)
-        draft.origin.setdefault(render(finding.path), (cell.row, cell.column))
+        draft.origin.setdefault(render(finding.path), cell)
     reference = entry.household.get("codigo_hogar")
     return Row(
         number=entry.number,
@@ -41,6 +54,7 @@ def to_row(entry: Entry, *, m_means: str) -> Row:
         raw=raw,
         faults=in_order(findings, raw),
         origin=draft.origin,
+        sheet=entry.sheet,
     )
 
 
@@ -50,11 +64,11 @@ class _Draft:
     def __init__(self, m_means: str) -> None:
         self.m_means = m_means
         self.findings: list[Finding] = []
-        self.origin: dict[str, tuple[int, str]] = {}
+        self.origin: dict[str, Cell] = {}
 
     def registration(self, entry: Entry) -> dict[str, object]:
         cells = entry.household
-        self.origin[""] = (entry.number, "")
+        self.origin[""] = Cell("", entry.number, "", "text", entry.sheet)
         raw: dict[str, object] = {}
         self._text(raw, (), "reference", cells.get("codigo_hogar"))
         self._date(raw, (), "registered_on", cells.get("fecha_registro"))
@@ -87,7 +101,7 @@ class _Draft:
                 continue
             path: Path = ("consents", len(consents))
             form: dict[str, object] = {"kind": kind}
-            self._came_from(path, cell)
+            self.origin[render(path)] = cell
             self._yes_no(form, path, "granted", cell)
             self._text(form, path, "text_version", cells.get("consentimiento_version"))
             self._text(form, path, "language", cells.get("consentimiento_idioma"))
@@ -103,7 +117,7 @@ class _Draft:
     def _person(self, cells: Cells, path: Path, registered_on: object) -> dict[str, object]:
         form: dict[str, object] = {}
         first = next(iter(cells.values()))
-        self.origin[render(path)] = (first.row, "")
+        self.origin[render(path)] = first._replace(text="", column="")
         self._joined(form, path, "given_names", cells, "nombres primer_nombre segundo_nombre")
         form.setdefault("surnames", "")
         self._joined(form, path, "surnames", cells, "apellidos primer_apellido segundo_apellido")
@@ -142,7 +156,7 @@ class _Draft:
                 continue
             place: Path = (*path, "documents", count)
             form: dict[str, object] = {"type": suffix} if of_type else {}
-            self._came_from(place, number)
+            self.origin[render(place)] = number
             self._code(form, place, "type", kind, words="document_type")
             self._text(form, place, "number", number)
             if not of_type:
@@ -151,6 +165,9 @@ class _Draft:
                 self._date(form, place, "expires_on", cells.get(f"vence_documento{suffix}"))
             if form.get("type") == "passport" and nationality:
                 form.setdefault("country", nationality)
+            short = number.kind == "number" and len(number.text) < _ZEROS_DIGITS
+            if short and form.get("type") in _ZEROS_COUNT:
+                self.findings.append(Finding((*place, "number"), "excel_zeros"))
             count += 1
             yield form
 
@@ -178,7 +195,9 @@ class _Draft:
             self._code(form, path, "sex", cell)
 
     def _came_from(self, path: Path, cell: Cell) -> None:
-        self.origin[render(path)] = (cell.row, cell.column)
+        self.origin[render(path)] = cell
+        if cell.text.upper() in _ERRORS:
+            self.findings.append(Finding(path, "excel_error"))
 
     def _text(self, form: dict[str, object], path: Path, key: str | int, cell: Cell | None) -> None:
         if cell is None:
@@ -189,8 +208,11 @@ class _Draft:
         # ="00123" is how a spreadsheet is told to leave a number alone.
         if (quoted := re.fullmatch(r'="([^"]*)"', text)) is not None:
             text = quoted[1]
-        if re.fullmatch(r"[0-9]+[.,]0", text):
-            text = text[:-2]
+        # A number of no digits after its point or comma; three would be thousands.
+        if (whole := re.fullmatch(r"([0-9]+)[.,]0{1,2}", text)) is not None:
+            text = whole[1]
+        if cell.kind == "date":
+            self.findings.append(Finding(place, "excel_date_text"))
         if _SCIENTIFIC.fullmatch(text):
             self.findings.append(Finding(place, "excel_number"))
         form[str(key)] = text
@@ -200,8 +222,8 @@ class _Draft:
     ) -> None:
         parts = [cells[name] for name in names.split() if name in cells]
         if parts:
-            self._came_from((*path, key), parts[0])
             form[key] = " ".join(part.text for part in parts)
+            self._came_from((*path, key), parts[0]._replace(text=str(form[key])))
 
     def _code(
         self, form: dict[str, object], path: Path, key: str, cell: Cell | None, *, words: str = ""
@@ -237,6 +259,8 @@ class _Draft:
         self._came_from((*path, key), cell)
         if re.fullmatch(r"[0-9]{5}([.,][0-9]+)?", cell.text):
             self.findings.append(Finding((*path, key), "excel_date"))
+        if cell.kind == "date" and _YEAR_AS_DATE.fullmatch(cell.text):
+            self.findings.append(Finding((*path, key), "excel_year"))
         form[key], precision = _day_first(cell.text)
         return precision
 
@@ -267,7 +291,7 @@ def _day_first(text: str) -> tuple[str, str]:
 def _born(age: str, registered_on: object) -> str:
     """The middle of the year in which somebody of that age was born, or "" if unknown."""
     try:
-        years = int(age)
+        years = int(re.sub(r"[.,]0+$", "", age))
         day = date.fromisoformat(str(registered_on))
         if not 0 <= years <= AGE_MAX:
             return ""

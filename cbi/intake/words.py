@@ -79,6 +79,11 @@ DOCUMENT_COLUMNS = ("pe-dni", "pe-ce", "pe-ptp", "pe-cpp", "ve-cedula", "passpor
 REPEAT_PERSONS = frozenset(["personas", "persona", "persons", "miembros", "integrantes", "members"])
 REPEAT_DOCUMENTS = frozenset(["documentos", "documents"])
 
+# The column in which a corrections file tells what is wrong: known, and never read.
+TOLD = "faltas"
+# Codes of the template's example row, which is left out.
+EXAMPLES = frozenset({"ejemplo", "example"})
+
 _WORDS: dict[str, tuple[object, dict[str, str]]] = {
     "population_type": (
         PopulationType,
@@ -247,6 +252,7 @@ _TITLES = {
     for name, titles in (HOUSEHOLD_COLUMNS | PERSON_COLUMNS).items()
     for title in (fold(name), name, *titles.split())
 }
+_TITLES |= dict.fromkeys((TOLD, "faults", "errores_encontrados"), TOLD)
 
 
 def column(title: str) -> str:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from python_calamine import CalamineWorkbook
 
 from api import cli
 from api.embedded import EmbeddedPostgres, is_running
+from tests.cbi.test_xlsx import book
 
 HEADER = "codigo_hogar;fecha_registro;ubigeo;tipo_poblacion;consentimiento_registro;"
 COLUMNS = "consentimiento_duplicados;consentimiento_version;consentimiento_fecha;parentesco;"
@@ -194,6 +196,7 @@ def test_a_file_is_imported_its_faults_told_and_again_changes_nothing(
     assert "1 clear" in done.stdout
     assert "1 faulty" in done.stdout
     assert "fila 3, columna ubigeo" in done.stdout
+    assert "32******90" in done.stdout
     assert "32/13/1990" not in done.stdout + done.stderr
     again = cbi("import", "households", file, "--partner", "ALFA", "--json", code=1)
     told = json.loads(again.stdout)
@@ -204,6 +207,26 @@ def test_a_file_is_imported_its_faults_told_and_again_changes_nothing(
         "import", "households", file, "--partner", "ALFA", "--ubigeo-system", "reniec", code=3
     )
     assert "file-unreadable" in refused.stderr
+
+
+def test_the_faulty_rows_of_a_workbook_come_back_in_a_workbook(
+    cbi: Command, tmp_path: Path
+) -> None:
+    titles = (HEADER + COLUMNS + PERSON).split(";")
+    good, bad = GOOD + "31/12/1990;F;cédula;V87654321", BAD + "32/13/1990;F;;"
+    file, mended = tmp_path / "lista.xlsx", tmp_path / "corregir.xlsx"
+    file.write_bytes(book([titles, good.split(";"), bad.split(";")]))
+    words = ("import", "households", file, "--partner", "ALFA", "--corrections", mended, "--json")
+    told = json.loads(cbi(*words, code=1).stdout)
+    fault = told["rows"][1]["faults"][0]
+    assert fault["value"] == "9****1"
+    assert fault["remedy_en"] == "Look the district's code up in INEI's table."
+    sheet = CalamineWorkbook.from_path(mended).get_sheet_by_index(0).to_python()
+    assert [line[0] for line in sheet] == ["codigo_hogar", "H-2"]
+    assert fault["es"] in sheet[1][-1]
+    lines = tmp_path / "lista.json"
+    lines.write_text("[]")
+    cbi("import", "households", lines, "--partner", "ALFA", "--corrections", mended, code=2)
 
 
 def test_a_file_of_a_bank_that_can_not_be_read_is_refused_with_its_place(

@@ -13,8 +13,12 @@ from api import access
 from ledger.formats.layout import example
 from tests.api.house import House, new_round, open_case, programme, registration
 from tests.cbi.profiled import a_profile
+from tests.cbi.submitted import submission
 
-QUERIES = {"/v1/imports": "?format={}&ubigeo_system=inei"}
+QUERIES = {
+    "/v1/imports": "?format={}&ubigeo_system=inei",
+    "/v1/imports/kobo": "?ubigeo_system=inei",
+}
 EDGES = [
     None,
     "",
@@ -111,6 +115,7 @@ async def bodies(house: House, paid) -> Bodies:
     valid = {
         "/v1/households": registration(),
         "/v1/imports": [registration()],
+        "/v1/imports/kobo": submission(),
         "/v1/check": {"purpose": "before_payment", "households": [registration()]},
         "/v1/cases/{case_id}/judgements": {
             "verdict": "different",
@@ -208,7 +213,7 @@ POSTS = sorted(path for method, path in access.MAY if method == "POST")
     # All is drawn before the coroutine runs: Hypothesis's own exceptions would end its runner.
     place=st.integers(0, 999),
     value=values,
-    format_=st.sampled_from(["json", "csv", "kobo"]),
+    format_=st.sampled_from(["json", "ndjson", "csv", "xlsx", "kobo"]),
     key=st.sampled_from(["", "one", "two"]),
 )
 async def test_no_body_makes_the_service_fail(

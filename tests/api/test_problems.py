@@ -286,7 +286,7 @@ async def test_a_registration_is_refused_with_all_its_faults_and_none_of_its_val
     told_ = told(answer, 422, "invalid-registration")
     assert len(told_["faults"]) >= 8
     for fault in told_["faults"]:
-        assert set(fault) == {"path", "code", "level", "es", "en"}
+        assert set(fault) == {"path", "code", "level", "es", "en", "remedy_es", "remedy_en"}
         assert fault["es"]
         assert fault["en"]
     paths = {fault["path"] for fault in told_["faults"]}

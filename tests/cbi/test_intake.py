@@ -174,11 +174,21 @@ UNREADABLE = [
     ("csv", b"codigo_hogar,nombres" + b",x" * 900_000 + b"\r\nA,B", 1, "too_many_columns"),
     ("csv", b";".join(b"c%d" % number for number in range(900_000)), 1, "too_many_columns"),
     ("csv", b"Registro\r\ncodigo_hogar,nombres" + b"," * 299 + b"\r\nA,B", 2, "too_many_columns"),
-    ("csv", b"codigo_hogar;nombres\r\n" + b"A;B\n" * 50_001, 0, "too_many_rows"),
+    ("csv", b"codigo_hogar;nombres\r\n" + b"A;B\n" * 250_001, 0, "too_many_rows"),
+    (
+        "csv",
+        b"codigo_hogar;nombres\r\n" + b"%d;B\n" * 50_001 % (*range(50_001),),
+        0,
+        "too_many_rows",
+    ),
+    ("csv", b"codigo_hogar;nombres\r\nEjemplo;B", 0, "only_example"),
+    ("xlsx", b"codigo_hogar;nombres\r\nA;B", 0, "not_a_workbook"),
+    ("ndjson", b"{}\n" * 50_001, 0, "too_many_rows"),
+    ("ndjson", b"{" + b"\n" * (source.BREAKS_MAX + 1), 0, "too_many_rows"),
     ("csv", b"codigo_hogar;nombres\n" + b"A;B\n" * 2_400_000, 0, "too_many_rows"),
-    ("csv", b"codigo_hogar;nombres\rA;B" + b"\r" * source.LINES_MAX, 0, "too_many_rows"),
-    ("csv", b"codigo_hogar;nombres\r\nA;B" + b"\r\n" * source.LINES_MAX, 0, "too_many_rows"),
-    ("json", b"{}\n{" + b"\n" * source.LINES_MAX, 0, "too_many_rows"),
+    ("csv", b"codigo_hogar;nombres\rA;B" + b"\r" * source.BREAKS_MAX, 0, "too_many_rows"),
+    ("csv", b"codigo_hogar;nombres\r\nA;B" + b"\r\n" * source.BREAKS_MAX, 0, "too_many_rows"),
+    ("json", b"{}\n{" + b"\n" * source.BREAKS_MAX, 0, "too_many_rows"),
     ("json", b"{", 0, "not_json"),
     ("json", b"[" * 100_000, 0, "not_json"),
     ("json", b"9" * 5_000, 0, "not_json"),
@@ -199,7 +209,7 @@ def test_a_file_that_cannot_be_read_says_where_and_why(kind, content, line, reas
 
 def test_a_file_at_its_limits_is_read():
     wide = "codigo_hogar;nombres" + ";" * (source.COLUMNS_MAX - 2)
-    (row,) = rows(wide + "\r\nA;B" + "\r\n" * (source.LINES_MAX - 1))
+    (row,) = rows(wide + "\r\nA;B" + "\r\n" * (source.BREAKS_MAX - 1))
     assert row.reference == "A"
 
 
@@ -308,7 +318,7 @@ def rows_or_none(content, kind):
     return []
 
 
-@pytest.mark.parametrize("kind", ["json", "csv", "kobo"])
+@pytest.mark.parametrize("kind", ["json", "ndjson", "csv", "xlsx", "kobo"])
 @settings(max_examples=150, deadline=None)
 @given(content=BYTES)
 def test_any_bytes_give_rows_or_a_refusal(kind, content):
