@@ -2,7 +2,17 @@
 
 import rich_click as click
 
-from api.commands import access, database, dedup, demo, households, ledger, serve, statements
+from api.commands import (
+    access,
+    database,
+    dedup,
+    demo,
+    households,
+    ledger,
+    serve,
+    statements,
+    template,
+)
 
 click.rich_click.TEXT_MARKUP = "markdown"
 
@@ -25,6 +35,7 @@ for each in (
     access.partner,
     access.key,
     households.import_,
+    template.template,
     dedup.dedup,
     ledger.ledger,
     database.migrate,

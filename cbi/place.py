@@ -1,19 +1,31 @@
 """Where a household lives: UBIGEO codes of INEI, Peru's departments, and countries.
 
 INEI and RENIEC number the departments differently (23 is Tacna for INEI and Tumbes for RENIEC),
-so a file must declare which system it uses and only INEI is stored.
+so a file must declare which system it uses; only INEI is stored, and RENIEC is converted.
 """
 
 import re
 from collections.abc import Iterable
 from datetime import date
 from functools import cache
+from importlib import resources
 from typing import Literal
 
 import holidays
 import msgspec
 
 UbigeoSystem = Literal["inei", "reniec"]
+
+
+class _Reniec(msgspec.Struct, frozen=True):
+    to_inei: dict[str, str]
+
+
+# RENIEC's district codes, and INEI's of the district that has that name in that province. The six
+# that have none there, or not only one, are left out.
+TO_INEI = msgspec.json.decode(
+    resources.files("cbi").joinpath("reniec.json").read_bytes(), type=_Reniec
+).to_inei
 
 _UBIGEO = re.compile(r"[0-9]{6}")
 

@@ -9,13 +9,16 @@ for row in rows(content, format="csv", ubigeo_system="inei"):
 import re
 from collections.abc import Iterator
 from datetime import date
-from typing import Literal
+from typing import Literal, get_args
+
+import msgspec
 
 from cbi import household
 from cbi.fault import Fault, Finding, fault, has_errors
 from cbi.intake import csv_file, json_file, kobo, xlsx_file
 from cbi.intake.mask import mask
 from cbi.intake.source import BYTES_MAX, REASONS, ROWS_MAX, Cell, Location, Row
+from cbi.place import TO_INEI, UbigeoSystem
 from cbi.refusal import FileUnreadable
 
 __all__ = [
@@ -68,22 +71,26 @@ _COLUMNS = {
 def rows(content: bytes, *, format: Format, ubigeo_system: str) -> Iterator[Row]:  # noqa: A002
     """The households of a file, each when its last line is read; a bad one never stops the rest.
 
-    `ubigeo_system` is what the sender declares: "inei", or "reniec", which is refused until it
-    can be converted, for the two collide. Raises FileUnreadable, before the first row, for a file
-    that can't be read at all.
+    `ubigeo_system` is what the sender declares, for the two collide: "inei", or "reniec", whose
+    codes are converted, and named where INEI has no such district. Raises FileUnreadable, before
+    the first row, for a file that can't be read at all.
     """
     _refuse_other_system(ubigeo_system)
     if len(content) > BYTES_MAX:
         raise FileUnreadable(line=0, reason="too_large")
     if re.search(rb"\S", content) is None:
         raise FileUnreadable(line=0, reason="empty")
-    return _unlike_each_other(_DOORS[format](content))
+    found = _DOORS[format](content)
+    if ubigeo_system == "reniec":
+        found = map(_to_inei, found)
+    return _unlike_each_other(found)
 
 
 def submission(content: bytes, *, ubigeo_system: str) -> Row:
     """The one household of KoboToolbox's REST service; raises FileUnreadable as `rows` does."""
     _refuse_other_system(ubigeo_system)
-    return kobo.submission(content)
+    row = kobo.submission(content)
+    return _to_inei(row) if ubigeo_system == "reniec" else row
 
 
 def read(row: Row, *, today: date) -> household.Read:
@@ -138,10 +145,19 @@ def value(fault: Fault, row: Row) -> str:
 
 
 def _refuse_other_system(ubigeo_system: str) -> None:
-    if ubigeo_system != "inei":
-        known = ubigeo_system == "reniec"
-        reason = "ubigeo_system_reniec" if known else "ubigeo_system_unknown"
-        raise FileUnreadable(line=0, reason=reason)
+    if ubigeo_system not in get_args(UbigeoSystem):
+        raise FileUnreadable(line=0, reason="ubigeo_system_unknown")
+
+
+def _to_inei(row: Row) -> Row:
+    """A code of another form goes on as it is: its fault is found by household.read."""
+    code = row.raw.get("ubigeo") if row.raw is not None else None
+    if row.raw is None or not isinstance(code, str) or not re.fullmatch(r"[0-9]{6}", code.strip()):
+        return row
+    if (inei := TO_INEI.get(code.strip())) is not None:
+        return msgspec.structs.replace(row, raw=row.raw | {"ubigeo": inei})
+    unknown = fault(Finding(("ubigeo",), "ubigeo_reniec"))
+    return msgspec.structs.replace(row, faults=(*row.faults, unknown))
 
 
 def _unlike_each_other(found: Iterator[Row]) -> Iterator[Row]:
@@ -151,13 +167,6 @@ def _unlike_each_other(found: Iterator[Row]) -> Iterator[Row]:
         content = hash(repr(row.raw))
         if row.reference and seen.setdefault(row.reference, content) != content:
             repeated = fault(Finding(("reference",), "reference_repeated"))
-            yield Row(
-                number=row.number,
-                reference=row.reference,
-                raw=row.raw,
-                faults=(*row.faults, repeated),
-                origin=row.origin,
-                sheet=row.sheet,
-            )
+            yield msgspec.structs.replace(row, faults=(*row.faults, repeated))
         else:
             yield row

@@ -104,7 +104,7 @@ class _Draft:
             self.origin[render(path)] = cell
             self._yes_no(form, path, "granted", cell)
             self._text(form, path, "text_version", cells.get("consentimiento_version"))
-            self._text(form, path, "language", cells.get("consentimiento_idioma"))
+            self._code(form, path, "language", cells.get("consentimiento_idioma"))
             form.setdefault("language", "es")
             self._code(form, path, "channel", cells.get("consentimiento_canal"))
             form.setdefault("channel", "in_person")

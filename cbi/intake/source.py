@@ -78,10 +78,6 @@ REASONS: Mapping[str, tuple[str, str]] = {
     ),
     "column_repeated": ("Dos columnas tienen el mismo título.", "Two columns have one title."),
     "csv_syntax": ("La fila no se puede leer como CSV.", "The row can't be read as CSV."),
-    "ubigeo_system_reniec": (
-        "El archivo usa UBIGEO de RENIEC, que aún no se convierte: use INEI.",
-        "The file uses RENIEC's UBIGEO, which isn't converted yet: use INEI.",
-    ),
     "ubigeo_system_unknown": (
         "Indique si el UBIGEO es de INEI o de RENIEC.",
         "Say whether the UBIGEO is INEI's or RENIEC's.",

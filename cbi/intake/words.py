@@ -6,7 +6,10 @@ Titles and values are compared folded: no accents, no case, everything else an u
 import re
 import unicodedata
 from functools import lru_cache
-from typing import get_args
+from importlib import resources
+from typing import Literal, get_args
+
+import msgspec
 
 from cbi.account import InstrumentKind, Role
 from cbi.consent import Channel
@@ -14,6 +17,44 @@ from cbi.document import DocumentType
 from cbi.household import Assistance, Intention, PopulationType
 from cbi.person import BirthPrecision, Relationship, Sex, SpecificNeed
 from cbi.place import COUNTRIES
+
+Language = Literal["es", "en"]
+
+
+class Labels(msgspec.Struct, frozen=True, kw_only=True):
+    """What our template and our form call columns and codes; `title_en` heads a column."""
+
+    columns: dict[str, dict[str, str]]
+    values: dict[str, dict[str, dict[str, str]]]
+
+
+LABELS = msgspec.json.decode(
+    resources.files("cbi.intake").joinpath("labels.json").read_bytes(), type=Labels
+)
+# The list of codes (of VALUES and LABELS) of each coded column.
+OF_COLUMN = {
+    "tipo_poblacion": "population_type",
+    "intencion": "intention",
+    "asistencia": "assistance_wanted",
+    "medio_pago": "instrument",
+    "titular_cuenta": "role",
+    "consentimiento_registro": "bool",
+    "consentimiento_duplicados": "bool",
+    "consentimiento_pago": "bool",
+    "consentimiento_derivacion": "bool",
+    "consentimiento_contacto": "bool",
+    "consentimiento_idioma": "language",
+    "consentimiento_canal": "channel",
+    "precision_nacimiento": "birth_precision",
+    "sexo": "sex",
+    "parentesco": "relationship",
+    "roles": "role",
+    "vive_en_hogar": "bool",
+    "nacionalidad": "country",
+    "tipo_documento": "document_type",
+    "pais_documento": "country",
+    "necesidades": "specific_needs",
+}
 
 # Each column's own name, which our template uses, and what else partners call it.
 HOUSEHOLD_COLUMNS = {
@@ -245,6 +286,10 @@ def _table(codes: object, words: dict[str, str]) -> dict[str, str]:
 
 
 VALUES = {name: _table(codes, words) for name, (codes, words) in _WORDS.items()}
+VALUES["language"] = {}
+for _name, _labels in LABELS.values.items():
+    for _code, _label in _labels.items():
+        VALUES[_name] |= dict.fromkeys((fold(_label["es"]), fold(_label["en"]), fold(_code)), _code)
 VALUES["country"].update({each.lower(): each for each in COUNTRIES})
 
 _TITLES = {
@@ -252,7 +297,18 @@ _TITLES = {
     for name, titles in (HOUSEHOLD_COLUMNS | PERSON_COLUMNS).items()
     for title in (fold(name), name, *titles.split())
 }
+_TITLES |= {label["title_en"]: name for name, label in LABELS.columns.items()}
 _TITLES |= dict.fromkeys((TOLD, "faults", "errores_encontrados"), TOLD)
+
+
+def title_of(name: str, language: Language) -> str:
+    """What our template titles a column, with its number from the second on."""
+    if language == "es":
+        return name
+    base, _, number = name.rpartition("_")
+    if base in NUMBERED and number.isdecimal():
+        return f"{LABELS.columns[base]['title_en']}_{number}"
+    return LABELS.columns[name]["title_en"]
 
 
 def column(title: str) -> str:

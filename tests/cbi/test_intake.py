@@ -218,12 +218,11 @@ def test_a_text_that_falls_apart_under_a_wrong_delimiter_is_no_header():
     assert row.reference == "A"
 
 
-@pytest.mark.parametrize("system", ["reniec", "RENIEC", ""])
-def test_another_ubigeo_system_is_refused_by_name(system):
+@pytest.mark.parametrize("system", ["RENIEC", "sunat", ""])
+def test_an_ubigeo_system_must_be_declared(system):
     with pytest.raises(FileUnreadable) as refused:
         intake.rows(b"[]", format="json", ubigeo_system=system)
-    expected = "ubigeo_system_reniec" if system == "reniec" else "ubigeo_system_unknown"
-    assert refused.value.reason == expected
+    assert refused.value.reason == "ubigeo_system_unknown"
 
 
 def test_json_comes_as_one_as_a_list_or_on_lines():
