@@ -86,14 +86,14 @@ async def import_file(
     idempotency_key: Key = None,
 ) -> Imported:
     """Import a file as the request's body: JSON, NDJSON, CSV, XLSX, or a KoboToolbox export."""
-    found = intake.rows(await request.body(), format=format, ubigeo_system=ubigeo_system)
-    rows = list(islice(found, ROWS_PER_REQUEST_MAX + 1))
-    if len(rows) > ROWS_PER_REQUEST_MAX:
-        raise FileUnreadable(line=rows[ROWS_PER_REQUEST_MAX].number, reason="too_many_rows")
     # Who waited here would hold a connection that the import at work may need.
     if IMPORTS_AT_ONCE.locked():
         raise TooManyRequestsException
     async with IMPORTS_AT_ONCE:
+        # A workbook may take a while to read, and others are served meanwhile.
+        rows = await asyncio.to_thread(
+            _few, await request.body(), format=format, ubigeo_system=ubigeo_system
+        )
         request_id = str(request.scope["request_id"])  # type: ignore[typeddict-item]
         results = []
         async for result in import_rows(service, rows, actor=actor, request_id=request_id):
@@ -163,6 +163,14 @@ def summary(results: list[RowResult]) -> Imported:
         rows=told,
         faults_left_out=left_out,
     )
+
+
+def _few(content: bytes, *, format: Format, ubigeo_system: str) -> list[Row]:  # noqa: A002
+    found = intake.rows(content, format=format, ubigeo_system=ubigeo_system)
+    rows = list(islice(found, ROWS_PER_REQUEST_MAX + 1))
+    if len(rows) > ROWS_PER_REQUEST_MAX:
+        raise FileUnreadable(line=rows[ROWS_PER_REQUEST_MAX].number, reason="too_many_rows")
+    return rows
 
 
 def _located(fault: Fault, row: Row) -> RowFault:

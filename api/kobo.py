@@ -1,4 +1,8 @@
-"""One submission of a form, as KoboToolbox's REST service sends it."""
+"""One submission of a form, as KoboToolbox's REST service sends it.
+
+What is faulty is refused with every fault: the submission stays in KoboToolbox, whose log of the
+service shows it as failed, so that nothing is lost and it can be sent again when it is mended.
+"""
 
 from litestar import post
 from litestar.di import NamedDependency

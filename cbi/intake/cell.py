@@ -69,7 +69,7 @@ def read_cell(
         case "b":
             return place, "si" if value.strip() == "1" else "no", "bool"
         case "d":
-            return place, value[:10], "date"
+            return (place, *_iso(value))
     return (place, *_number(value.strip(), cell.get("s") or "0", styles))
 
 
@@ -81,6 +81,13 @@ def joined(element: Element) -> str:
         if parent is None or not str(parent.tag).endswith("}rPh"):
             texts.append(each.text or "")
     return _plain("".join(texts))
+
+
+def _iso(text: str) -> tuple[str, Kind]:
+    try:
+        return date.fromisoformat(text[:10]).isoformat(), "date"
+    except ValueError:
+        return text[:60], "text"
 
 
 def _number(text: str, style: str, styles: Styles) -> tuple[str, Kind]:
@@ -129,7 +136,13 @@ def _is_percent(number: str, codes: dict[str, str]) -> bool:
 def _plain(text: str) -> str:
     if "_x" not in text:
         return text
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+    return _ESCAPED.sub(_unescaped, text)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    character = chr(int(found[1], 16))
+    # Half of a character is no text.
+    return found[0] if "\ud800" <= character <= "\udfff" else character
 
 
 @lru_cache(maxsize=1024)

@@ -14,10 +14,11 @@ from typing import Literal, NamedTuple
 import xlsxwriter
 
 from cbi.intake import csv_file, xlsx_file
-from cbi.intake.table import Line, Table, is_example, key_of
-from cbi.intake.words import TOLD
+from cbi.intake.table import Line, Table, is_example, key_of, what_m_means
+from cbi.intake.words import TOLD, fold
 
 NOTES_CHARACTERS_MAX = 2_000
+CELL_CHARACTERS_MAX = 32_767
 # The moment of writing would make each writing another file.
 CREATED = datetime(2000, 1, 1)  # noqa: DTZ001 -- the format has no time zone
 OPTIONS = {
@@ -79,10 +80,12 @@ def _xlsx(content: bytes, faults: Faults) -> bytes:
         sheet.freeze_panes(1, 0)
         for row, line in enumerate(_kept(table, faults)):
             for place, cell in enumerate(line.cells):
-                if cell and line.kinds.get(place) == "date":
+                # The calendar of a spreadsheet begins in 1900.
+                if line.kinds.get(place) == "date" and cell >= "1900-01-01":
                     sheet.write_datetime(row, place, date.fromisoformat(cell), as_date)
                 elif cell:
-                    sheet.write_string(row, place, cell, title if row == 0 else as_text)
+                    form = title if row == 0 else as_text
+                    sheet.write_string(row, place, cell[:CELL_CHARACTERS_MAX], form)
     book.close()
     return written.getvalue()
 
@@ -92,6 +95,8 @@ def _kept(table: Table, faults: Faults) -> Iterator[Line]:
     names = table.names
     told = names.index(TOLD) if TOLD in names else len(names)
     code = names.index("codigo_hogar")
+    sex = names.index("sexo") if "sexo" in names else None
+    word = _word_for_m(table, sex)
     first: dict[str, int] = {}
     yield _with(table.header, told, TOLD, width=len(names))
     for line in table.below():
@@ -108,7 +113,22 @@ def _kept(table: Table, faults: Faults) -> Iterator[Line]:
             for note in notes
             if note.line == line.number or note.line < household == line.number
         ]
-        yield _with(line, told, " | ".join(own)[:NOTES_CHARACTERS_MAX], width=len(names))
+        text = " | ".join(own)[:NOTES_CHARACTERS_MAX]
+        yield _with(_spelled_out(line, sex, word), told, text, width=len(names))
+
+
+def _word_for_m(table: Table, sex: int | None) -> str:
+    """What a bare M means beside the words of the whole file; few of its lines would not say."""
+    if sex is None:
+        return ""
+    seen = {line.cells[sex].strip()[:20] for line in table.below() if sex < len(line.cells)}
+    return {"F": "mujer", "M": "hombre"}.get(what_m_means(seen), "")
+
+
+def _spelled_out(line: Line, sex: int | None, word: str) -> Line:
+    if sex is None or not word or sex >= len(line.cells) or fold(line.cells[sex]) != "m":
+        return line
+    return line._replace(cells=[*line.cells[:sex], word, *line.cells[sex + 1 :]])
 
 
 def _with(line: Line, told: int, text: str, *, width: int) -> Line:

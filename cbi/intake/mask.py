@@ -13,6 +13,7 @@ LONG, SHORT = 8, 4
 
 def mask(text: str) -> str:
     """Mask one value: 12345678 → 12****78, 1234567 → 1*****7, Yaquelin Milagros → Y***."""
+    text = "".join(each if each.isprintable() else " " for each in text)
     text = " ".join(text.split())
     if not text:
         return ""

@@ -18,7 +18,7 @@ from lxml import etree
 from lxml.etree import _Element as Element
 
 from cbi.intake.cell import Styles, joined, read_cell
-from cbi.intake.source import PIECE_BYTES, Kind
+from cbi.intake.source import LINES_MAX, PIECE_BYTES, Kind
 from cbi.refusal import FileUnreadable
 
 PARTS_MAX = 1_000
@@ -33,6 +33,8 @@ RATIO_FROM_BYTES = 16 * 1024 * 1024
 # A row has 16,384 cells at most; whatever is longer never ends.
 ROW_BYTES_MAX = 8 * 1024 * 1024
 ROW_MAX = 1_048_576
+# As many lines as a file may have, of more columns than our template has.
+CELLS_MAX = 80 * LINES_MAX
 MERGED_MAX = 500_000
 _PART_SIGN = b"PK\x01\x02"
 _ENCRYPTED_BIT = 0x1
@@ -93,11 +95,14 @@ class Workbook:
 
     def rows(self, part: Part) -> Iterator[SheetRow]:
         """The rows of a sheet from the first on, blank ones among them."""
-        number = 0
+        number = seen = 0
         styles, shared = self._styles, self._shared
         for element in self._stream(part.path, "row", until="sheetData"):
             given = element.get("r") or ""
             number = int(given) if given.isdecimal() and len(given) < 8 else number + 1
+            seen += len(element)
+            if seen > CELLS_MAX:
+                raise FileUnreadable(line=0, reason="workbook_unfolds")
             if number > ROW_MAX:
                 raise FileUnreadable(line=0, reason="too_many_rows")
             cells = []

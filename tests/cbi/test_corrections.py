@@ -67,6 +67,18 @@ def test_what_was_mended_is_read_and_the_column_of_faults_is_passed_over():
     assert again == content
 
 
+@pytest.mark.parametrize(("other", "sex"), [("H", "F"), ("F", "M")])
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_a_bare_m_means_in_what_comes_back_what_it_meant_in_the_whole_file(kind, other, sex):
+    titles = ["codigo_hogar", "nombres", "sexo"]
+    lines = [titles, ["A", "Yuleisy", "M"], ["B", "Usnavi", other]]
+    content = "\r\n".join(";".join(line) for line in lines).encode()
+    content = book(lines) if kind == "xlsx" else content
+    faults = {("", 2): [Note(2, "x")]}
+    (row,) = rows(corrected(content, format=kind, faults=faults), kind)
+    assert (row.reference, row.raw["persons"][0]["sex"]) == ("A", sex)
+
+
 def test_the_line_that_names_the_delimiter_and_cells_too_many_stay_as_they_are():
     content = mend(("sep=;\r\n" + TITLES + FIRST.replace("\r\n", ";more\r\n")).encode(), "csv")
     assert content.startswith(b"sep=;\r\n")
@@ -126,6 +138,7 @@ MASKS = [
     ("Yaquelin Milagros", "Y***"),
     ("¿quizás?", "***"),
     ("", ""),
+    ("\x1b[31m12345678", "[3********78"),
     ("0" * 34, "00" + "*" * 20 + "00"),
 ]
 

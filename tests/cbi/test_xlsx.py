@@ -216,6 +216,29 @@ def test_a_hostile_workbook_is_refused_by_name(kind):
     assert refused.value.reason == reason
 
 
+def test_a_workbook_of_more_cells_than_a_file_may_have_is_refused(monkeypatch):
+    monkeypatch.setattr(workbooks, "CELLS_MAX", 40)
+    with pytest.raises(FileUnreadable) as refused:
+        rows(book([TITLES, FIRST, SECOND, OTHER]), "xlsx")
+    assert refused.value.reason == "workbook_unfolds"
+
+
+def test_dates_written_out_and_halves_of_characters_are_read_as_what_they_are():
+    cells = b"".join(
+        b'<c t="%b"><v>%b</v></c>' % each
+        for each in [
+            *[(b"d", b"1990-12-31T00:00:00"), (b"d", b"31/12/1990"), (b"str", b"_xD800_1")],
+            *[(b"str", b"a_x000A_b"), (b"s", b"99999"), (b"n", b"NaN"), (b"b", b"1")],
+        ]
+    )
+    content = part(GOOD, SHEET, in_rows(b"<row>" + cells + b"</row>"))
+    *_, row = Workbook(content).rows(Workbook(content).sheets[0])
+    assert [(text, kind) for _, text, kind in row.cells] == [
+        *[("1990-12-31", "date"), ("31/12/1990", "text"), ("_xD800_1", "text")],
+        *[("a\nb", "text"), ("NaN", "text"), ("si", "bool")],
+    ]
+
+
 OTHERS = {
     "workbook_old": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600,
     "workbook_encrypted": b"\xd0\xcf\x11\xe0" + "EncryptedPackage".encode("utf-16-le"),
