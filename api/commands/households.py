@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import rich_click as click
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from api import auth, clock
@@ -120,7 +121,7 @@ def _tell(imported: Imported) -> None:
         {
             "row": fault.row,
             "column": fault.column,
-            "value": fault.value,
+            "value": escape(fault.value),
             "level": fault.level,
             "es": f"{fault.es} {fault.remedy_es}".strip(),
         }
