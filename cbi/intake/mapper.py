@@ -8,6 +8,7 @@ fifteen digits, texts taken for dates, a year formatted as a date, cells that ho
 import re
 from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import lru_cache
 
 from cbi.fault import Finding, Path, in_order, render
 from cbi.intake.source import Cell, Cells, Entry, Row
@@ -30,6 +31,8 @@ _YEAR_AS_DATE = re.compile(r"1905-0[3-9]-.*")
 _ZEROS_COUNT = frozenset({"pe-ce", "pe-ptp", "pe-cpp"})
 _ZEROS_DIGITS = 9
 _SCIENTIFIC = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
+# A file has the same few paths for each of its households.
+_rendered = lru_cache(maxsize=4096)(render)
 _CONSENTS = {
     "consentimiento_registro": "registration",
     "consentimiento_duplicados": "duplicate_check",
@@ -46,7 +49,7 @@ def to_row(entry: Entry, *, m_means: str) -> Row:
     findings = draft.findings
     for finding, cell in entry.findings:
         findings.append(finding)
-        draft.origin.setdefault(render(finding.path), cell)
+        draft.origin.setdefault(_rendered(finding.path), cell)
     reference = entry.household.get("codigo_hogar")
     return Row(
         number=entry.number,
@@ -101,7 +104,7 @@ class _Draft:
                 continue
             path: Path = ("consents", len(consents))
             form: dict[str, object] = {"kind": kind}
-            self.origin[render(path)] = cell
+            self.origin[_rendered(path)] = cell
             self._yes_no(form, path, "granted", cell)
             self._text(form, path, "text_version", cells.get("consentimiento_version"))
             self._code(form, path, "language", cells.get("consentimiento_idioma"))
@@ -117,7 +120,7 @@ class _Draft:
     def _person(self, cells: Cells, path: Path, registered_on: object) -> dict[str, object]:
         form: dict[str, object] = {}
         first = next(iter(cells.values()))
-        self.origin[render(path)] = first._replace(text="", column="")
+        self.origin[_rendered(path)] = first._replace(text="", column="")
         self._joined(form, path, "given_names", cells, "nombres primer_nombre segundo_nombre")
         form.setdefault("surnames", "")
         self._joined(form, path, "surnames", cells, "apellidos primer_apellido segundo_apellido")
@@ -156,7 +159,7 @@ class _Draft:
                 continue
             place: Path = (*path, "documents", count)
             form: dict[str, object] = {"type": suffix} if of_type else {}
-            self.origin[render(place)] = number
+            self.origin[_rendered(place)] = number
             self._code(form, place, "type", kind, words="document_type")
             self._text(form, place, "number", number)
             if not of_type:
@@ -195,7 +198,7 @@ class _Draft:
             self._code(form, path, "sex", cell)
 
     def _came_from(self, path: Path, cell: Cell) -> None:
-        self.origin[render(path)] = cell
+        self.origin[_rendered(path)] = cell
         if cell.text.upper() in _ERRORS:
             self.findings.append(Finding(path, "excel_error"))
 

@@ -24,9 +24,9 @@ from cbi.refusal import FileUnreadable
 PARTS_MAX = 1_000
 SHEETS_MAX = 50
 UNFOLDED_MAX = 1024**3
-SMALL_MAX = 4 * 1024 * 1024
+SMALL_MAX = 8 * 1024 * 1024
 SHARED_MAX = 256 * 1024 * 1024
-SHARED_TEXTS_MAX = 4_000_000
+SHARED_TEXTS_MAX = 10 * LINES_MAX
 # What repeats in a sheet folds well, but a part that grows more than this was made to.
 RATIO_MAX = 200
 RATIO_FROM_BYTES = 16 * 1024 * 1024
@@ -42,7 +42,6 @@ _BROKEN = (
     *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError),
     *(NotImplementedError, OverflowError, IndexError, KeyError, struct.error, SyntaxError),
 )
-_RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _MERGED = re.compile(rb"""<(?:[A-Za-z0-9]+:)?mergeCell\s[^>]*?ref\s*=\s*["']([A-Z0-9:]{1,30})""")
 
 
@@ -85,9 +84,9 @@ class Workbook:
     def sheets(self) -> list[Part]:
         targets = self._targets(self._relations, self._folder, kind="/worksheet")
         found = [
-            Part(each.get("name") or "", targets[each.get(_RELATION) or ""])
+            Part(each.get("name") or "", targets[_relation(each)])
             for each in self._root.iter("{*}sheet")
-            if (each.get(_RELATION) or _strict(each)) in targets
+            if _relation(each) in targets
         ]
         if len(found) > SHEETS_MAX:
             raise FileUnreadable(line=0, reason="workbook_sheets")
@@ -273,7 +272,7 @@ def _joined(folder: str, target: str) -> str:
     return "/".join(path)
 
 
-def _strict(sheet: Element) -> str:
-    """The relation's id in a workbook saved as “Strict Open XML”."""
+def _relation(sheet: Element) -> str:
+    """The relation's id; a workbook saved as “Strict Open XML” has another namespace."""
     found = [str(value) for key, value in sheet.attrib.items() if str(key).endswith("}id")]
     return found[0] if found else ""

@@ -36,10 +36,20 @@ OTHER = [
 SHEET = "xl/worksheets/sheet1.xml"
 
 
-def book(*sheets, merged=(), hidden=(), names=(), **options) -> bytes:
+STRICT = (
+    *[(b"http://schemas.openxmlformats.org/spreadsheetml/2006/main", b"ooxml/spreadsheetml/main")],
+    (
+        b"http://schemas.openxmlformats.org/officeDocument/2006/relationships",
+        b"ooxml/officeDocument/relationships",
+    ),
+)
+
+
+def book(*sheets, merged=(), hidden=(), names=(), is_1904=False, **options) -> bytes:
     """A workbook as a spreadsheet writes it: lists of rows of values."""
     file = BytesIO()
-    made = xlsxwriter.Workbook(file, {"in_memory": True, "default_date_format": "dd/mm/yy"})
+    facts = {"in_memory": True, "default_date_format": "dd/mm/yy", "date_1904": is_1904}
+    made = xlsxwriter.Workbook(file, facts)
     percent, time = made.add_format({"num_format": "0.0%"}), made.add_format(options)
     for number, lines in enumerate(sheets):
         sheet = made.add_worksheet(names[number] if names else None)
@@ -180,6 +190,21 @@ GOOD = book([TITLES, FIRST])
 
 def in_rows(xml: bytes):
     return lambda was: was.replace(b"</sheetData>", xml + b"</sheetData>")
+
+
+def test_a_workbook_saved_as_strict_is_read_too():
+    file = BytesIO()
+    with zipfile.ZipFile(BytesIO(GOOD)) as old, zipfile.ZipFile(file, "w") as new:
+        for each in old.infolist():
+            content = old.read(each)
+            for usual, strict in STRICT:
+                content = content.replace(usual, b"http://purl.oclc.org/" + strict)
+            new.writestr(each.filename, content)
+    assert read(file.getvalue(), "xlsx") == read(GOOD, "xlsx")
+
+
+def test_dates_of_the_calendar_that_begins_in_1904_are_the_same_days():
+    assert read(book([TITLES, FIRST], is_1904=True), "xlsx") == read(GOOD, "xlsx")
 
 
 def test_a_million_formatted_rows_and_a_far_off_blank_cell_cost_nothing():
