@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from api import db
 from cbi.overlap import FLOOR, Promise, check, example, months_of
@@ -158,6 +159,31 @@ async def test_a_coordinator_sees_all_sums_and_an_organisation_its_own(conn):
         (mine,) = (await tried(conn, staff(3, actor.partner_id, {"programme"}))).outcomes
         assert mine.partner_id == actor.partner_id
         assert (mine.promised.households, mine.refused_proposed.households) == (counted, refused_)
+
+
+async def test_the_door_masks_whose_and_how_much_of_other_organisations(conn):
+    await story(conn)
+    for actor, told in (
+        (staff(3, PARTNER_B, {"programme"}), {PARTNER_B, None}),
+        (staff(3, UUID(int=9), {"coordinator"}), {PARTNER_A, PARTNER_B}),
+        (staff(3, UUID(int=9), {"programme", "finance", "admin"}), set()),
+    ):
+        await db.set_facts(conn, actor)
+        rows = (
+            await conn.execute(text("SELECT * FROM cbi.promises_since(:at, 99)"), {"at": AT})
+        ).all()
+        assert {row.partner_id for row in rows} == told
+        assert all(row.amount_minor is None for row in rows if row.partner_id is None)
+    await db.set_facts(conn, staff(3, PARTNER_A, {"programme"}))
+    foreign = await conn.scalar(
+        text(
+            "SELECT count(*) FROM cbi.promises_since(:at, 99) AS p WHERE p.partner_id IS NULL"
+            " AND p.family NOT IN (SELECT q.family FROM cbi.promises_since(:at, 99) AS q"
+            " WHERE q.partner_id IS NOT NULL)"
+        ),
+        {"at": AT},
+    )
+    assert foreign == 0
 
 
 async def test_few_families_of_another_organisation_are_not_told(conn):
