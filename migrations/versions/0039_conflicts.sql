@@ -91,7 +91,11 @@ DECLARE
     has_left daterange;
 BEGIN
     SELECT * INTO held FROM cbi.hold AS h WHERE h.hold_id = wanted;
-    PERFORM cbi.lock_holds(ARRAY[held.beneficiary_id]);
+    -- The lock is on the family of today, which stays so for as long as this one is shared.
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('cbi.families', 0));
+    PERFORM cbi.lock_holds(ARRAY(
+        SELECT f.beneficiary_id FROM cbi.beneficiaries_of(ARRAY[held.household_id]) AS f));
+    SELECT * INTO held FROM cbi.hold AS h WHERE h.hold_id = wanted;
     SELECT min(d.ends) INTO ending FROM cbi.conflict AS c CROSS JOIN LATERAL (
         SELECT v.ends FROM cbi.conflict_decision AS v WHERE v.conflict_id = c.conflict_id
         ORDER BY v.decision_no DESC LIMIT 1) AS d
