@@ -4,13 +4,14 @@ Pure: facts in, figures out. Only what was promised is known, so rules that allo
 they would not have refused, and never by whom they would have let in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
 from cbi.overlap import Promise, Rules, against
+from ledger.money import Money
 
 # A cell of fewer families is not shown of another organisation.
 CELL_MIN = 5
@@ -28,16 +29,15 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     promise: Promise
     held_at: datetime
     stands_until: datetime | None
-    amount_minor: int
-    currency: str | None
+    money: Money | None
     is_counted: bool
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """Families, and the amounts promised to them by entitlements, in minor units by currency."""
+    """Families, and what entitlements promised to them, a sum for each currency."""
 
     households: int
-    amounts_minor: dict[str, int]
+    amounts: tuple[Money, ...]
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,13 +88,15 @@ def refused(ordered: Sequence[Fact], rules: Rules) -> list[int]:
 
 
 def suppressed(outcomes: Sequence[Outcome], *, own: UUID | None) -> list[Outcome]:
-    """Leave out cells of fewer than five families, but one's own; nothing is told as nothing."""
+    """Leave out cells of fewer than five families; no family is told as none.
+
+    What one promised oneself is told in any case. What of it is refused follows from what others
+    promised: of one family it would tell what it gets from them.
+    """
     return [
-        outcome
-        if outcome.partner_id == own
-        else Outcome(
+        Outcome(
             partner_id=outcome.partner_id,
-            promised=_told(outcome.promised),
+            promised=outcome.promised if outcome.partner_id == own else _told(outcome.promised),
             refused_in_force=_told(outcome.refused_in_force),
             refused_proposed=_told(outcome.refused_proposed),
         )
@@ -123,12 +125,9 @@ def _cell(ordered: Sequence[Fact], partner_id: UUID, places: Sequence[int]) -> C
         for place in places
         if ordered[place].is_counted and ordered[place].partner_id == partner_id
     ]
-    amounts: dict[str, int] = {}
-    for fact in mine:
-        if fact.currency is not None:
-            amounts[fact.currency] = amounts.get(fact.currency, 0) + fact.amount_minor
     return Cell(
-        households=len({fact.family for fact in mine}), amounts_minor=dict(sorted(amounts.items()))
+        households=len({fact.family for fact in mine}),
+        amounts=_by_currency(fact.money for fact in mine if fact.money is not None),
     )
 
 
@@ -137,11 +136,14 @@ def _told(cell: Cell | None) -> Cell | None:
 
 
 def _sum(cells: Sequence[Cell]) -> Cell:
-    amounts: dict[str, int] = {}
-    for cell in cells:
-        for currency, minor in cell.amounts_minor.items():
-            amounts[currency] = amounts.get(currency, 0) + minor
     return Cell(
         households=sum(cell.households for cell in cells),
-        amounts_minor=dict(sorted(amounts.items())),
+        amounts=_by_currency(each for cell in cells for each in cell.amounts),
     )
+
+
+def _by_currency(amounts: Iterable[Money]) -> tuple[Money, ...]:
+    sums: dict[str, Money] = {}
+    for each in amounts:
+        sums[each.currency] = sums[each.currency] + each if each.currency in sums else each
+    return tuple(sums[currency] for currency in sorted(sums))

@@ -11,6 +11,7 @@ from cbi import agree, holds
 from cbi.overlap import Promise, Rules, Span, months_after
 from cbi.refusal import BadValue
 from cbi.replay import Fact, Outcome, simulate, suppressed, total
+from ledger.money import Money
 
 MONTHS_MAX = 24
 PROMISES_MAX = 500_000
@@ -19,8 +20,8 @@ PROMISES_MAX = 500_000
 class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     """What rules would have refused since a moment, by organisation, beside those in force.
 
-    Of other organisations, cells of fewer than five families are left out (null), and then the
-    total is too.
+    Cells of fewer than five families are left out (null), but for what one promised oneself; and
+    then the total is too.
     """
 
     since: datetime
@@ -56,8 +57,9 @@ async def try_rules(
             ),
             held_at=row.held_at,
             stands_until=row.stands_until,
-            amount_minor=row.amount_minor or 0,
-            currency=row.currency,
+            money=None
+            if row.currency is None
+            else Money(amount_minor=row.amount_minor, currency=row.currency),
             is_counted=row.partner_id is not None and row.held_at >= since,
         )
         for row in rows

@@ -86,5 +86,5 @@ def _total(found: Simulation) -> list[dict[str, object]]:
 def _cell(cell: Cell | None) -> str:
     if cell is None:
         return "fewer than 5"
-    amounts = ", ".join(f"{minor} {currency}" for currency, minor in cell.amounts_minor.items())
-    return f"{cell.households} ({amounts} in minor units)" if amounts else str(cell.households)
+    amounts = ", ".join(f"{each} {each.currency}" for each in cell.amounts)
+    return f"{cell.households} ({amounts})" if amounts else str(cell.households)

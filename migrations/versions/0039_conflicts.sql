@@ -91,7 +91,11 @@ DECLARE
     has_left daterange;
 BEGIN
     SELECT * INTO held FROM cbi.hold AS h WHERE h.hold_id = wanted;
-    PERFORM cbi.lock_holds(ARRAY[held.beneficiary_id]);
+    -- The lock is on the family of today, which stays so for as long as this one is shared.
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('cbi.families', 0));
+    PERFORM cbi.lock_holds(ARRAY(
+        SELECT f.beneficiary_id FROM cbi.beneficiaries_of(ARRAY[held.household_id]) AS f));
+    SELECT * INTO held FROM cbi.hold AS h WHERE h.hold_id = wanted;
     SELECT min(d.ends) INTO ending FROM cbi.conflict AS c CROSS JOIN LATERAL (
         SELECT v.ends FROM cbi.conflict_decision AS v WHERE v.conflict_id = c.conflict_id
         ORDER BY v.decision_no DESC LIMIT 1) AS d
@@ -189,28 +193,34 @@ CREATE FUNCTION cbi.promises_since(begun timestamptz, most integer)
 RETURNS TABLE (family integer, partner_id uuid, assistance text, months daterange, held_on date,
                held_at timestamptz, stands_until timestamptz, amount_minor bigint, currency text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    WITH known AS MATERIALIZED (
-        SELECT h.*, f.beneficiary_id AS family,
-            cbi.has_role('coordinator', 'auditor') OR h.partner_id = cbi.partner_id() AS is_told
-        FROM cbi.hold AS h CROSS JOIN LATERAL (
+    WITH ours AS MATERIALIZED (
+        SELECT DISTINCT f.beneficiary_id FROM cbi.hold AS h CROSS JOIN LATERAL (
             SELECT m.beneficiary_id FROM cbi.membership AS m WHERE m.household_id = h.household_id
             ORDER BY m.membership_no DESC LIMIT 1) AS f
-        WHERE h.enrolment_id IS NOT NULL
-          AND (h.held_at >= begun OR upper_inf(h.months)
-               OR upper(h.months) + 731 > cbi.peru_day(begun))
-    ), ours AS MATERIALIZED (
-        SELECT DISTINCT k.family FROM known AS k WHERE k.is_told AND k.held_at >= begun
+        WHERE h.enrolment_id IS NOT NULL AND h.held_at >= begun
+          AND (cbi.has_role('coordinator', 'auditor') OR h.partner_id = cbi.partner_id())
+        LIMIT most
+    ), numbered AS (
+        SELECT o.beneficiary_id, row_number() OVER (ORDER BY o.beneficiary_id)::integer AS family
+        FROM ours AS o
     )
-    SELECT dense_rank() OVER (ORDER BY k.family)::integer,
-        CASE WHEN k.is_told THEN k.partner_id END, k.assistance, k.months, k.held_on, k.held_at,
-        upper(k.standing), CASE WHEN k.is_told THEN e.amount_minor END,
-        CASE WHEN k.is_told THEN e.currency END
-    FROM known AS k JOIN ours AS o ON o.family = k.family
+    SELECT n.family, CASE WHEN t.is_told THEN k.partner_id END, k.assistance, k.months, k.held_on,
+        k.held_at, upper(k.standing), e.amount_minor, e.currency
+    FROM numbered AS n
+    CROSS JOIN LATERAL (
+        SELECT DISTINCT m.household_id FROM cbi.membership AS m
+        WHERE m.beneficiary_id = n.beneficiary_id OFFSET 0) AS m
+    CROSS JOIN LATERAL (
+        SELECT h.* FROM cbi.hold AS h WHERE h.household_id = m.household_id
+            AND h.enrolment_id IS NOT NULL AND NOT isempty(h.standing) OFFSET 0) AS k
+    CROSS JOIN LATERAL (SELECT cbi.has_role('coordinator', 'auditor')
+        OR k.partner_id = cbi.partner_id() AS is_told) AS t
     CROSS JOIN LATERAL (
         SELECT sum(e.amount_minor)::bigint AS amount_minor, max(e.currency) AS currency
         FROM cbi.entitlement AS e
-        WHERE e.enrolment_id = k.enrolment_id AND e.cancelled_at IS NULL) AS e
-    WHERE NOT isempty(k.standing)
+        WHERE t.is_told AND e.enrolment_id = k.enrolment_id AND e.cancelled_at IS NULL) AS e
+    WHERE (SELECT c.beneficiary_id FROM cbi.membership AS c WHERE c.household_id = m.household_id
+           ORDER BY c.membership_no DESC LIMIT 1) = n.beneficiary_id
     ORDER BY k.held_at, k.hold_id LIMIT most
 $$;
 

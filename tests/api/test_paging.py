@@ -12,6 +12,7 @@ from tests.api.house import (
     registration,
     release,
 )
+from tests.api.overlaps import a_proposal_of_rules, an_entry, joined
 
 COUNT = 4
 LISTS = {
@@ -29,13 +30,17 @@ LISTS = {
     "/v1/rounds/{round_id}/payments": "payment_id",
     "/v1/programmes/{programme_id}/enrolments": "enrolment_id",
     "/v1/fsp-profiles": "ref",
+    "/v1/overlap-rules": "version",
+    "/v1/reservations": "reservation_id",
+    "/v1/waiting": "waiting_id",
+    "/v1/conflicts": "conflict_id",
 }
 
 
 @pytest.fixture(scope="module")
 async def filled(house: House) -> Paid:
     """At least four of everything that is listed; who reads is called A/reader."""
-    await house.issue("A", "reader", "registrar", "programme", "finance", "auditor")
+    await house.issue("A", "reader", "registrar", "programme", "finance", "auditor", "coordinator")
     opened = await open_round(house, households=COUNT)
     await release(house, opened)
     for place in range(COUNT):
@@ -43,6 +48,10 @@ async def filled(house: House) -> Paid:
         await house.made("/v1/rounds", "A/programme", new_round(other["programme_id"]))
         await house.made("/v1/households", "A/registrar", registration())
         await open_case(house)
+        await joined(house)
+        for make in (a_proposal_of_rules, an_entry):
+            path, who, body = await make(house)
+            await house.made(path, who, body)
         household = opened.household_ids[place]
         await house.get(f"/v1/households/{household}?purpose=complaint", "A/registrar")
     return opened

@@ -6,12 +6,14 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from api import db
 from cbi.overlap import FLOOR, Promise, check, example, months_of
 from cbi.refusal import BadValue
 from cbi.replay import Cell, Fact, Outcome, refused, simulate, suppressed, total
 from cbi.simulate import try_rules
+from ledger.money import Money
 from tests.cbi.overlapping import AUGUST, JULY, agreed, one, promised
 from tests.cbi.test_parted import paid
 from tests.cbi.test_reserve import DAY
@@ -23,6 +25,10 @@ COORDINATOR = staff(7, PARTNER_B, {"coordinator"})
 LATER = AT + 30 * DAY
 
 
+def soles(minor: int) -> tuple[Money, ...]:
+    return (Money(amount_minor=minor, currency="PEN"),) if minor else ()
+
+
 def fact(family_no=1, assistance="mpca", first=JULY, *, hours=0, **more) -> Fact:
     more = {"partner_id": PARTNER_A, "is_counted": True, "stands_until": None, **more}
     return Fact(
@@ -31,8 +37,7 @@ def fact(family_no=1, assistance="mpca", first=JULY, *, hours=0, **more) -> Fact
             assistance=assistance, months=months_of(first, 3), held_on=date(2026, 6, 1)
         ),
         held_at=AT + timedelta(hours=hours),
-        amount_minor=100,
-        currency="PEN",
+        money=Money(amount_minor=100, currency="PEN"),
         **more,
     )
 
@@ -79,17 +84,14 @@ def test_what_is_not_counted_only_stands_in_the_way():
         fact(3, hours=2, partner_id=PARTNER_B),
     ]
     found = simulate(facts, in_force=FLOOR, proposed=EXAMPLE)
-    one, two, none = (
-        Cell(households=number, amounts_minor={"PEN": 100 * number} if number else {})
-        for number in (1, 2, 0)
-    )
+    one, two, none = (Cell(households=number, amounts=soles(100 * number)) for number in (1, 2, 0))
     assert found == [
         Outcome(partner_id=PARTNER_A, promised=two, refused_in_force=none, refused_proposed=one),
         Outcome(partner_id=PARTNER_B, promised=one, refused_in_force=none, refused_proposed=none),
     ]
 
 
-CELLS = st.builds(Cell, households=st.integers(0, 9), amounts_minor=st.just({"PEN": 7}))
+CELLS = st.builds(Cell, households=st.integers(0, 9), amounts=st.just(soles(7)))
 OUTCOMES = st.lists(
     st.builds(
         Outcome,
@@ -103,14 +105,15 @@ OUTCOMES = st.lists(
 
 
 @given(OUTCOMES)
-def test_a_small_cell_is_told_of_oneself_only_and_no_sum_tells_it(outcomes):
+def test_a_small_cell_is_told_of_ones_own_promises_only_and_no_sum_tells_it(outcomes):
     shown = suppressed(outcomes, own=PARTNER_A)
     names = ("promised", "refused_in_force", "refused_proposed")
     for was, told in zip(outcomes, shown, strict=True):
         for name in names:
             cell = getattr(told, name)
             is_small = 0 < getattr(was, name).households < 5
-            assert (cell is None) == (is_small and was.partner_id != PARTNER_A)
+            is_own = was.partner_id == PARTNER_A and name == "promised"
+            assert (cell is None) == (is_small and not is_own)
             assert cell in (None, getattr(was, name))
     is_whole = all(getattr(told, name) is not None for told in shown for name in names)
     summed = total(shown)
@@ -148,8 +151,8 @@ async def test_a_coordinator_sees_all_sums_and_an_organisation_its_own(conn):
     alfa, beta = found.outcomes
     assert (alfa.partner_id, beta.partner_id) == (PARTNER_A, PARTNER_B)
     assert alfa.promised.households == 6
-    assert alfa.promised.amounts_minor["PEN"] > 0
-    assert alfa.refused_proposed == alfa.refused_in_force == Cell(households=0, amounts_minor={})
+    assert alfa.promised.amounts[0].amount_minor > 0
+    assert alfa.refused_proposed == alfa.refused_in_force == Cell(households=0, amounts=())
     assert (beta.promised.households, beta.refused_in_force.households) == (7, 0)
     assert beta.refused_proposed.households == 6
     assert found.total.promised.households == 13
@@ -160,13 +163,38 @@ async def test_a_coordinator_sees_all_sums_and_an_organisation_its_own(conn):
         assert (mine.promised.households, mine.refused_proposed.households) == (counted, refused_)
 
 
+async def test_the_door_masks_whose_and_how_much_of_other_organisations(conn):
+    await story(conn)
+    for actor, told in (
+        (staff(3, PARTNER_B, {"programme"}), {PARTNER_B, None}),
+        (staff(3, UUID(int=9), {"coordinator"}), {PARTNER_A, PARTNER_B}),
+        (staff(3, UUID(int=9), {"programme", "finance", "admin"}), set()),
+    ):
+        await db.set_facts(conn, actor)
+        rows = (
+            await conn.execute(text("SELECT * FROM cbi.promises_since(:at, 99)"), {"at": AT})
+        ).all()
+        assert {row.partner_id for row in rows} == told
+        assert all(row.amount_minor is None for row in rows if row.partner_id is None)
+    await db.set_facts(conn, staff(3, PARTNER_A, {"programme"}))
+    foreign = await conn.scalar(
+        text(
+            "SELECT count(*) FROM cbi.promises_since(:at, 99) AS p WHERE p.partner_id IS NULL"
+            " AND p.family NOT IN (SELECT q.family FROM cbi.promises_since(:at, 99) AS q"
+            " WHERE q.partner_id IS NOT NULL)"
+        ),
+        {"at": AT},
+    )
+    assert foreign == 0
+
+
 async def test_few_families_of_another_organisation_are_not_told(conn):
     mine, theirs = await one(conn, family(1)), await one(conn, family(2), BETA)
     await promised(conn, await programme_of(conn), mine, first=JULY)
     await promised(conn, await programme_of(conn, BETA), theirs, BETA, first=JULY)
     found = await tried(conn, COORDINATOR)
     told = {each.partner_id: each.promised for each in found.outcomes}
-    assert told == {PARTNER_A: None, PARTNER_B: Cell(households=1, amounts_minor={})}
+    assert told == {PARTNER_A: None, PARTNER_B: Cell(households=1, amounts=())}
     assert found.total is None
 
 
