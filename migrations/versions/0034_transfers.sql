@@ -27,7 +27,8 @@ CREATE INDEX transfer_offer_by_partner ON cbi.transfer_offer (partner_id, offer_
 CREATE INDEX transfer_offer_by_receiver ON cbi.transfer_offer (to_partner_id, offer_id);
 CALL cbi.make_append_only('cbi.transfer_offer');
 CALL cbi.guard('cbi.transfer_offer',
-    $$cbi.partner_id() IN (partner_id, to_partner_id) OR cbi.has_role('auditor')$$,
+    $$(SELECT cbi.partner_id()) IN (partner_id, to_partner_id)
+      OR (SELECT cbi.has_role('auditor'))$$,
     $$partner_id = cbi.partner_id()$$);
 
 -- An offer is answered once: accepted or refused by whom it was made to, taken back by who made it.
@@ -45,7 +46,8 @@ CREATE TABLE cbi.transfer_answer (
 CALL cbi.make_append_only('cbi.transfer_answer');
 -- Accepting is done through cbi.hand_over only.
 CALL cbi.guard('cbi.transfer_answer',
-    $$cbi.partner_id() IN (partner_id, to_partner_id) OR cbi.has_role('auditor')$$,
+    $$(SELECT cbi.partner_id()) IN (partner_id, to_partner_id)
+      OR (SELECT cbi.has_role('auditor'))$$,
     $$actor_id = cbi.actor_id() AND (
         answer = 'refused' AND to_partner_id = cbi.partner_id()
         OR answer = 'taken_back' AND partner_id = cbi.partner_id())$$);
@@ -237,7 +239,8 @@ DECLARE
 BEGIN
     SELECT e.household_id, e.partner_id INTO moved, holder FROM cbi.household_event AS e
     WHERE e.event_id = wanted;
-    SELECT h.version INTO standing FROM cbi.household AS h WHERE h.household_id = moved FOR UPDATE;
+    SELECT h.version INTO standing FROM cbi.household AS h WHERE h.household_id = moved
+    FOR NO KEY UPDATE;
     IF NOT EXISTS (SELECT FROM cbi.offered(wanted, as_of)) THEN
         RAISE EXCEPTION 'offer % stands no more', wanted
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'transfer_offer_stands';
@@ -258,6 +261,24 @@ BEGIN
 END $$;
 
 RESET ROLE;
+-- A case between two households that have become one is for nobody to wait for.
+CREATE OR REPLACE FUNCTION dedup.open_cases(household_ids uuid[])
+RETURNS TABLE (household_id uuid, case_id uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT h.household_id, c.case_id
+    FROM (SELECT DISTINCT unnest(household_ids)) AS h(household_id)
+    CROSS JOIN LATERAL (
+        SELECT a.case_id, a.household_a, a.household_b FROM dedup.match_case AS a
+        WHERE a.household_a = h.household_id
+        UNION
+        SELECT b.case_id, b.household_a, b.household_b FROM dedup.match_case AS b
+        WHERE b.household_b = h.household_id
+    ) AS c
+    WHERE NOT EXISTS (SELECT FROM dedup.decision AS d WHERE d.case_id = c.case_id)
+      AND NOT EXISTS (SELECT FROM cbi.succession AS s WHERE s.household_a = c.household_a
+                      AND s.household_b = c.household_b)
+    ORDER BY h.household_id, c.case_id
+$$;
 GRANT CREATE ON SCHEMA cbi TO cbi_door;
 ALTER FUNCTION cbi.succeed(uuid, uuid, timestamptz) OWNER TO cbi_door;
 ALTER FUNCTION cbi.offered(uuid, timestamptz) OWNER TO cbi_door;

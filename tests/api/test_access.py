@@ -34,7 +34,7 @@ async def test_what_is_public_is_health_metrics_and_documentation_only(house: Ho
 def concrete(path: str) -> str:
     names = ("household_id", "case_id", "programme_id", "enrolment_id", "round_id", "payment_id")
     names += ("break_id", "line_id", "followup_id", "name", "offer_id")
-    return path.format(**dict.fromkeys(names, uuid4()), until="2026-03-31")
+    return path.format(**dict.fromkeys(names, uuid4()), until="2026-03-31", version=1)
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
