@@ -165,6 +165,8 @@ async def refuse(conn: AsyncConnection, offer_id: UUID, *, who: Who) -> Offer:
                     answer="taken_back" if row.partner_id == who.partner_id else "refused",
                     actor_id=who.actor_id,
                     at=who.at,
+                    # The database tells the transaction itself.
+                    transaction_no=0,
                 )
             )
     except IntegrityError as error:
@@ -191,13 +193,19 @@ async def accept(
     for the others. Raises NotFound, OfferClosed, OutsideArea, ReferenceTaken, FamiliesApart.
     """
     await lock_families(conn)
+    await _accept(conn, offer_id, who=who)
     before = await _offered(conn, offer_id, reference, desk=desk, who=who)
     if not before.ubigeo.startswith(area):
         raise OutsideArea(area=area)
     await must_be_free(conn, before.reference_key, partner_id=who.partner_id)
-    consents = await _consents(conn, offer_id, at=who.at)
+    consents = await _consents(conn, offer_id)
     ending = desk.new_id()
-    await _hand_over(conn, offer_id, ending, on=today, at=who.at)
+    await conn.execute(
+        text(
+            "SELECT cbi.hand_over(:offer_id ::uuid, :ending ::uuid, :on ::date, :at ::timestamptz)"
+        ),
+        {"offer_id": offer_id, "ending": ending, "on": today, "at": who.at},
+    )
     # Before the check, or the household would be found as its own duplicate.
     await forget(conn, before, desk=desk)
     after = await _store(conn, before, consents, desk=desk, who=who)
@@ -226,23 +234,34 @@ def _offer(row: Row[*tuple[Any, ...]], at: datetime) -> Offer:
     return Offer(**fields, state=row.answer or state)
 
 
-async def _offered(
-    conn: AsyncConnection, offer_id: UUID, reference: str, *, desk: Desk, who: Who
-) -> Held:
-    """Open what is offered, which is written down; raises NotFound, OfferClosed."""
-    found = await conn.execute(
-        text("SELECT * FROM cbi.offered(:offer_id ::uuid, :at ::timestamptz)"),
-        {"offer_id": offer_id, "at": who.at},
-    )
-    row = found.one_or_none()
-    if row is None:
+async def _accept(conn: AsyncConnection, offer_id: UUID, *, who: Who) -> None:
+    """Accept an offer while it stands; raises NotFound, OfferClosed."""
+    try:
+        async with conn.begin_nested():
+            await conn.execute(
+                text("SELECT cbi.accept_offer(:offer_id ::uuid, :at ::timestamptz)"),
+                {"offer_id": offer_id, "at": who.at},
+            )
+    except IntegrityError as error:
+        if constraint_of(error) not in {"transfer_offer_stands", "transfer_answer_pkey"}:
+            raise
         made = transfer_offer.c
         known = select(made.size).where(
             made.offer_id == offer_id, made.to_partner_id == who.partner_id
         )
         if await conn.scalar(known):
-            raise OfferClosed(offer_id=offer_id)
-        raise NotFound(what="offer", wanted=offer_id)
+            raise OfferClosed(offer_id=offer_id) from error
+        raise NotFound(what="offer", wanted=offer_id) from error
+
+
+async def _offered(
+    conn: AsyncConnection, offer_id: UUID, reference: str, *, desk: Desk, who: Who
+) -> Held:
+    """Open what was accepted, which is written down."""
+    found = await conn.execute(
+        text("SELECT * FROM cbi.offered(:offer_id ::uuid)"), {"offer_id": offer_id}
+    )
+    row = found.one()
     await note_access(conn, [row.household_id], purpose="transfer")
     return _open(row, reference, desk=desk, who=who)
 
@@ -293,33 +312,14 @@ def _registration(held: Held, consents: Sequence[Consent]) -> Registration:
     )
 
 
-async def _consents(conn: AsyncConnection, offer_id: UUID, *, at: datetime) -> list[Consent]:
+async def _consents(conn: AsyncConnection, offer_id: UUID) -> list[Consent]:
     rows = await conn.execute(
-        text("SELECT * FROM cbi.offered_consents(:offer_id ::uuid, :at ::timestamptz)"),
-        {"offer_id": offer_id, "at": at},
+        text("SELECT * FROM cbi.offered_consents(:offer_id ::uuid)"), {"offer_id": offer_id}
     )
     return [
         msgspec.convert(row._mapping, Consent)  # noqa: SLF001 -- public by its docs
         for row in rows
     ]
-
-
-async def _hand_over(
-    conn: AsyncConnection, offer_id: UUID, ending: UUID, *, on: date, at: datetime
-) -> None:
-    try:
-        async with conn.begin_nested():
-            await conn.execute(
-                text(
-                    "SELECT cbi.hand_over(:offer_id ::uuid, :ending ::uuid, :on ::date,"
-                    " :at ::timestamptz)"
-                ),
-                {"offer_id": offer_id, "ending": ending, "on": on, "at": at},
-            )
-    except IntegrityError as error:
-        if constraint_of(error) in {"transfer_offer_stands", "transfer_answer_pkey"}:
-            raise OfferClosed(offer_id=offer_id) from error
-        raise
 
 
 async def _store(
