@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -14,12 +14,15 @@ from cbi import household, partners, tables
 from cbi.consent import Consent
 from cbi.event import Happened, Member
 from cbi.event_tables import household_event, transfer_answer, transfer_offer
+from cbi.fault import in_order
+from cbi.form import read_form
 from cbi.household import PopulationType, Registration
 from cbi.identities import SealedHousehold, note_access
 from cbi.person import KnownPerson
 from cbi.refusal import (
     BadValue,
     ConsentMissing,
+    InvalidRegistration,
     NotFound,
     OfferClosed,
     OfferStands,
@@ -42,6 +45,12 @@ from ledger.violation import constraint_of
 
 OFFER_DAYS = 14
 State = Literal["open", "expired", "accepted", "refused", "taken_back"]
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """What a household is called at who takes it over, read as in a form."""
+
+    reference: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,11 +199,15 @@ async def accept(
 
     It is the same family; what it was promised before stays promised, and blocks those months. Its
     answers about registration, the duplicate check and referrals go along; whoever pays it asks
-    for the others. Raises NotFound, OfferClosed, OutsideArea, ReferenceTaken, FamiliesApart.
+    for the others. Raises NotFound, OfferClosed, OutsideArea, ReferenceTaken, FamiliesApart,
+    InvalidRegistration.
     """
+    named, findings = read_form({"reference": reference}, Reference)
+    if findings:
+        raise InvalidRegistration(faults=in_order(findings, None))
     await lock_families(conn)
     await _accept(conn, offer_id, who=who)
-    before = await _offered(conn, offer_id, reference, desk=desk, who=who)
+    before = await _offered(conn, offer_id, named.reference, desk=desk, who=who)
     if not before.ubigeo.startswith(area):
         raise OutsideArea(area=area)
     await must_be_free(conn, before.reference_key, partner_id=who.partner_id)

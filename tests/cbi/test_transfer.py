@@ -13,6 +13,7 @@ from cbi.refusal import (
     ConsentMissing,
     FamilyAssisted,
     HouseholdEnded,
+    InvalidRegistration,
     NotFound,
     NothingToPay,
     OfferClosed,
@@ -225,6 +226,8 @@ async def test_what_cannot_be_offered_or_accepted_is_refused(conn):
     with pytest.raises(NotFound):
         await offered(conn, one, "GAMA", BETA)
     made = await offered(conn, one)
+    with pytest.raises(InvalidRegistration):
+        await accepted(conn, made.offer_id, reference="B\u202e1")
     async with rolled_back(conn):
         with pytest.raises(OutsideArea):
             await accepted(conn, made.offer_id, staff(0, PARTNER_B, {"registrar"}, "15"))
