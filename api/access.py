@@ -29,6 +29,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/v1/households/{household_id}"): frozenset({REGISTRAR}),
     ("GET", "/v1/households/{household_id}/receipt"): frozenset({REGISTRAR, PROGRAMME}),
     ("GET", "/v1/households/{household_id}/events"): frozenset({REGISTRAR, PROGRAMME}),
+    ("GET", "/v1/households/{household_id}/versions/{version}"): frozenset({REGISTRAR}),
     ("POST", "/v1/households/{household_id}/corrections"): frozenset({REGISTRAR}),
     ("POST", "/v1/households/{household_id}/persons"): frozenset({REGISTRAR}),
     ("POST", "/v1/households/{household_id}/departures"): frozenset({REGISTRAR}),

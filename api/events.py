@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, PathParameter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
@@ -21,6 +21,7 @@ from cbi.consent import ConsentKind
 from cbi.event import AmendReason, Happened
 from cbi.history import Told
 from cbi.household import PERSONS_MAX
+from cbi.identities import Identity
 from cbi.register import Receipt
 from cbi.who import Who
 
@@ -98,6 +99,20 @@ async def list_events(
             conn, household_id, told, vault=service.vault, purpose=purpose
         )
     return page(told, limit=limit, cursor="version")
+
+
+@get("/v1/households/{household_id:uuid}/versions/{version:int}", tags=["households"])
+async def read_version(
+    conn: NamedDependency[AsyncConnection],
+    service: NamedDependency[Service],
+    household_id: FromPath[UUID],
+    version: Annotated[int, PathParameter(ge=1, le=2**31 - 1)],
+    purpose: FromQuery[Purpose],
+) -> Identity:
+    """Open a household as it stood in a version; the access log keeps who, when and why."""
+    return await history.open_version(
+        conn, household_id, version, vault=service.vault, purpose=purpose
+    )
 
 
 @post("/v1/households/{household_id:uuid}/corrections", tags=["households"])
@@ -243,6 +258,7 @@ async def erase(
 
 HANDLERS = (
     list_events,
+    read_version,
     correct,
     add_persons,
     take_persons_out,

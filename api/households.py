@@ -45,6 +45,8 @@ class HouseholdRow(msgspec.Struct, frozen=True, kw_only=True):
     population_type: str
     size: int
     registered_at: datetime
+    version: int
+    ended_at: datetime | None
 
 
 @get("/v1/me", tags=["access"])
@@ -101,7 +103,13 @@ async def list_households(
     """List one's own households, oldest first."""
     home = tables.household.c
     query = select(
-        home.household_id, home.ubigeo, home.population_type, home.size, home.registered_at
+        home.household_id,
+        home.ubigeo,
+        home.population_type,
+        home.size,
+        home.registered_at,
+        home.version,
+        home.ended_at,
     )
     if after is not None:
         query = query.where(home.household_id > after)

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api import clock
 from api.db import Actor
 from api.events import Note, who_of
+from api.households import CODE
 from api.once import once
 from api.page import Key, Limit, Page, page
 from api.state import Requested, Service
@@ -40,7 +41,7 @@ class Joining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class NewOffer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The organisation, by its code, that a household is offered to."""
 
-    partner: Annotated[str, msgspec.Meta(max_length=20)]
+    partner: Annotated[str, msgspec.Meta(pattern=CODE)]
 
 
 class Acceptance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -76,6 +76,7 @@ transfer_answer = Table(
     Column("answer", Text, nullable=False),
     Column("actor_id", Uuid, nullable=False),
     Column("at", MOMENT, nullable=False),
+    Column("transaction_no", BigInteger, nullable=False),
 )
 succession = Table(
     "succession",

@@ -6,15 +6,28 @@ from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import tables
 from cbi.event import Kind, Reason
-from cbi.event_tables import household_event
-from cbi.identities import note_access
-from cbi.refusal import NotFound
+from cbi.event_tables import household_event, household_version
+from cbi.identities import Identity, SealedHousehold, note_access
+from cbi.person import Person
+from cbi.refusal import IdentityErased, NotFound
 from cbi.vault import Vault, WrappedKey, open_as
+
+# The rows that stood then: of each person the newest that began by that version.
+_PERSONS = text("""
+    SELECT p.person_id, w.sealed FROM cbi.person AS p
+    CROSS JOIN LATERAL (
+        SELECT r.sealed, r.gone FROM (
+            SELECT p.version, p.sealed, p.gone
+            UNION ALL
+            SELECT v.version, v.sealed, v.gone FROM cbi.person_version AS v
+            WHERE v.person_id = p.person_id) AS r
+        WHERE r.version <= :version ORDER BY r.version DESC LIMIT 1) AS w
+    WHERE p.household_id = :household_id AND w.gone IS NULL ORDER BY p.ordinal""")
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,14 +103,9 @@ async def open_notes(
 ) -> list[Told]:
     """Open what was noted with events, which is written down; nothing of an erased household."""
     await note_access(conn, [household_id], purpose=purpose)
-    key = (
-        await conn.execute(
-            select(tables.data_key).where(tables.data_key.c.household_id == household_id)
-        )
-    ).one_or_none()
-    if key is None:
+    secret = await _key(conn, household_id, vault)
+    if secret is None:
         return list(told)
-    secret = vault.unwrap(WrappedKey(kek_id=key.kek_id, wrapped=key.wrapped), household_id)
     event = household_event.c
     rows = await conn.execute(
         select(event.version, event.event_id, event.note).where(
@@ -111,6 +119,52 @@ async def open_notes(
         for row in rows
     }
     return [msgspec.structs.replace(each, note=notes.get(each.version)) for each in told]
+
+
+async def open_version(
+    conn: AsyncConnection, household_id: UUID, version: int, *, vault: Vault, purpose: str
+) -> Identity:
+    """Open a household as it stood in a version; raises NotFound, IdentityErased."""
+    home, kept = tables.household.c, household_version.c
+    columns = ("version", "ubigeo", "sealed")
+    found = await conn.execute(
+        union_all(
+            select(*(home[name] for name in columns)).where(
+                home.household_id == household_id, home.version == version
+            ),
+            # Through the household, whose rule also knows the area of a key.
+            select(*(kept[name] for name in columns))
+            .join_from(household_version, tables.household, home.household_id == kept.household_id)
+            .where(kept.household_id == household_id, kept.version == version),
+        )
+    )
+    row = found.one_or_none()
+    if row is None:
+        raise NotFound(what="version", wanted=household_id)
+    await note_access(conn, [household_id], purpose=purpose)
+    key = await _key(conn, household_id, vault)
+    if key is None:
+        raise IdentityErased(household_id=household_id)
+    persons = await conn.execute(_PERSONS, {"household_id": household_id, "version": version})
+    return Identity(
+        household_id=household_id,
+        ubigeo=row.ubigeo,
+        household=open_as(key, row.sealed, SealedHousehold, kind="household", owner=household_id),
+        persons=tuple(
+            open_as(key, sealed, Person, kind="person", owner=person_id)
+            for person_id, sealed in persons
+        ),
+    )
+
+
+async def _key(conn: AsyncConnection, household_id: UUID, vault: Vault) -> bytes | None:
+    found = await conn.execute(
+        select(tables.data_key).where(tables.data_key.c.household_id == household_id)
+    )
+    key = found.one_or_none()
+    if key is None:
+        return None
+    return vault.unwrap(WrappedKey(kek_id=key.kek_id, wrapped=key.wrapped), household_id)
 
 
 async def gone_of(conn: AsyncConnection, case_ids: Sequence[UUID]) -> Mapping[UUID, Counter[str]]:

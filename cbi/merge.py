@@ -4,6 +4,7 @@ from datetime import date
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi.event import FINDABLE, Happened, Member, gather, pair
@@ -51,6 +52,8 @@ async def merge(
     must_be_past(on, today)
     if household_id == other_id:
         raise BadValue(field="household_id", reason="the same household")
+    # Evidence may be added to cases: nobody judges meanwhile, who would then wait for the families.
+    await conn.execute(text("SELECT dedup.lock_all_cases()"))
     await lock_families(conn)
     # In the order of ids, in which everybody takes their locks.
     held = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -14,12 +14,15 @@ from cbi import household, partners, tables
 from cbi.consent import Consent
 from cbi.event import Happened, Member
 from cbi.event_tables import household_event, transfer_answer, transfer_offer
+from cbi.fault import in_order
+from cbi.form import read_form
 from cbi.household import PopulationType, Registration
 from cbi.identities import SealedHousehold, note_access
 from cbi.person import KnownPerson
 from cbi.refusal import (
     BadValue,
     ConsentMissing,
+    InvalidRegistration,
     NotFound,
     OfferClosed,
     OfferStands,
@@ -42,6 +45,12 @@ from ledger.violation import constraint_of
 
 OFFER_DAYS = 14
 State = Literal["open", "expired", "accepted", "refused", "taken_back"]
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """What a household is called at who takes it over, read as in a form."""
+
+    reference: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,6 +174,8 @@ async def refuse(conn: AsyncConnection, offer_id: UUID, *, who: Who) -> Offer:
                     answer="taken_back" if row.partner_id == who.partner_id else "refused",
                     actor_id=who.actor_id,
                     at=who.at,
+                    # The database tells the transaction itself.
+                    transaction_no=0,
                 )
             )
     except IntegrityError as error:
@@ -188,16 +199,26 @@ async def accept(
 
     It is the same family; what it was promised before stays promised, and blocks those months. Its
     answers about registration, the duplicate check and referrals go along; whoever pays it asks
-    for the others. Raises NotFound, OfferClosed, OutsideArea, ReferenceTaken, FamiliesApart.
+    for the others. Raises NotFound, OfferClosed, OutsideArea, ReferenceTaken, FamiliesApart,
+    InvalidRegistration.
     """
+    named, findings = read_form({"reference": reference}, Reference)
+    if findings:
+        raise InvalidRegistration(faults=in_order(findings, None))
     await lock_families(conn)
-    before = await _offered(conn, offer_id, reference, desk=desk, who=who)
+    await _accept(conn, offer_id, who=who)
+    before = await _offered(conn, offer_id, named.reference, desk=desk, who=who)
     if not before.ubigeo.startswith(area):
         raise OutsideArea(area=area)
     await must_be_free(conn, before.reference_key, partner_id=who.partner_id)
-    consents = await _consents(conn, offer_id, at=who.at)
+    consents = await _consents(conn, offer_id)
     ending = desk.new_id()
-    await _hand_over(conn, offer_id, ending, on=today, at=who.at)
+    await conn.execute(
+        text(
+            "SELECT cbi.hand_over(:offer_id ::uuid, :ending ::uuid, :on ::date, :at ::timestamptz)"
+        ),
+        {"offer_id": offer_id, "ending": ending, "on": today, "at": who.at},
+    )
     # Before the check, or the household would be found as its own duplicate.
     await forget(conn, before, desk=desk)
     after = await _store(conn, before, consents, desk=desk, who=who)
@@ -226,23 +247,34 @@ def _offer(row: Row[*tuple[Any, ...]], at: datetime) -> Offer:
     return Offer(**fields, state=row.answer or state)
 
 
-async def _offered(
-    conn: AsyncConnection, offer_id: UUID, reference: str, *, desk: Desk, who: Who
-) -> Held:
-    """Open what is offered, which is written down; raises NotFound, OfferClosed."""
-    found = await conn.execute(
-        text("SELECT * FROM cbi.offered(:offer_id ::uuid, :at ::timestamptz)"),
-        {"offer_id": offer_id, "at": who.at},
-    )
-    row = found.one_or_none()
-    if row is None:
+async def _accept(conn: AsyncConnection, offer_id: UUID, *, who: Who) -> None:
+    """Accept an offer while it stands; raises NotFound, OfferClosed."""
+    try:
+        async with conn.begin_nested():
+            await conn.execute(
+                text("SELECT cbi.accept_offer(:offer_id ::uuid, :at ::timestamptz)"),
+                {"offer_id": offer_id, "at": who.at},
+            )
+    except IntegrityError as error:
+        if constraint_of(error) not in {"transfer_offer_stands", "transfer_answer_pkey"}:
+            raise
         made = transfer_offer.c
         known = select(made.size).where(
             made.offer_id == offer_id, made.to_partner_id == who.partner_id
         )
         if await conn.scalar(known):
-            raise OfferClosed(offer_id=offer_id)
-        raise NotFound(what="offer", wanted=offer_id)
+            raise OfferClosed(offer_id=offer_id) from error
+        raise NotFound(what="offer", wanted=offer_id) from error
+
+
+async def _offered(
+    conn: AsyncConnection, offer_id: UUID, reference: str, *, desk: Desk, who: Who
+) -> Held:
+    """Open what was accepted, which is written down."""
+    found = await conn.execute(
+        text("SELECT * FROM cbi.offered(:offer_id ::uuid)"), {"offer_id": offer_id}
+    )
+    row = found.one()
     await note_access(conn, [row.household_id], purpose="transfer")
     return _open(row, reference, desk=desk, who=who)
 
@@ -293,33 +325,14 @@ def _registration(held: Held, consents: Sequence[Consent]) -> Registration:
     )
 
 
-async def _consents(conn: AsyncConnection, offer_id: UUID, *, at: datetime) -> list[Consent]:
+async def _consents(conn: AsyncConnection, offer_id: UUID) -> list[Consent]:
     rows = await conn.execute(
-        text("SELECT * FROM cbi.offered_consents(:offer_id ::uuid, :at ::timestamptz)"),
-        {"offer_id": offer_id, "at": at},
+        text("SELECT * FROM cbi.offered_consents(:offer_id ::uuid)"), {"offer_id": offer_id}
     )
     return [
         msgspec.convert(row._mapping, Consent)  # noqa: SLF001 -- public by its docs
         for row in rows
     ]
-
-
-async def _hand_over(
-    conn: AsyncConnection, offer_id: UUID, ending: UUID, *, on: date, at: datetime
-) -> None:
-    try:
-        async with conn.begin_nested():
-            await conn.execute(
-                text(
-                    "SELECT cbi.hand_over(:offer_id ::uuid, :ending ::uuid, :on ::date,"
-                    " :at ::timestamptz)"
-                ),
-                {"offer_id": offer_id, "ending": ending, "on": on, "at": at},
-            )
-    except IntegrityError as error:
-        if constraint_of(error) in {"transfer_offer_stands", "transfer_answer_pkey"}:
-            raise OfferClosed(offer_id=offer_id) from error
-        raise
 
 
 async def _store(

@@ -58,7 +58,9 @@ async def lock(
     home = tables.household.c
     row = (
         await conn.execute(
-            select(tables.household).where(home.household_id == household_id).with_for_update()
+            select(tables.household)
+            .where(home.household_id == household_id)
+            .with_for_update(key_share=True)
         )
     ).one_or_none()
     if row is None:

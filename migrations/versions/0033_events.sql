@@ -58,7 +58,7 @@ COMMENT ON TABLE cbi.household_event IS
     'What happened to a household since its registration: each its next version.';
 CALL cbi.make_append_only('cbi.household_event');
 CALL cbi.guard('cbi.household_event',
-    $$partner_id = cbi.partner_id() OR cbi.has_role('auditor')$$,
+    $$partner_id = (SELECT cbi.partner_id()) OR (SELECT cbi.has_role('auditor'))$$,
     $$partner_id = cbi.partner_id() AND actor_id = cbi.actor_id()$$);
 
 CREATE TABLE cbi.household_version (
@@ -89,9 +89,9 @@ COMMENT ON TABLE cbi.person_version IS
     'Persons as they stood before an event, by the version of the household in which that began.';
 CALL cbi.make_append_only('cbi.household_version');
 CALL cbi.make_append_only('cbi.person_version');
-CALL cbi.guard('cbi.household_version', $$partner_id = cbi.partner_id()$$,
+CALL cbi.guard('cbi.household_version', $$partner_id = (SELECT cbi.partner_id())$$,
     $$partner_id = cbi.partner_id()$$);
-CALL cbi.guard('cbi.person_version', $$partner_id = cbi.partner_id()$$,
+CALL cbi.guard('cbi.person_version', $$partner_id = (SELECT cbi.partner_id())$$,
     $$partner_id = cbi.partner_id()$$);
 
 -- Only another trigger writes versions: nobody invents a past.
@@ -125,7 +125,7 @@ DECLARE
     standing integer;
 BEGIN
     SELECT h.version INTO standing FROM cbi.household AS h
-    WHERE h.household_id = NEW.household_id FOR UPDATE;
+    WHERE h.household_id = NEW.household_id FOR NO KEY UPDATE;
     IF standing IS DISTINCT FROM NEW.version - 1 THEN
         RAISE EXCEPTION 'household % has another version', NEW.household_id
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'household_event_turn';

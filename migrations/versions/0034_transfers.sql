@@ -27,7 +27,8 @@ CREATE INDEX transfer_offer_by_partner ON cbi.transfer_offer (partner_id, offer_
 CREATE INDEX transfer_offer_by_receiver ON cbi.transfer_offer (to_partner_id, offer_id);
 CALL cbi.make_append_only('cbi.transfer_offer');
 CALL cbi.guard('cbi.transfer_offer',
-    $$cbi.partner_id() IN (partner_id, to_partner_id) OR cbi.has_role('auditor')$$,
+    $$(SELECT cbi.partner_id()) IN (partner_id, to_partner_id)
+      OR (SELECT cbi.has_role('auditor'))$$,
     $$partner_id = cbi.partner_id()$$);
 
 -- An offer is answered once: accepted or refused by whom it was made to, taken back by who made it.
@@ -39,13 +40,15 @@ CREATE TABLE cbi.transfer_answer (
         answer IN ('accepted', 'refused', 'taken_back')),
     actor_id uuid NOT NULL,
     at timestamptz NOT NULL,
+    transaction_no bigint NOT NULL,
     CONSTRAINT transfer_answer_of_offer FOREIGN KEY (offer_id, partner_id, to_partner_id)
         REFERENCES cbi.transfer_offer (offer_id, partner_id, to_partner_id)
 );
 CALL cbi.make_append_only('cbi.transfer_answer');
--- Accepting is done through cbi.hand_over only.
+-- Accepting is done through cbi.accept_offer only.
 CALL cbi.guard('cbi.transfer_answer',
-    $$cbi.partner_id() IN (partner_id, to_partner_id) OR cbi.has_role('auditor')$$,
+    $$(SELECT cbi.partner_id()) IN (partner_id, to_partner_id)
+      OR (SELECT cbi.has_role('auditor'))$$,
     $$actor_id = cbi.actor_id() AND (
         answer = 'refused' AND to_partner_id = cbi.partner_id()
         OR answer = 'taken_back' AND partner_id = cbi.partner_id())$$);
@@ -93,6 +96,7 @@ BEGIN
         RAISE EXCEPTION 'offer % has expired', NEW.offer_id
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'transfer_answer_in_time';
     END IF;
+    NEW.transaction_no := pg_current_xact_id()::text::bigint;
     RETURN NEW;
 END $$;
 CREATE TRIGGER transfer_answer_in_time BEFORE INSERT ON cbi.transfer_answer
@@ -120,7 +124,8 @@ GRANT SELECT (household_a, household_b, event_id), INSERT ON cbi.succession TO c
 CREATE POLICY door ON cbi.succession FOR SELECT TO cbi_door USING (true);
 CREATE POLICY door_adding ON cbi.succession FOR INSERT TO cbi_door WITH CHECK (true);
 GRANT SELECT ON cbi.transfer_offer TO cbi_door;
-GRANT SELECT (offer_id), INSERT ON cbi.transfer_answer TO cbi_door;
+GRANT SELECT (offer_id, answer, to_partner_id, transaction_no), INSERT
+    ON cbi.transfer_answer TO cbi_door;
 CREATE POLICY door ON cbi.transfer_offer FOR SELECT TO cbi_door USING (true);
 CREATE POLICY door ON cbi.transfer_answer FOR SELECT TO cbi_door USING (true);
 CREATE POLICY door_adding ON cbi.transfer_answer FOR INSERT TO cbi_door WITH CHECK (true);
@@ -189,15 +194,43 @@ BEGIN
     WHERE b.beneficiary_id <> kept ORDER BY b.household_id;
 END $$;
 
--- What the organisation that a household is offered to receives by accepting, and only while it
--- may. Specific needs are not among it: they never leave who recorded them.
-CREATE FUNCTION cbi.offered(wanted uuid, as_of timestamptz)
+-- Accept an offer to one's organisation, while it stands. The household stays locked, for it ends.
+CREATE FUNCTION cbi.accept_offer(wanted uuid, as_of timestamptz) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    moved uuid;
+    holder uuid;
+BEGIN
+    SELECT e.household_id, e.partner_id INTO moved, holder FROM cbi.household_event AS e
+    WHERE e.event_id = wanted;
+    PERFORM FROM cbi.household AS h WHERE h.household_id = moved FOR NO KEY UPDATE;
+    IF NOT EXISTS (
+        SELECT FROM cbi.transfer_offer AS o
+        JOIN cbi.household AS h ON h.household_id = moved
+        JOIN cbi.data_key AS k ON k.household_id = h.household_id
+        WHERE o.offer_id = wanted AND o.to_partner_id = cbi.partner_id()
+          AND cbi.has_role('registrar') AND o.expires_at > as_of AND h.ended_at IS NULL
+          AND NOT EXISTS (SELECT FROM cbi.transfer_answer AS a WHERE a.offer_id = o.offer_id)
+          AND (SELECT c.granted AND c.withdrawn_on IS NULL FROM cbi.consent AS c
+               WHERE c.household_id = h.household_id AND c.kind = 'referral'
+               ORDER BY c.recorded_at DESC LIMIT 1)) THEN
+        RAISE EXCEPTION 'offer % does not stand', wanted
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'transfer_offer_stands';
+    END IF;
+    INSERT INTO cbi.transfer_answer (offer_id, partner_id, to_partner_id, answer, actor_id, at,
+        transaction_no)
+    VALUES (wanted, holder, cbi.partner_id(), 'accepted', cbi.actor_id(), as_of, 0);
+END $$;
+
+-- What whoever accepted in this transaction receives: nobody looks and then declines. Specific
+-- needs are not among it: they never leave who recorded them.
+CREATE FUNCTION cbi.offered(wanted uuid)
 RETURNS TABLE (household_id uuid, ubigeo text, population_type text, sealed bytea, kek_id text,
                wrapped bytea, person_ids uuid[], gone text[], persons bytea[])
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT h.household_id, h.ubigeo, h.population_type, h.sealed, k.kek_id, k.wrapped,
            p.person_ids, p.gone, p.persons
-    FROM cbi.transfer_offer AS o JOIN cbi.household_event AS e ON e.event_id = o.offer_id
+    FROM cbi.transfer_answer AS a JOIN cbi.household_event AS e ON e.event_id = a.offer_id
     JOIN cbi.household AS h ON h.household_id = e.household_id
     JOIN cbi.data_key AS k ON k.household_id = h.household_id
     CROSS JOIN LATERAL (
@@ -206,28 +239,24 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
                array_agg(m.sealed ORDER BY m.ordinal) AS persons
         FROM cbi.person AS m WHERE m.household_id = h.household_id
           AND (m.gone IS NULL OR m.gone IN ('left', 'deceased'))) AS p
-    WHERE o.offer_id = wanted AND o.to_partner_id = cbi.partner_id()
-      AND cbi.has_role('registrar') AND o.expires_at > as_of AND h.ended_at IS NULL
-      AND NOT EXISTS (SELECT FROM cbi.transfer_answer AS a WHERE a.offer_id = o.offer_id)
-      AND (SELECT c.granted AND c.withdrawn_on IS NULL FROM cbi.consent AS c
-           WHERE c.household_id = h.household_id AND c.kind = 'referral'
-           ORDER BY c.recorded_at DESC LIMIT 1)
+    WHERE a.offer_id = wanted AND a.answer = 'accepted' AND a.to_partner_id = cbi.partner_id()
+      AND a.transaction_no = pg_current_xact_id()::text::bigint AND h.ended_at IS NULL
 $$;
 
 -- The family's answers that go along: asked once, they hold for whoever registers it.
-CREATE FUNCTION cbi.offered_consents(wanted uuid, as_of timestamptz)
+CREATE FUNCTION cbi.offered_consents(wanted uuid)
 RETURNS TABLE (kind text, granted boolean, text_version text, language text, channel text,
                given_on date, withdrawn_on date)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT DISTINCT ON (c.kind) c.kind, c.granted, c.text_version, c.language, c.channel,
            c.given_on, c.withdrawn_on
-    FROM cbi.offered(wanted, as_of) AS o JOIN cbi.consent AS c USING (household_id)
+    FROM cbi.offered(wanted) AS o JOIN cbi.consent AS c USING (household_id)
     WHERE c.kind IN ('registration', 'duplicate_check', 'referral')
     ORDER BY c.kind, c.recorded_at DESC
 $$;
 
--- End a household at who offered it, because the caller accepts it: one answer, one event, its
--- persons moved, its enrolments closed. What was promised stays promised.
+-- End a household at who offered it, because the caller accepted it in this transaction: one event,
+-- its persons moved, its enrolments closed. What was promised stays promised.
 CREATE FUNCTION cbi.hand_over(wanted uuid, ending uuid, on_day date, as_of timestamptz)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -235,15 +264,12 @@ DECLARE
     holder uuid;
     standing integer;
 BEGIN
-    SELECT e.household_id, e.partner_id INTO moved, holder FROM cbi.household_event AS e
-    WHERE e.event_id = wanted;
-    SELECT h.version INTO standing FROM cbi.household AS h WHERE h.household_id = moved FOR UPDATE;
-    IF NOT EXISTS (SELECT FROM cbi.offered(wanted, as_of)) THEN
-        RAISE EXCEPTION 'offer % stands no more', wanted
+    SELECT h.household_id, h.partner_id, h.version INTO moved, holder, standing
+    FROM cbi.offered(wanted) AS o JOIN cbi.household AS h USING (household_id);
+    IF moved IS NULL THEN
+        RAISE EXCEPTION 'offer % was not accepted now', wanted
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'transfer_offer_stands';
     END IF;
-    INSERT INTO cbi.transfer_answer (offer_id, partner_id, to_partner_id, answer, actor_id, at)
-    VALUES (wanted, holder, cbi.partner_id(), 'accepted', cbi.actor_id(), as_of);
     INSERT INTO cbi.household_event (event_id, household_id, partner_id, version, kind, reason,
         happened_on, persons_out, actor_id, at, transaction_no)
     SELECT ending, moved, holder, standing + 1, 'transferred', 'referred', on_day,
@@ -258,15 +284,36 @@ BEGIN
 END $$;
 
 RESET ROLE;
+-- A case between two households that have become one is for nobody to wait for.
+CREATE OR REPLACE FUNCTION dedup.open_cases(household_ids uuid[])
+RETURNS TABLE (household_id uuid, case_id uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT h.household_id, c.case_id
+    FROM (SELECT DISTINCT unnest(household_ids)) AS h(household_id)
+    CROSS JOIN LATERAL (
+        SELECT a.case_id, a.household_a, a.household_b FROM dedup.match_case AS a
+        WHERE a.household_a = h.household_id
+        UNION
+        SELECT b.case_id, b.household_a, b.household_b FROM dedup.match_case AS b
+        WHERE b.household_b = h.household_id
+    ) AS c
+    WHERE NOT EXISTS (SELECT FROM dedup.decision AS d WHERE d.case_id = c.case_id)
+      AND NOT EXISTS (SELECT FROM cbi.succession AS s WHERE s.household_a = c.household_a
+                      AND s.household_b = c.household_b)
+    ORDER BY h.household_id, c.case_id
+$$;
 GRANT CREATE ON SCHEMA cbi TO cbi_door;
 ALTER FUNCTION cbi.succeed(uuid, uuid, timestamptz) OWNER TO cbi_door;
-ALTER FUNCTION cbi.offered(uuid, timestamptz) OWNER TO cbi_door;
-ALTER FUNCTION cbi.offered_consents(uuid, timestamptz) OWNER TO cbi_door;
+ALTER FUNCTION cbi.accept_offer(uuid, timestamptz) OWNER TO cbi_door;
+ALTER FUNCTION cbi.offered(uuid) OWNER TO cbi_door;
+ALTER FUNCTION cbi.offered_consents(uuid) OWNER TO cbi_door;
 ALTER FUNCTION cbi.hand_over(uuid, uuid, date, timestamptz) OWNER TO cbi_door;
 REVOKE CREATE ON SCHEMA cbi FROM cbi_door;
-REVOKE ALL ON FUNCTION cbi.succeed(uuid, uuid, timestamptz), cbi.offered(uuid, timestamptz),
-    cbi.offered_consents(uuid, timestamptz), cbi.hand_over(uuid, uuid, date, timestamptz)
+REVOKE ALL ON FUNCTION cbi.succeed(uuid, uuid, timestamptz),
+    cbi.accept_offer(uuid, timestamptz), cbi.offered(uuid), cbi.offered_consents(uuid),
+    cbi.hand_over(uuid, uuid, date, timestamptz)
     FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION cbi.succeed(uuid, uuid, timestamptz), cbi.offered(uuid, timestamptz),
-    cbi.offered_consents(uuid, timestamptz), cbi.hand_over(uuid, uuid, date, timestamptz)
+GRANT EXECUTE ON FUNCTION cbi.succeed(uuid, uuid, timestamptz),
+    cbi.accept_offer(uuid, timestamptz), cbi.offered(uuid), cbi.offered_consents(uuid),
+    cbi.hand_over(uuid, uuid, date, timestamptz)
     TO cbi_app;

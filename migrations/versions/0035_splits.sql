@@ -18,7 +18,7 @@ COMMENT ON TABLE cbi.split_promise IS
     'Months that were promised, by anybody, to the family that a household parted from.';
 CREATE INDEX split_promise_by_group ON cbi.split_promise (assistance_group);
 CALL cbi.make_append_only('cbi.split_promise');
-CALL cbi.guard('cbi.split_promise', $$partner_id = cbi.partner_id()$$, 'false');
+CALL cbi.guard('cbi.split_promise', $$partner_id = (SELECT cbi.partner_id())$$, 'false');
 GRANT SELECT, INSERT ON cbi.split_promise TO cbi_door;
 CREATE POLICY door ON cbi.split_promise FOR SELECT TO cbi_door USING (true);
 CREATE POLICY door_adding ON cbi.split_promise FOR INSERT TO cbi_door WITH CHECK (true);

@@ -82,3 +82,31 @@ async def test_a_day_to_come_is_refused(house: House):
     ):
         answer = await house.post(f"{path}/{what}", "A/registrar", {**body, "on": "2099-01-01"})
         assert answer.json()["type"] == "urn:cbi:problem:bad-value", answer.text
+
+
+async def test_a_version_is_read_as_it_stood(house: House):
+    path, form, receipt = await a_household(house)
+    leaver = receipt["person_ids"][1:2]
+    body = {"reason": "moved_out", "on": today(), "person_ids": leaver}
+    await house.made(f"{path}/departures", "A/registrar", body)
+    mended = {**form, "ubigeo": "240102", "persons": [form["persons"][0], form["persons"][2]]}
+    mended["persons"][0] = {**form["persons"][0], "preferred_name": "Yaya"}
+    correction = {"reason": "data_error", "form": mended}
+    await house.made(f"{path}/corrections", "A/registrar", correction)
+
+    async def seen(version: int) -> tuple[str, int, str]:
+        asked = f"{path}/versions/{version}?purpose=complaint"
+        told = (await house.get(asked, "A/registrar")).json()
+        return told["ubigeo"], len(told["persons"]), told["persons"][0]["preferred_name"]
+
+    assert [await seen(version) for version in (1, 2, 3)] == [
+        ("240101", 3, ""),
+        ("240101", 2, ""),
+        ("240102", 2, "Yaya"),
+    ]
+    for who, version in (("A/registrar", 4), ("B/registrar", 1)):
+        answer = await house.get(f"{path}/versions/{version}?purpose=complaint", who)
+        assert answer.status_code == 404
+    await house.issue("A", "elsewhere", "registrar", area="15")
+    answer = await house.get(f"{path}/versions/1?purpose=complaint", "A/elsewhere")
+    assert answer.status_code == 404

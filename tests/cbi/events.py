@@ -192,6 +192,7 @@ def of_their_own(raw, places, seed: int):
 
 # What the tests of rights expect of this.
 DOORS = {f"cbi.{name}" for name in ("gone_of", "hand_over", "offered", "offered_consents")}
+DOORS |= {"cbi.accept_offer"}
 DOORS |= {f"cbi.{name}" for name in ("succeed", "carry_promises", "promise_stands")}
 DOORS |= {"cbi.promised_before_split", "dedup.drop"}
 READ_BY_DOORS = {
@@ -202,7 +203,7 @@ READ_BY_DOORS = {
     "cbi.person": "gone household_id ordinal person_id sealed",
     "cbi.split_promise": "assistance_group entitlement_id household_id months partner_id",
     "cbi.succession": "event_id household_a household_b",
-    "cbi.transfer_answer": "offer_id",
+    "cbi.transfer_answer": "answer offer_id to_partner_id transaction_no",
     "cbi.transfer_offer": "expires_at offer_id offered_at partner_id size text_version"
     " to_partner_id ubigeo",
     "dedup.case_pair": "case_id person_a person_b",

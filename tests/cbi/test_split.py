@@ -14,6 +14,7 @@ from cbi.refusal import (
     InvalidRegistration,
     NotFound,
     NothingToPay,
+    OpenCase,
     ReferenceTaken,
 )
 from ledger.violation import constraint_of
@@ -291,3 +292,14 @@ async def test_households_that_were_decided_to_be_strangers_do_not_become_one(co
     theirs = await registered(conn, referable(428), BETA)
     with pytest.raises(NotFound):
         await merged(conn, one.household_id, theirs.household_id)
+
+
+async def test_a_case_between_two_that_became_one_stops_nobody(conn):
+    raw = family(431)
+    one, other = await registered(conn, raw), await registered(conn, again(raw))
+    assert other.status == "review"
+    programme = await programme_of(conn)
+    with pytest.raises(OpenCase):
+        await enrolled(conn, programme, one.household_id)
+    await merged(conn, one.household_id, other.household_id)
+    await enrolled(conn, programme, one.household_id)

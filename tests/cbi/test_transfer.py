@@ -13,6 +13,7 @@ from cbi.refusal import (
     BadValue,
     ConsentMissing,
     HouseholdEnded,
+    InvalidRegistration,
     NotFound,
     NothingToPay,
     OfferClosed,
@@ -49,6 +50,7 @@ from tests.cbi.world import (
     programme_of,
     registered,
     released,
+    rolled_back,
     staff,
 )
 from tests.conftest import PARTNER_B
@@ -72,6 +74,9 @@ async def test_before_accepting_only_the_district_and_the_size_are_seen(conn):
     row = (await conn.execute(text("SELECT * FROM cbi.transfer_offer"))).one()
     assert one not in tuple(row)
     assert await count(conn, "cbi.household") == 0
+    # Nor is there a way to look and then decline.
+    sealed = await conn.execute(text("SELECT * FROM cbi.offered(:id)"), {"id": made.offer_id})
+    assert sealed.all() == []
     await db.set_facts(conn, GAMA)
     assert await transfer.list_offers(conn, at=days_later(2), limit=9) == []
 
@@ -221,8 +226,11 @@ async def test_what_cannot_be_offered_or_accepted_is_refused(conn):
     with pytest.raises(NotFound):
         await offered(conn, one, "GAMA", BETA)
     made = await offered(conn, one)
-    with pytest.raises(OutsideArea):
-        await accepted(conn, made.offer_id, staff(0, PARTNER_B, {"registrar"}, "15"))
+    with pytest.raises(InvalidRegistration):
+        await accepted(conn, made.offer_id, reference="B\u202e1")
+    async with rolled_back(conn):
+        with pytest.raises(OutsideArea):
+            await accepted(conn, made.offer_id, staff(0, PARTNER_B, {"registrar"}, "15"))
     await registered(conn, family(312, reference="B-1"), BETA)
     with pytest.raises(ReferenceTaken):
         await accepted(conn, made.offer_id)
@@ -236,13 +244,17 @@ async def test_the_database_itself_keeps_offers_and_successions(conn):
     await db.set_facts(conn, BETA)
     answer = (
         "INSERT INTO cbi.transfer_answer SELECT offer_id, partner_id, to_partner_id, '{}',"
-        " cbi.actor_id(), {} FROM cbi.transfer_offer"
+        " cbi.actor_id(), {}, 0 FROM cbi.transfer_offer"
     )
     with pytest.raises(DBAPIError, match="row-level security"):
         async with conn.begin_nested():
             await conn.execute(text(answer.format("accepted", "offered_at")))
     for statement, constraint in (
         ("SELECT cbi.succeed(:offer, :one, now())", "succession_of_event"),
+        (
+            "SELECT cbi.hand_over(:offer, :one, '2026-06-01', now())",
+            "transfer_offer_stands",
+        ),
         (answer.format("refused", "expires_at"), "transfer_answer_in_time"),
     ):
         with pytest.raises(DBAPIError) as error:
