@@ -92,5 +92,6 @@ split_promise = Table(
     Column("entitlement_id", Uuid, primary_key=True),
     Column("partner_id", Uuid, nullable=False),
     Column("assistance_group", Text, nullable=False),
+    Column("kind", Text, nullable=False),
     Column("months", DATERANGE, nullable=False),
 )

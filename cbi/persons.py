@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import household
 from cbi.asked import ReadAsked
-from cbi.event import Gone, Happened, Member, keep
+from cbi.event import Gone, Happened, Member, follow, keep, pair
 from cbi.fault import Finding, has_errors, in_order
-from cbi.refusal import BadValue, InvalidRegistration, NotFound
+from cbi.person import Person
+from cbi.refusal import BadValue, InvalidRegistration, NotFound, PersonDeceased
 from cbi.register import Desk, Receipt, receipt
 from cbi.turn import (
     Held,
@@ -41,8 +42,8 @@ async def join(
 ) -> Receipt:
     """Add persons to a household, read and checked as at registration.
 
-    Who stood in the household before and comes back is the same person again, with an amended
-    form. Raises InvalidRegistration, NotFound, HouseholdEnded, IdentityErased, BadValue.
+    Who left and comes back is the same person again. Raises InvalidRegistration, NotFound,
+    HouseholdEnded, IdentityErased, PersonDeceased, BadValue.
     """
     if read.asked is None:
         raise InvalidRegistration(faults=read.faults)
@@ -50,17 +51,14 @@ async def join(
     must_be_past(happened.on, today)
     before = await hold(conn, household_id, vault=desk.vault, purpose="persons joining")
     _check_together(before, persons, today)
-    first = max(each.ordinal for each in before.members) + 1
-    new = [
-        Member(person_id=desk.new_id(), ordinal=first + place, gone=None, person=keep(each))
-        for place, each in enumerate(persons)
-    ]
+    coming = _coming(before, persons, desk)
     needs = {
         member.person_id: each.specific_needs
-        for member, each in zip(new, persons, strict=True)
+        for member, each in zip(coming, persons, strict=True)
         if each.specific_needs
     }
-    after = msgspec.structs.replace(before, members=(*before.members, *new))
+    members = {each.person_id: each for each in (*before.members, *coming)}
+    after = msgspec.structs.replace(before, members=tuple(members.values()))
     await _carry_out(conn, before, after, happened, desk=desk, who=who, needs=needs)
     stands = await receipt(conn, household_id, model=desk.model)
     return msgspec.structs.replace(stands, warnings=read.faults)
@@ -103,7 +101,28 @@ def without(held: Held, person_ids: Sequence[UUID], change: Callable[[Member], M
     return msgspec.structs.replace(held, members=members)
 
 
-def _check_together(before: Held, persons: Sequence[household.Person], today: date) -> None:
+def _coming(before: Held, persons: Sequence[Person], desk: Desk) -> list[Member]:
+    """Return who joins as members of the household; raises PersonDeceased."""
+    away = [each for each in before.members if each.gone in {"left", "deceased"}]
+    places = pair([each.person for each in away], persons)
+    ordinal = max(each.ordinal for each in before.members)
+    coming = []
+    for each, place in zip(persons, places, strict=True):
+        if place is None:
+            ordinal += 1
+            coming.append(
+                Member(person_id=desk.new_id(), ordinal=ordinal, gone=None, person=keep(each))
+            )
+            continue
+        known = away[place]
+        if known.gone == "deceased":
+            raise PersonDeceased(person_id=known.person_id)
+        person = follow(known.person, each, is_error=False)
+        coming.append(msgspec.structs.replace(known, gone=None, person=person))
+    return coming
+
+
+def _check_together(before: Held, persons: Sequence[Person], today: date) -> None:
     """Refuse what is wrong with the new persons beside those who are there."""
     present = [each.person for each in before.present]
     everybody = (*present, *persons)

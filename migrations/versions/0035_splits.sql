@@ -9,6 +9,7 @@ CREATE TABLE cbi.split_promise (
         CONSTRAINT split_promise_of_entitlement REFERENCES cbi.entitlement,
     partner_id uuid NOT NULL,
     assistance_group text NOT NULL,
+    kind text NOT NULL,
     months daterange NOT NULL,
     CONSTRAINT split_promise_pkey PRIMARY KEY (household_id, entitlement_id),
     CONSTRAINT split_promise_of_household FOREIGN KEY (household_id, partner_id)
@@ -22,7 +23,7 @@ CALL cbi.guard('cbi.split_promise', $$partner_id = (SELECT cbi.partner_id())$$, 
 GRANT SELECT, INSERT ON cbi.split_promise TO cbi_door;
 CREATE POLICY door ON cbi.split_promise FOR SELECT TO cbi_door USING (true);
 CREATE POLICY door_adding ON cbi.split_promise FOR INSERT TO cbi_door WITH CHECK (true);
-GRANT SELECT (entitlement_id) ON cbi.entitlement TO cbi_door;
+GRANT SELECT (entitlement_id, kind) ON cbi.entitlement TO cbi_door;
 
 -- Let a household that parted in this transaction carry what its family was promised before.
 CREATE FUNCTION cbi.carry_promises(parting uuid) RETURNS integer
@@ -32,8 +33,8 @@ DECLARE
 BEGIN
     PERFORM cbi.lock_families();
     INSERT INTO cbi.split_promise (household_id, entitlement_id, partner_id, assistance_group,
-        months)
-    SELECT p.household_id, e.entitlement_id, p.partner_id, e.assistance_group, e.months
+        kind, months)
+    SELECT p.household_id, e.entitlement_id, p.partner_id, e.assistance_group, e.kind, e.months
     FROM cbi.household_event AS p
     CROSS JOIN LATERAL (
         SELECT n.entitlement_id FROM cbi.beneficiaries_of(ARRAY[p.other_household_id]) AS b,
@@ -54,12 +55,15 @@ CREATE FUNCTION cbi.pass_promises() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO cbi.split_promise (household_id, entitlement_id, partner_id, assistance_group,
-        months)
-    SELECT h.household_id, s.entitlement_id, h.partner_id, s.assistance_group, s.months
+        kind, months)
+    SELECT h.household_id, s.entitlement_id, h.partner_id, s.assistance_group, s.kind, s.months
     FROM (VALUES (NEW.household_a, NEW.household_b), (NEW.household_b, NEW.household_a))
         AS way (ended, successor)
     JOIN cbi.split_promise AS s ON s.household_id = way.ended
     JOIN cbi.household AS h ON h.household_id = way.successor
+    -- What is its own it need not be told.
+    WHERE NOT EXISTS (SELECT FROM cbi.entitlement AS e WHERE e.entitlement_id = s.entitlement_id
+                      AND e.household_id = h.household_id)
     ON CONFLICT ON CONSTRAINT split_promise_pkey DO NOTHING;
     RETURN NULL;
 END $$;
@@ -105,7 +109,8 @@ BEGIN
     WHERE EXISTS (
         SELECT FROM cbi.split_promise AS s
         WHERE s.household_id = n.household_id AND s.assistance_group = n.assistance_group
-          AND s.months && n.months AND cbi.promise_stands(s.entitlement_id) OFFSET 0) LIMIT 1;
+          AND s.kind = n.kind AND s.months && n.months
+          AND cbi.promise_stands(s.entitlement_id) OFFSET 0) LIMIT 1;
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION 'household % was promised these months before it parted', wrong
             USING ERRCODE = 'integrity_constraint_violation',

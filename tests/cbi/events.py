@@ -196,12 +196,13 @@ DOORS |= {"cbi.accept_offer"}
 DOORS |= {f"cbi.{name}" for name in ("succeed", "carry_promises", "promise_stands")}
 DOORS |= {"cbi.promised_before_split", "dedup.drop"}
 READ_BY_DOORS = {
-    "cbi.entitlement": "assistance_group cancelled_at entitlement_id household_id months round_id",
+    "cbi.entitlement": "assistance_group cancelled_at entitlement_id household_id kind months"
+    " round_id",
     "cbi.household": "ended_at household_id partner_id population_type sealed size ubigeo version",
     "cbi.household_event": "event_id household_id kind other_household_id partner_id"
     " transaction_no version",
     "cbi.person": "gone household_id ordinal person_id sealed",
-    "cbi.split_promise": "assistance_group entitlement_id household_id months partner_id",
+    "cbi.split_promise": "assistance_group entitlement_id household_id kind months partner_id",
     "cbi.succession": "event_id household_a household_b",
     "cbi.transfer_answer": "answer offer_id to_partner_id transaction_no",
     "cbi.transfer_offer": "expires_at offer_id offered_at partner_id size text_version"

@@ -158,3 +158,14 @@ async def test_what_is_noted_with_an_event_is_sealed(conn):
     assert len(opened_[one.household_id].persons) == 1
     assert await count(conn, "cbi.household_event WHERE note IS NOT NULL") == 1
     assert await count(conn, "cbi.household_event WHERE strpos(note::text, 'aunt') > 0") == 0
+
+
+async def test_who_left_and_comes_back_is_the_same_person_and_the_dead_do_not(conn):
+    raw = family(119, size=3)
+    one = await registered(conn, raw)
+    await gone(conn, one.household_id, one.person_ids[1:2])
+    await gone(conn, one.household_id, one.person_ids[2:], kind="deceased", days=2)
+    back = await joined(conn, one.household_id, [raw["persons"][1]], reason="arrived", days=3)
+    assert back.person_ids == one.person_ids[:2]
+    with pytest.raises(PersonDeceased):
+        await joined(conn, one.household_id, [raw["persons"][2]], reason="arrived", days=4)

@@ -275,6 +275,8 @@ async def test_a_split_can_be_undone_by_joining_again(conn):
     new = (await parted(conn, one, of_their_own(raw, (2,), 426))).household_id
     await merged(conn, one, new, days=2)
     assert (await standing(conn, one)).size == 3
+    # Its own July is nothing that it would have to be kept from.
+    assert await count(conn, f"cbi.split_promise WHERE household_id = '{one}'") == 0
     both = await families(conn, [one, new])
     assert len(set(both.values())) == 1
     await released(conn, round_id)
