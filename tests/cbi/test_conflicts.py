@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from api import db
 from cbi import conflicts, enrol
+from cbi.basis import load_basis
 from cbi.overlap_refusal import ConflictOver, ConflictUnendable, Overlap
 from cbi.refusal import BadValue, NotFound
 from tests.cbi.deciding import join, taken_back
@@ -142,6 +143,7 @@ async def test_the_database_itself_pays_nothing_for_months_that_were_ended(conn)
     (found,) = await listed(conn)
     await decided(conn, found, "end_later", AUGUST)
     round_ = await opened(conn, programme, BETA, first=AUGUST, end=SEPTEMBER)
+    await load_basis(conn, round_, programme, who=who(BETA, AT))
     with pytest.raises(DBAPIError, match="is not for these months"):
         async with conn.begin_nested():
             await conn.execute(

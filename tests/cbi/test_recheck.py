@@ -160,7 +160,7 @@ async def unmatched_pair(conn, monkeypatch) -> UUID:
     programme = await programme_of(conn)
     mine = await registered(conn, family(1))
     with monkeypatch.context() as patch:
-        patch.setattr(register, "_check", _index_only)
+        patch.setattr(register, "check_records", _index_only)
         await registered(conn, again(family(1)), BETA)
     await enrolled(conn, programme, mine.household_id)
     round_id = (await opened(conn, programme)).round_id

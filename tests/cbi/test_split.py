@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 from api import clock, db
 from cbi.enrol import families
 from cbi.identities import open_households
+from cbi.overlap_refusal import Overlap
 from cbi.refusal import (
     BadValue,
     FamiliesApart,
@@ -18,9 +19,11 @@ from cbi.refusal import (
     ReferenceTaken,
 )
 from ledger.violation import constraint_of
+from tests.cbi import overlapping
 from tests.cbi.events import (
     accepted,
     amended,
+    days_later,
     happened_to,
     merged,
     of_their_own,
@@ -29,6 +32,7 @@ from tests.cbi.events import (
     referable,
     standing,
 )
+from tests.cbi.overlapping import AUGUST, JULY
 from tests.cbi.world import (
     ALFA,
     BETA,
@@ -258,7 +262,9 @@ async def test_no_month_is_paid_to_both_of_two_that_became_one(conn):
     other = (await registered(conn, family(424))).household_id
     round_id = await promised(conn, programme, other)
     await merged(conn, one, other)
-    await enrolled(conn, programme, one)
+    with pytest.raises(Overlap):
+        await overlapping.promised(conn, programme, one, first=JULY, at=days_later(4))
+    await overlapping.promised(conn, programme, one, first=AUGUST, at=days_later(4))
     with pytest.raises(NothingToPay):
         await calculated(conn, (await opened(conn, programme)).round_id)
     await released(conn, round_id)

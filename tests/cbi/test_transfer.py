@@ -22,6 +22,7 @@ from cbi.refusal import (
     ReferenceTaken,
 )
 from ledger.violation import constraint_of
+from tests.cbi import overlapping
 from tests.cbi.events import (
     accepted,
     amended,
@@ -34,6 +35,7 @@ from tests.cbi.events import (
     standing,
     withdrawn,
 )
+from tests.cbi.overlapping import AUGUST, JULY
 from tests.cbi.world import (
     ALFA,
     BETA,
@@ -125,7 +127,10 @@ async def test_it_stays_one_family_and_no_month_is_paid_twice(conn):
     both = await families(conn, [one, home])
     assert both[one] == both[home]
     theirs = await programme_of(conn, BETA)
-    await enrolled(conn, theirs, home, BETA)
+    with pytest.raises(Overlap) as refused:
+        await overlapping.promised(conn, theirs, home, BETA, first=JULY, at=days_later(4))
+    assert refused.value.until == AUGUST
+    await overlapping.promised(conn, theirs, home, BETA, first=AUGUST, at=days_later(4))
     month = (await opened(conn, theirs, BETA)).round_id
     with pytest.raises(NothingToPay):
         await calculated(conn, month, BETA)
@@ -142,7 +147,10 @@ async def test_its_places_in_programmes_close_and_the_receiver_may_enrol_it(conn
     await enrolled(conn, programme, one)
     receipt = await accepted(conn, (await offered(conn, one)).offer_id)
     await amended(conn, receipt.household_id, raw | {"reference": "B-1"}, BETA, days=3)
-    await enrolled(conn, await programme_of(conn, BETA), receipt.household_id, BETA)
+    theirs = await programme_of(conn, BETA)
+    await overlapping.promised(
+        conn, theirs, receipt.household_id, BETA, first=JULY, at=days_later(4)
+    )
     await db.set_facts(conn, ALFA)
     assert await count(conn, "cbi.enrolment WHERE closed_at IS NULL") == 0
     # And whoever registers it anew finds one registration of it, not two.

@@ -49,6 +49,7 @@ def book(*sheets, merged=(), hidden=(), names=(), is_1904=False, **options) -> b
     """A workbook as a spreadsheet writes it: lists of rows of values."""
     file = BytesIO()
     facts = {"in_memory": True, "default_date_format": "dd/mm/yy", "date_1904": is_1904}
+    facts["strings_to_formulas"] = False  # written as it is, whatever it holds, it is no XML
     made = xlsxwriter.Workbook(file, facts)
     percent, time = made.add_format({"num_format": "0.0%"}), made.add_format(options)
     for number, lines in enumerate(sheets):
