@@ -110,3 +110,16 @@ async def test_a_version_is_read_as_it_stood(house: House):
     await house.issue("A", "elsewhere", "registrar", area="15")
     answer = await house.get(f"{path}/versions/1?purpose=complaint", "A/elsewhere")
     assert answer.status_code == 404
+
+
+async def test_whoever_judges_sees_that_the_papers_are_those_of_the_dead(house: House):
+    path, form, receipt = await a_household(house)
+    body = {"on": today(), "person_ids": receipt["person_ids"][1:2]}
+    await house.made(f"{path}/deaths", "A/registrar", body)
+    papers = {**form["persons"][1], "relationship": "head"}
+    theirs = await house.made("/v1/households", "B/registrar", registration(persons=[papers]))
+    (flag,) = theirs["flags"]
+    assert (flag["deceased"], flag["left"]) == (1, 0)
+    for who in ("A/adjudicator", "B/registrar"):
+        case = (await house.get(f"/v1/cases/{flag['case_id']}", who)).json()
+        assert (case["deceased"], case["left"]) == (1, 0)
