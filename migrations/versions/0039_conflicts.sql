@@ -145,6 +145,21 @@ CREATE TRIGGER conflict_decided AFTER INSERT ON cbi.conflict_decision
     FOR EACH ROW EXECUTE FUNCTION cbi.follow_decision();
 ALTER TABLE cbi.conflict_decision ENABLE ALWAYS TRIGGER conflict_decided;
 
+-- What a closed enrolment promised and nobody will pay holds nothing.
+CREATE FUNCTION cbi.release_cancelled() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM cbi.settle_hold(h.hold_id, NEW.cancelled_at) FROM cbi.hold AS h
+    WHERE h.enrolment_id = NEW.enrolment_id
+      AND (SELECT e.closed_at IS NOT NULL FROM cbi.enrolment AS e
+           WHERE e.enrolment_id = NEW.enrolment_id);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER entitlement_releases AFTER UPDATE ON cbi.entitlement
+    FOR EACH ROW WHEN (OLD.cancelled_at IS NULL AND NEW.cancelled_at IS NOT NULL)
+    EXECUTE FUNCTION cbi.release_cancelled();
+ALTER TABLE cbi.entitlement ENABLE ALWAYS TRIGGER entitlement_releases;
+
 -- Nothing is paid for months that are not promised any more.
 CREATE FUNCTION cbi.check_promised() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -229,11 +244,12 @@ GRANT CREATE ON SCHEMA cbi TO cbi_door;
 ALTER FUNCTION cbi.note_conflicts() OWNER TO cbi_door;
 ALTER FUNCTION cbi.follow_decision() OWNER TO cbi_door;
 ALTER FUNCTION cbi.check_promised() OWNER TO cbi_door;
+ALTER FUNCTION cbi.release_cancelled() OWNER TO cbi_door;
 ALTER FUNCTION cbi.conflicts_at(timestamptz, uuid, integer) OWNER TO cbi_door;
 ALTER FUNCTION cbi.promises_since(timestamptz, integer) OWNER TO cbi_door;
 REVOKE CREATE ON SCHEMA cbi FROM cbi_door;
 REVOKE ALL ON FUNCTION cbi.note_conflicts(), cbi.follow_decision(), cbi.check_promised(),
-    cbi.conflicts_at(timestamptz, uuid, integer), cbi.promises_since(timestamptz, integer)
+    cbi.release_cancelled(), cbi.conflicts_at(timestamptz, uuid, integer), cbi.promises_since(timestamptz, integer)
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION cbi.conflicts_at(timestamptz, uuid, integer),
     cbi.promises_since(timestamptz, integer) TO cbi_app;

@@ -12,7 +12,13 @@ UNUSED |= {f"cbi.{name}" for name in ("reservation", "reservation_event")}
 UNUSED |= {f"cbi.{name}" for name in ("waiting", "waiting_withdrawal")}
 UNUSED |= {f"cbi.{name}" for name in ("conflict", "conflict_decision")}
 TRIGGERS = {"check_holds", "follow_hold", "hold_enrolled", "hold_reserved", "release_closed"}
-TRIGGERS |= {"check_promised", "follow_decision", "follow_reservation", "note_conflicts"}
+TRIGGERS |= {
+    "release_cancelled",
+    "check_promised",
+    "follow_decision",
+    "follow_reservation",
+    "note_conflicts",
+}
 # What the doors read, column by column.
 READ = {
     "cbi.conflict": "case_id conflict_id earlier_hold earlier_partner later_hold later_partner"

@@ -11,12 +11,23 @@ from sqlalchemy.exc import DBAPIError
 
 from api import db
 from cbi import enrol, holds
+from cbi.disburse import load_entitlements
 from cbi.overlap_refusal import Overlap
 from tests.cbi.deciding import join, taken_back
 from tests.cbi.overlapping import AUGUST, JULY, OCTOBER, agreed, one, promised
 from tests.cbi.test_enrol import one_family
 from tests.cbi.test_parted import paid, wrongly_joined
-from tests.cbi.world import ALFA, AT, BETA, count, family, programme_of
+from tests.cbi.world import (
+    ALFA,
+    AT,
+    BETA,
+    calculated,
+    cancelled,
+    count,
+    family,
+    opened,
+    programme_of,
+)
 from tests.conftest import PARTNER_A
 
 JANUARY = date(2027, 1, 1)
@@ -126,6 +137,22 @@ async def test_a_closed_enrolment_holds_what_it_promised_and_its_cool_down(conn)
         await promised(conn, await programme_of(conn, BETA), theirs, BETA, first=AUGUST)
     # July is promised, and three months are to pass after it.
     assert refused.value.until == date(2026, 11, 1)
+
+
+async def test_what_is_cancelled_after_the_closing_holds_nothing(conn):
+    mine, theirs = await one_family(conn)
+    await agreed(conn)
+    programme = await programme_of(conn)
+    enrolment = await promised(conn, programme, mine, first=JULY, months=6)
+    round_id = (await opened(conn, programme)).round_id
+    await calculated(conn, round_id)
+    (entitlement,) = await load_entitlements(conn, round_id)
+    await enrol.close(conn, enrolment_id=enrolment.enrolment_id, at=AT)
+    other = await programme_of(conn, BETA)
+    with pytest.raises(Overlap):
+        await promised(conn, other, theirs, BETA, first=OCTOBER)
+    await cancelled(conn, round_id, entitlement.entitlement_id)
+    await promised(conn, other, theirs, BETA, first=JULY)
 
 
 async def test_rules_of_today_count_for_what_was_promised_before_them(conn):
@@ -267,3 +294,31 @@ async def test_of_many_at_once_for_one_family_exactly_one_is_promised(own):
     assert sorted(type(each).__name__ for each in done) == ["Enrolment", *["Overlap"] * 5]
     rows = await own.rows()
     assert (rows["cbi.enrolment"], rows["cbi.hold"], rows["cbi.hold_pair"]) == (1, 1, 1)
+
+
+async def test_few_families_are_locked_each_and_many_by_one_lock(conn):
+    taken = text(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'"
+        " AND pid = pg_backend_pid()"
+    )
+    for families, locks in ((3, 3), (1001, 1)):
+        async with conn.begin_nested() as save:
+            await conn.execute(
+                text(
+                    "SELECT cbi.lock_holds(ARRAY(SELECT uuidv7()"
+                    " FROM generate_series(1, CAST(:families AS integer))))"
+                ),
+                {"families": families},
+            )
+            assert await conn.scalar(taken) == locks
+            await save.rollback()
+
+
+async def test_nothing_is_promised_on_what_was(own):
+    async with own.begin() as conn:
+        mine, _ = await one_family(conn)
+        programme = await programme_of(conn)
+    frozen = own.app.execution_options(isolation_level="REPEATABLE READ")
+    async with frozen.connect() as conn, conn.begin():
+        with pytest.raises(DBAPIError, match="decided on what is"):
+            await promised(conn, programme, mine, first=JULY)
