@@ -51,7 +51,13 @@ def test_a_fault_tells_its_place_and_its_value_masked():
 def test_a_file_is_cut_into_pieces_of_which_the_last_may_be_shorter(size, lengths):
     opened = Import(
         **dict.fromkeys(("import_id", "actor_id", "partner_id"), PARTNER_A),
-        area="", file_digest=b"", attempt_no=1, bytes=size, format="csv",
-        ubigeo_system="inei", accept_valid=False, opened_at=AT,
+        area="",
+        file_digest=b"",
+        attempt_no=1,
+        bytes=size,
+        format="csv",
+        ubigeo_system="inei",
+        accept_valid=False,
+        opened_at=AT,
     )
     assert [opened.bytes_of(number + 1) for number in range(opened.pieces)] == lengths
