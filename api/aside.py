@@ -30,8 +30,8 @@ from dedup.blocking import key_hasher
 
 F = TypeVar("F")
 T = TypeVar("T")
-# Starting a process takes about a second, in which a thread makes some hundred households ready.
-LARGE_BYTES = 512 * 1024
+# Starting a process takes about a second, in which a thread reads some hundred households.
+LARGE_BYTES = 128 * 1024
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,12 +22,15 @@ from api.problems import SOON
 from api.state import Service
 from api.wording import REFUSALS
 from cbi import jobs
+from cbi.import_refusal import TooManyJobs
 from cbi.job import Chunk, Job, JobView, Marked, NewJob
 from cbi.refusal import FileUnreadable
 
 LOOK_EVERY_SECONDS = 1.0
 # A job that fails for a reason that may pass is tried again later and later, then given up.
 TAKES_MAX = 5
+# Refusals that may pass: a job that orders another waits until there is room for it.
+PASSING = (*SOON, TooManyJobs)
 
 
 class Task(msgspec.Struct, kw_only=True):
@@ -156,7 +159,7 @@ async def work_once(
     except asyncio.CancelledError:
         raise
     except Exception as error:  # noqa: BLE001 -- the edge of a task: told, and tried again
-        wording = None if isinstance(error, SOON) else REFUSALS.get(type(error))
+        wording = None if isinstance(error, PASSING) else REFUSALS.get(type(error))
         if wording is not None:
             detail = {"detail": error.reason} if isinstance(error, FileUnreadable) else {}
             await _fail(service, taken, {"reason": wording.slug, **detail})

@@ -13,7 +13,7 @@ from cbi.household import Read
 from cbi.imported import Outcome, registration_of
 from cbi.refusal import CbiRefusal
 from cbi.register import Desk
-from cbi.register_many import OF_ONE, Registered, concerns_one
+from cbi.register_many import OF_ONE, Registered, concerns_one, log_since, openings
 
 
 async def amend_changed(
@@ -44,6 +44,7 @@ async def amend_changed(
             )
             outcomes.append(outcome)
             continue
+        opened = openings(conn)
         try:
             async with conn.begin_nested():
                 receipt = await amend(
@@ -59,10 +60,12 @@ async def amend_changed(
                     today=today,
                 )
         except CbiRefusal as refused:
+            await log_since(conn, opened)
             outcomes.append(Outcome(row_no=row_no, status="faulty", refusal=_word(refused)))
         except (*OF_ONE, DBAPIError) as error:
             if not concerns_one(error):
                 raise
+            await log_since(conn, opened)
             outcomes.append(Outcome(row_no=row_no, status="faulty", refusal="not_registered"))
         else:
             outcomes.append(

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi.identities import Candidates
+from cbi.identities import Candidates, log_opening
 from cbi.ready import Ready
 from cbi.register import Desk
 from cbi.store_many import store_many
@@ -61,6 +61,7 @@ async def register_many(
     if not homes:
         return []
     clerk = _Clerk(desk=desk, partner_id=partner_id, actor_id=actor_id, area=area, at=at)
+    opened = openings(conn)
     try:
         async with conn.begin_nested():
             return await _register(conn, homes, clerk)
@@ -68,6 +69,7 @@ async def register_many(
         if not concerns_one(error):
             raise
     if len(homes) == 1:
+        await log_since(conn, opened)
         return [Registered(status="faulty", refusal="not_registered")]
     half = len(homes) // 2
     facts = msgspec.structs.asdict(clerk)
@@ -79,6 +81,17 @@ def concerns_one(error: Exception) -> bool:
     """Say whether an error comes of what is written of one household, and of nothing else."""
     cause = getattr(error.orig, "__cause__", None) if isinstance(error, DBAPIError) else error
     return isinstance(cause, OF_ONE)
+
+
+def openings(conn: AsyncConnection) -> int:
+    """Count what was opened of identities in this transaction so far."""
+    return len(conn.info.get("openings", ()))
+
+
+async def log_since(conn: AsyncConnection, opened: int) -> None:
+    """Write again what was opened since, after a savepoint took it back with all the rest."""
+    for opening in conn.info.get("openings", [])[opened:]:
+        await log_opening(conn, opening)
 
 
 class _Clerk(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +129,9 @@ def _registered(home: Ready, fresh: set[UUID], flagged: set[UUID]) -> Registered
 async def _check(conn: AsyncConnection, fresh: Sequence[Ready], clerk: _Clerk) -> set[UUID]:
     """Search for everybody of these households, open their cases; return who has some."""
     whys: dict[UUID, Why] = {
-        home.household_id: "declined" for home in fresh if home.records is None
+        home.household_id: "declined" if home.records is None else "unsearchable"
+        for home in fresh
+        if not home.records
     }
     searched = [home for home in fresh if home.records]
     found: list[Found] = []

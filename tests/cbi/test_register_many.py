@@ -215,3 +215,20 @@ async def test_nobody_else_adds_keys_while_many_are_registered(conn, engine):
     async with engine.connect() as other, other.begin():
         waits = text("SELECT pg_try_advisory_xact_lock_shared(hashtextextended(:key, 0))")
         assert not await other.scalar(waits, {"key": "dedup.key_entry"})
+
+
+async def test_what_was_opened_for_one_that_fails_stays_in_the_access_log(conn):
+    await add_partners(conn)
+    theirs = (await registered(conn, family(2), BETA)).household_id
+    await db.set_facts(conn, BETA)
+    for statement in (
+        "DELETE FROM cbi.data_key WHERE household_id = :id",
+        "INSERT INTO cbi.data_key VALUES (:id, cbi.partner_id(), 'test', 'not a key')",
+    ):
+        await conn.execute(text(statement), {"id": theirs})
+    conn.info["openings"] = []
+    results = await together(conn, [again(family(2)), family(3)])
+    assert [each.refusal for each in results] == ["not_registered", None]
+    await db.set_facts(conn, staff(5, roles={"auditor"}))
+    opened = "SELECT count(*) FROM cbi.access_log WHERE household_id = :id"
+    assert await conn.scalar(text(opened), {"id": theirs}) == 1
