@@ -137,8 +137,10 @@ async def load_payees(
         row[0]
         for row in await fetch(conn, _IN_ROUND, opened.round_id, list(beneficiary_of.values()))
     }
-    weighed = await _weigh(conn, opened, basis, rows, vault)
-    payees = []
+    # Nobody is opened who is not paid anyway.
+    payable = [row for row in rows if row[1] not in found.reasons]
+    weighed = await _weigh(conn, opened, basis, payable, vault)
+    payees, is_plain = [], basis.is_plain
     for enrolment_id, household_id, _, size, ubigeo, enrolled_at, kind in rows:
         beneficiary_id = beneficiary_of[household_id]
         reasons = found.reasons.get(household_id, [])
@@ -157,7 +159,7 @@ async def load_payees(
             due=weighed.due.get(household_id, NOTHING_DUE),
             blocked=tuple(reasons),
         )
-        if not basis.is_plain and not isinstance(got := award(payee, basis), Award):
+        if not is_plain and not isinstance(got := award(payee, basis), Award):
             payee = msgspec.structs.replace(payee, blocked=(*payee.blocked, got))
         if not payee.blocked:
             taken.add(beneficiary_id)
