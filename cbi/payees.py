@@ -30,8 +30,8 @@ from dedup import judge
 from dedup.driver import Row, fetch
 
 _ENROLLED = """
-    SELECT e.enrolment_id, e.household_id, e.beneficiary_id, h.size, h.ubigeo, e.enrolled_at,
-        e.instrument_kind
+    SELECT e.enrolment_id, e.household_id, e.beneficiary_id, h.size, h.ubigeo, e.instrument_kind,
+        CASE WHEN $4 THEN e.enrolled_at END
     FROM cbi.enrolment AS e JOIN cbi.household AS h USING (household_id)
     WHERE e.programme_id = $1 AND e.closed_at IS NULL AND e.enrolment_id > $2
     ORDER BY e.enrolment_id LIMIT $3"""
@@ -128,7 +128,8 @@ async def load_payees(
 
     Nobody is a payee whose family the round pays already.
     """
-    rows = await fetch(conn, _ENROLLED, programme.programme_id, after, limit)
+    by_day = basis.schedule is not None
+    rows = await fetch(conn, _ENROLLED, programme.programme_id, after, limit, by_day)
     believed = {row[1]: row[2] for row in rows}
     found = await _look(conn, opened, programme, believed)
     beneficiary_of = believed | found.moved
@@ -141,7 +142,7 @@ async def load_payees(
     payable = [row for row in rows if row[1] not in found.reasons]
     weighed = await _weigh(conn, opened, basis, payable, vault)
     payees, is_plain = [], basis.is_plain
-    for enrolment_id, household_id, _, size, ubigeo, enrolled_at, kind in rows:
+    for enrolment_id, household_id, _, size, ubigeo, kind, enrolled_at in rows:
         beneficiary_id = beneficiary_of[household_id]
         reasons = found.reasons.get(household_id, [])
         if beneficiary_id in found.assisted or beneficiary_id in taken:
@@ -152,7 +153,7 @@ async def load_payees(
             beneficiary_id=beneficiary_id,
             household_size=size,
             ubigeo=ubigeo,
-            enrolled_on=day_of(enrolled_at) if basis.schedule else date.min,
+            enrolled_on=day_of(enrolled_at) if by_day else date.min,
             months_before=weighed.months_before.get(enrolment_id, 0),
             instrument_kind=kind,
             month_minor=weighed.month_minor.get(enrolment_id, 0),
@@ -178,7 +179,7 @@ async def _weigh(
     if basis.schedule is not None and basis.schedule.instalments is not None:
         months_before = dict(await fetch(conn, _MONTHS_BEFORE, enrolment_ids))
     if any(each.per_month_minor is not None for each in basis.limits.values()):
-        capped = [row[0] for row in rows if row[6] in basis.limits]
+        capped = [row[0] for row in rows if row[5] in basis.limits]
         month_minor = await months_paid(conn, opened, capped)
     lines = await load_lines(conn, opened.programme_id, basis.top_up_version)
     if lines:
