@@ -192,11 +192,20 @@ def compute(payees: Sequence[Payee], basis: Basis, *, round_id: UUID) -> list[En
     if not 1 <= basis.months <= MONTHS_MAX:
         raise ValueError(f"a round covers 1 to {MONTHS_MAX} months")
     chosen: dict[UUID, tuple[Payee, Award]] = {}
+    # Of a plain round an award follows from the size alone.
+    of_size: dict[int, Award] | None = {} if basis.is_plain else None
     for payee in sorted(payees, key=lambda payee: payee.enrolment_id):
-        if not payee.blocked and payee.beneficiary_id not in chosen:
+        if payee.blocked or payee.beneficiary_id in chosen:
+            continue
+        got: Award | Why | None = None
+        if of_size is not None and payee.due is NOTHING_DUE:
+            got = of_size.get(payee.household_size)
+        if got is None:
             got = award(payee, basis)
-            if isinstance(got, Award):
-                chosen[payee.beneficiary_id] = (payee, got)
+            if of_size is not None and payee.due is NOTHING_DUE and isinstance(got, Award):
+                of_size[payee.household_size] = got
+        if isinstance(got, Award):
+            chosen[payee.beneficiary_id] = (payee, got)
     currency = basis.tables[0].currency if basis.tables else ""
     computed = [
         _entitlement(payee, got, "instalment", got.value_version, round_id, currency)

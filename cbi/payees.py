@@ -30,8 +30,8 @@ from dedup import judge
 from dedup.driver import Row, fetch
 
 _ENROLLED = """
-    SELECT e.enrolment_id, e.household_id, e.beneficiary_id, h.size, h.ubigeo, e.enrolled_at,
-        e.instrument_kind
+    SELECT e.enrolment_id, e.household_id, e.beneficiary_id, h.size, h.ubigeo, e.instrument_kind,
+        CASE WHEN $4 THEN e.enrolled_at END
     FROM cbi.enrolment AS e JOIN cbi.household AS h USING (household_id)
     WHERE e.programme_id = $1 AND e.closed_at IS NULL AND e.enrolment_id > $2
     ORDER BY e.enrolment_id LIMIT $3"""
@@ -146,9 +146,14 @@ async def load_payees(
 
     Nobody is a payee whose family the round pays already.
     """
+<<<<<<< HEAD
     # No family parts or grows between our reading how many they are and promising it to them.
     await conn.execute(_SHARE_FAMILIES)
     rows = await fetch(conn, _ENROLLED, programme.programme_id, after, limit)
+=======
+    by_day = basis.schedule is not None
+    rows = await fetch(conn, _ENROLLED, programme.programme_id, after, limit, by_day)
+>>>>>>> programme
     believed = {row[1]: row[2] for row in rows}
     found = await _look(conn, opened, programme, believed)
     beneficiary_of = believed | found.moved
@@ -157,9 +162,11 @@ async def load_payees(
         row[0]
         for row in await fetch(conn, _IN_ROUND, opened.round_id, list(beneficiary_of.values()))
     }
-    weighed = await _weigh(conn, opened, basis, rows, vault)
-    payees = []
-    for enrolment_id, household_id, _, size, ubigeo, enrolled_at, kind in rows:
+    # Nobody is opened who is not paid anyway.
+    payable = [row for row in rows if row[1] not in found.reasons]
+    weighed = await _weigh(conn, opened, basis, payable, vault)
+    payees, is_plain = [], basis.is_plain
+    for enrolment_id, household_id, _, size, ubigeo, kind, enrolled_at in rows:
         beneficiary_id = beneficiary_of[household_id]
         reasons = found.reasons.get(household_id, [])
         if beneficiary_id in found.assisted or beneficiary_id in taken:
@@ -170,14 +177,14 @@ async def load_payees(
             beneficiary_id=beneficiary_id,
             household_size=size,
             ubigeo=ubigeo,
-            enrolled_on=day_of(enrolled_at) if basis.schedule else date.min,
+            enrolled_on=day_of(enrolled_at) if by_day else date.min,
             months_before=weighed.months_before.get(enrolment_id, 0),
             instrument_kind=kind,
             month_minor=weighed.month_minor.get(enrolment_id, 0),
             due=weighed.due.get(household_id, NOTHING_DUE),
             blocked=tuple(reasons),
         )
-        if not basis.is_plain and not isinstance(got := award(payee, basis), Award):
+        if not is_plain and not isinstance(got := award(payee, basis), Award):
             payee = msgspec.structs.replace(payee, blocked=(*payee.blocked, got))
         if not payee.blocked:
             taken.add(beneficiary_id)
@@ -196,7 +203,7 @@ async def _weigh(
     if basis.schedule is not None and basis.schedule.instalments is not None:
         months_before = dict(await fetch(conn, _MONTHS_BEFORE, enrolment_ids))
     if any(each.per_month_minor is not None for each in basis.limits.values()):
-        capped = [row[0] for row in rows if row[6] in basis.limits]
+        capped = [row[0] for row in rows if row[5] in basis.limits]
         month_minor = await months_paid(conn, opened, capped)
     lines = await load_lines(conn, opened.programme_id, basis.top_up_version)
     if lines:

@@ -19,8 +19,8 @@ Prefix = Annotated[str, msgspec.Meta(pattern=r"^([0-9]{2}){1,3}\Z", max_length=6
 
 # Peru keeps UTC−5 the whole year; a term counts from its day in Peru.
 PERU = timezone(timedelta(hours=-5))
-SIZES_MAX = 30
 AREAS_MAX = 200
+RULE_BYTES_MAX = 20_000
 _PLACE = re.compile(r"`\$([^`]*)`$")
 
 
@@ -82,6 +82,8 @@ def read(kind: str, raw: object, *, currency: str) -> dict[str, Any]:
     if kind == "eligibility":
         rules = convert(raw, Eligibility)
         eligibility.read(rules.rule)
+        if len(msgspec.json.encode(rules.rule)) > RULE_BYTES_MAX:
+            raise InvalidTerm(path=("rule",), reason=f"more than {RULE_BYTES_MAX} bytes")
         return {"rule": rules.rule}
     shape = _SHAPES.get(kind)
     if shape is None:

@@ -342,6 +342,14 @@ def test_whatever_is_sent_as_a_term_is_read_or_refused(kind, raw):
         assert isinstance(term.read(kind, raw, currency="PEN"), dict)
 
 
+def test_a_rule_is_not_longer_than_what_is_kept():
+    areas = [f"24{place:04}" for place in range(50)]
+    one = {"fact": "area", "is": "within", "value": areas}
+    with pytest.raises(InvalidTerm):
+        term.read("eligibility", {"rule": {"any": [one] * 60}}, currency="PEN")
+    assert term.read("eligibility", {"rule": {"any": [one] * 30}}, currency="PEN")
+
+
 async def test_values_past_the_program_are_whole(conn):
     programme = await programme_of(conn)
     for content in (

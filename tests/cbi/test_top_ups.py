@@ -190,6 +190,10 @@ async def test_with_its_instalment_a_family_loses_its_top_up_and_not_the_other_w
 @pytest.mark.parametrize(("line", "many"), [(RENT, 0), (CHILDREN, 2)])
 async def test_who_is_counted_by_age_is_opened_and_that_is_logged(conn, line, many):
     programme, _ = await two_families(conn, line)
+    # Nobody is opened who is not paid.
+    declined = await registered(conn, family(60))
+    await enrolled(conn, programme, declined.household_id)
+    await withdraw(conn, declined.household_id)
     await calculated(conn, (await opened(conn, programme)).round_id)
     await db.set_facts(conn, staff(5, roles={"auditor"}))
     logged = text("SELECT count(*) FROM cbi.access_log WHERE purpose = 'top-up'")
