@@ -146,14 +146,10 @@ async def load_payees(
 
     Nobody is a payee whose family the round pays already.
     """
-<<<<<<< HEAD
     # No family parts or grows between our reading how many they are and promising it to them.
     await conn.execute(_SHARE_FAMILIES)
-    rows = await fetch(conn, _ENROLLED, programme.programme_id, after, limit)
-=======
     by_day = basis.schedule is not None
     rows = await fetch(conn, _ENROLLED, programme.programme_id, after, limit, by_day)
->>>>>>> programme
     believed = {row[1]: row[2] for row in rows}
     found = await _look(conn, opened, programme, believed)
     beneficiary_of = believed | found.moved
