@@ -72,6 +72,41 @@ from api.state import (
 from api.worker import working
 from ledger.seal import seal
 
+# In the order of the documentation.
+PARTS = (
+    health,
+    households,
+    events,
+    moves,
+    imports,
+    kobo,
+    check,
+    check_files,
+    cases,
+    programmes,
+    terms,
+    eligibility,
+    overlaps,
+    reservations,
+    conflicts,
+    caps,
+    funds,
+    profiles,
+    rounds,
+    followups,
+    reports,
+    statements,
+    books,
+    breaks,
+    periods,
+    runs,
+    jobs,
+    uploads,
+    slips,
+    appeals,
+    figures,
+    webhooks,
+)
 SWAGGER_FILES = Path(swagger_ui.__file__).parent / "static"
 SEAL_EVERY_SECONDS = 5.0
 
@@ -90,39 +125,7 @@ def make_app(service: Service) -> Litestar:
     metrics = PrometheusConfig(app_name="cbi", prefix="cbi", group_path=True)
     app = Litestar(
         route_handlers=[
-            health.live,
-            health.ready,
-            *households.HANDLERS,
-            *events.HANDLERS,
-            *moves.HANDLERS,
-            imports.import_file,
-            kobo.take_submission,
-            *check.HANDLERS,
-            *check_files.HANDLERS,
-            *cases.HANDLERS,
-            *programmes.HANDLERS,
-            *terms.HANDLERS,
-            *eligibility.HANDLERS,
-            *overlaps.HANDLERS,
-            *reservations.HANDLERS,
-            *conflicts.HANDLERS,
-            *caps.HANDLERS,
-            *funds.HANDLERS,
-            *profiles.HANDLERS,
-            *rounds.HANDLERS,
-            *followups.HANDLERS,
-            reports.read,
-            *statements.HANDLERS,
-            *books.HANDLERS,
-            *breaks.HANDLERS,
-            *periods.HANDLERS,
-            *runs.HANDLERS,
-            *jobs.HANDLERS,
-            *uploads.HANDLERS,
-            *slips.HANDLERS,
-            *appeals.HANDLERS,
-            figures.appeal_figures,
-            *webhooks.HANDLERS,
+            *(handler for part in PARTS for handler in part.HANDLERS),
             Metrics,
             create_static_files_router(
                 path="/docs/static", directories=[SWAGGER_FILES], include_in_schema=False

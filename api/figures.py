@@ -24,3 +24,6 @@ async def appeal_figures(
 ) -> Figures:
     """Tell how often refusals were reversed, and how long it took, of a quarter that is over."""
     return await count(conn, first_day=first_day, next_day=until, today=clock.today())
+
+
+HANDLERS = (appeal_figures,)

@@ -22,3 +22,6 @@ async def ready(service: NamedDependency[Service]) -> dict[str, str]:
     if not migrated:
         raise ConnectionError("the database is not migrated")
     return {"status": "ready"}
+
+
+HANDLERS = (live, ready)

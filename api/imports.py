@@ -169,3 +169,6 @@ def _refused(refused: CbiRefusal, row: Row) -> RowFault:
         en=wording.en,
         sheet=row.sheet,
     )
+
+
+HANDLERS = (import_file,)

@@ -40,3 +40,6 @@ async def take_submission(
         at=clock.now(),
         today=clock.today(),
     )
+
+
+HANDLERS = (take_submission,)

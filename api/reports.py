@@ -119,3 +119,6 @@ def _chunks(written: BinaryIO) -> Iterator[bytes]:
     with written:
         while chunk := written.read(CHUNK_BYTES):
             yield chunk
+
+
+HANDLERS = (read,)

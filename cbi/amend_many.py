@@ -12,7 +12,7 @@ from cbi.amend import amend
 from cbi.household import Read
 from cbi.imported import Outcome, registration_of
 from cbi.refusal import CbiRefusal
-from cbi.register import Desk
+from cbi.register import Desk, Receipt
 from cbi.register_many import OF_ONE, Registered, concerns_one, log_since, openings
 
 
@@ -59,26 +59,27 @@ async def amend_changed(
                     at=at,
                     today=today,
                 )
-        except CbiRefusal as refused:
-            await log_since(conn, opened)
-            outcomes.append(Outcome(row_no=row_no, status="faulty", refusal=_word(refused)))
-        except (*OF_ONE, DBAPIError) as error:
-            if not concerns_one(error):
+        except (CbiRefusal, *OF_ONE, DBAPIError) as error:
+            if not isinstance(error, CbiRefusal) and not concerns_one(error):
                 raise
             await log_since(conn, opened)
-            outcomes.append(Outcome(row_no=row_no, status="faulty", refusal="not_registered"))
+            outcomes.append(Outcome(row_no=row_no, status="faulty", refusal=_word(error)))
         else:
-            outcomes.append(
-                Outcome(
-                    row_no=row_no,
-                    status=receipt.status,
-                    household_id=receipt.household_id,
-                    is_changed=True,
-                )
-            )
+            outcomes.append(_amended(row_no, receipt))
     return outcomes
 
 
-def _word(refused: CbiRefusal) -> str:
+def _amended(row_no: int, receipt: Receipt) -> Outcome:
+    return Outcome(
+        row_no=row_no,
+        status=receipt.status,
+        household_id=receipt.household_id,
+        is_changed=True,
+    )
+
+
+def _word(error: Exception) -> str:
     """Name a refusal as other refusals of rows are named."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(refused).__name__).lower()
+    if not isinstance(error, CbiRefusal):
+        return "not_registered"
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()

@@ -129,16 +129,10 @@ SIGNED = (
 )
 
 
-@pytest.fixture(scope="module")
-async def bodies(house: House, paid) -> Bodies:
-    await house.issue(
-        "A", "fuzzer", "registrar", "programme", "finance", "adjudicator", "coordinator"
-    )
-    roles = ("registrar", "programme", "finance", "adjudicator", "coordinator")
-    await house.issue("A", "fuzzer", *roles)
-    case_id = await open_case(house)
+def valid_bodies(paid) -> dict[str, object]:
+    """A body that each route takes, by its path."""
     values_path = "/v1/programmes/{programme_id}/values"
-    valid = {
+    return {
         "/v1/households": registration(),
         **of_events(registration()),
         "/v1/imports": [registration()],
@@ -181,7 +175,10 @@ async def bodies(house: House, paid) -> Bodies:
         },
         **{path: {} for path in SIGNED},
     }
-    ids = {
+
+
+def ids_of(paid, case_id) -> dict[str, object]:
+    return {
         "household_id": paid.household_ids[0],
         "offer_id": str(UUID(int=13)),
         "programme_id": paid.programme_id,
@@ -199,6 +196,14 @@ async def bodies(house: House, paid) -> Bodies:
         "webhook_id": str(UUID(int=15)),
         **overlaps.IDS,
     }
+
+
+@pytest.fixture(scope="module")
+async def bodies(house: House, paid) -> Bodies:
+    roles = ("registrar", "programme", "finance", "adjudicator", "coordinator")
+    await house.issue("A", "fuzzer", *roles)
+    ids = ids_of(paid, await open_case(house))
+    valid = valid_bodies(paid)
     return Bodies(house, {path: (path.format(**ids), body) for path, body in valid.items()})
 
 

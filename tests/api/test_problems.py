@@ -16,45 +16,10 @@ from cbi.refusal import CbiRefusal
 from dedup.refusal import DedupRefusal
 from ledger.refusal import LedgerRefusal
 from tests.api.house import House, programme, registration
+from tests.api.slugs import SLUGS, SLUGS_OF_CONSTRAINTS
 
 JSON = {"Content-Type": "application/json"}
 NOBODY = UUID(int=7)
-# Clients branch on these; one that is changed or dropped breaks them.
-SLUGS = [
-    "account-conflict", "account-not-open", "account-not-ours", "already-enrolled",
-    "already-judged", "appeal-decided", "appeal-tries-spent", "approved-by-author",
-    "assign-elsewhere", "attempt-refused", "bad-value", "break-refused", "cannot-supersede",
-    "case-decided", "case-reopened", "check-quota-spent", "check-stale", "checkpoint-unknown",
-    "conflict-over", "conflict-unendable", "consent-missing", "consent-not-given",
-    "eligibility-unknown", "ending-unfit", "enrolment-closed", "entitlement-settled",
-    "expiry-stands", "families-apart", "file-unreadable", "followup-superseded", "group-changed",
-    "group-too-large", "household-ended", "household-stands", "idempotency-key-malformed",
-    "idempotency-key-reused", "idempotency-key-running", "identity-erased", "import-decided",
-    "import-erased", "import-faulty", "import-not-ready", "instalments-uneven",
-    "insufficient-funds", "invalid-profile", "invalid-registration", "invalid-rules",
-    "invalid-term", "job-ended", "layout-just-changed", "layout-malformed", "layout-unknown",
-    "list-not-active", "model-not-found", "model-unreadable", "money-given-back", "months-outside",
-    "months-overlap", "never-expires", "no-expiry", "no-instrument", "no-rules",
-    "no-transfer-value", "no-uit", "not-eligible", "not-found", "not-held", "not-pending",
-    "not-released", "not-sealed", "not-the-reviewer", "nothing-to-act-on", "nothing-to-pay",
-    "nothing-to-reissue", "offer-closed", "offer-stands", "open-case", "outcome-conflict",
-    "outside-area", "outside-programme", "overlap", "overridden-by-enroller", "override-stands",
-    "override-unfit", "own-proposal", "payees-blocked", "payments-pending", "period-just-closed",
-    "period-out-of-order", "person-deceased", "piece-differs", "prints-spent", "reference-taken",
-    "renewals-spent", "reservation-over", "reservation-paused", "reservation-quota-spent",
-    "reviewer-took-part", "round-pending", "rules-approved", "run-underway", "same-person",
-    "second-person", "second-person-needed", "shown-as-paid", "slip-unknown", "statement-erased",
-    "statement-repeated", "statement-unreadable", "step-done", "step-out-of-order",
-    "still-claimable", "term-approved", "terms-just-changed", "too-many-imports", "too-many-jobs",
-    "too-many-payees", "transfer-conflict", "transfer-refused", "which-part",
-]  # fmt: skip
-
-# Those that a constraint alone refuses.
-SLUGS_OF_CONSTRAINTS = [
-    "code-taken", "family-changed", "group-unknown", "instalments-just-given", "list-too-long",
-    "months-far", "name-taken", "not-found", "registration-running", "rules-just-changed",
-    "running",
-]  # fmt: skip
 
 
 def told(answer: httpx.Response, status: int, slug: str) -> dict:
