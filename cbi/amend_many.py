@@ -35,14 +35,7 @@ async def amend_changed(
     outcomes = []
     for row_no, content, became in rows:
         if became.taken_by is None:
-            outcome = Outcome(
-                row_no=row_no,
-                status=became.status,
-                household_id=became.household_id,
-                is_known=became.is_known,
-                refusal=became.refusal,
-            )
-            outcomes.append(outcome)
+            outcomes.append(_as_became(row_no, became))
             continue
         opened = openings(conn)
         try:
@@ -77,6 +70,16 @@ async def amend_changed(
                 )
             )
     return outcomes
+
+
+def _as_became(row_no: int, became: Registered) -> Outcome:
+    return Outcome(
+        row_no=row_no,
+        status=became.status,
+        household_id=became.household_id,
+        is_known=became.is_known,
+        refusal=became.refusal,
+    )
 
 
 def _word(refused: CbiRefusal) -> str:
