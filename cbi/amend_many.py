@@ -12,7 +12,7 @@ from cbi.amend import amend
 from cbi.household import Read
 from cbi.imported import Outcome, registration_of
 from cbi.refusal import CbiRefusal
-from cbi.register import Desk, Receipt
+from cbi.register import Desk
 from cbi.register_many import OF_ONE, Registered, concerns_one, log_since, openings
 
 
@@ -35,14 +35,7 @@ async def amend_changed(
     outcomes = []
     for row_no, content, became in rows:
         if became.taken_by is None:
-            outcome = Outcome(
-                row_no=row_no,
-                status=became.status,
-                household_id=became.household_id,
-                is_known=became.is_known,
-                refusal=became.refusal,
-            )
-            outcomes.append(outcome)
+            outcomes.append(_as_became(row_no, became))
             continue
         opened = openings(conn)
         try:
@@ -59,27 +52,36 @@ async def amend_changed(
                     at=at,
                     today=today,
                 )
-        except (CbiRefusal, *OF_ONE, DBAPIError) as error:
-            if not isinstance(error, CbiRefusal) and not concerns_one(error):
+        except CbiRefusal as refused:
+            await log_since(conn, opened)
+            outcomes.append(Outcome(row_no=row_no, status="faulty", refusal=_word(refused)))
+        except (*OF_ONE, DBAPIError) as error:
+            if not concerns_one(error):
                 raise
             await log_since(conn, opened)
-            outcomes.append(Outcome(row_no=row_no, status="faulty", refusal=_word(error)))
+            outcomes.append(Outcome(row_no=row_no, status="faulty", refusal="not_registered"))
         else:
-            outcomes.append(_amended(row_no, receipt))
+            outcomes.append(
+                Outcome(
+                    row_no=row_no,
+                    status=receipt.status,
+                    household_id=receipt.household_id,
+                    is_changed=True,
+                )
+            )
     return outcomes
 
 
-def _amended(row_no: int, receipt: Receipt) -> Outcome:
+def _as_became(row_no: int, became: Registered) -> Outcome:
     return Outcome(
         row_no=row_no,
-        status=receipt.status,
-        household_id=receipt.household_id,
-        is_changed=True,
+        status=became.status,
+        household_id=became.household_id,
+        is_known=became.is_known,
+        refusal=became.refusal,
     )
 
 
-def _word(error: Exception) -> str:
+def _word(refused: CbiRefusal) -> str:
     """Name a refusal as other refusals of rows are named."""
-    if not isinstance(error, CbiRefusal):
-        return "not_registered"
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(refused).__name__).lower()

@@ -16,6 +16,7 @@ Kind = Literal[
     "cases.waiting",
     "appeals.waiting",
     "appeals.unassigned",
+    "reservations.expiring",
     "reversal.to_act",
     "person.appeal_taken",
     "person.appeal_decided",
