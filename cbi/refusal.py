@@ -324,21 +324,6 @@ class EndingUnfit(CbiRefusal):
 
 
 @dataclass(kw_only=True, eq=False)
-class TooManyJobs(CbiRefusal):
-    """The organisation has as many jobs waiting or running as it may have."""
-
-    jobs_max: int
-
-
-@dataclass(kw_only=True, eq=False)
-class JobEnded(CbiRefusal):
-    """The job was over before it could be cancelled."""
-
-    job_id: UUID
-    state: str
-
-
-@dataclass(kw_only=True, eq=False)
 class HouseholdEnded(CbiRefusal):
     """The household is registered no more: withdrawn, handed over, joined, or nobody lives."""
 

@@ -34,5 +34,4 @@ SLUGS = [
 SLUGS_OF_CONSTRAINTS = [
     "code-taken", "family-changed", "group-unknown", "instalments-just-given", "list-too-long",
     "months-far", "name-taken", "not-found", "registration-running", "rules-just-changed",
-    "running",
 ]  # fmt: skip

@@ -129,12 +129,12 @@ SIGNED = (
 )
 
 
-def valid_bodies(paid) -> dict[str, object]:
+def valid_bodies(paid, changing: dict) -> dict[str, object]:
     """A body that each route takes, by its path."""
     values_path = "/v1/programmes/{programme_id}/values"
     return {
         "/v1/households": registration(),
-        **of_events(registration()),
+        **of_events(changing),
         "/v1/imports": [registration()],
         "/v1/check": a_check(paid.programme_id),
         **CHECKING,
@@ -177,9 +177,10 @@ def valid_bodies(paid) -> dict[str, object]:
     }
 
 
-def ids_of(paid, case_id) -> dict[str, object]:
+def ids_of(paid, case_id, household_id) -> dict[str, object]:
     return {
-        "household_id": paid.household_ids[0],
+        # Not one that is paid: others look at that one.
+        "household_id": household_id,
         "offer_id": str(UUID(int=13)),
         "programme_id": paid.programme_id,
         "round_id": paid.round_id,
@@ -202,8 +203,10 @@ def ids_of(paid, case_id) -> dict[str, object]:
 async def bodies(house: House, paid) -> Bodies:
     roles = ("registrar", "programme", "finance", "adjudicator", "coordinator")
     await house.issue("A", "fuzzer", *roles)
-    ids = ids_of(paid, await open_case(house))
-    valid = valid_bodies(paid)
+    changing = registration()
+    home = await house.made("/v1/households", "A/registrar", changing)
+    ids = ids_of(paid, await open_case(house), home["household_id"])
+    valid = valid_bodies(paid, changing)
     return Bodies(house, {path: (path.format(**ids), body) for path, body in valid.items()})
 
 

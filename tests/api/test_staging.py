@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from api import aside, clock, importing, kinds
+from api import aside, clock, importing
 from cbi import uploads
 from cbi.imported import KEPT_DAYS
 from tests.api.house import House, registration
@@ -235,7 +235,7 @@ async def test_a_key_of_an_area_takes_nothing_outside_it(house: House):
 
 async def test_what_nobody_took_in_for_thirty_days_is_erased(house: House):
     path = await staged(house, registration())
-    (duty,) = kinds.DUTIES
+    (duty,) = importing.DUTIES
     now = clock.now
     for days, state in ((KEPT_DAYS - 1, "review"), (KEPT_DAYS + 1, "erased")):
         clock.now = lambda days=days: now() + timedelta(days=days)
