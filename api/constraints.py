@@ -20,6 +20,12 @@ CONSTRAINTS: dict[str, Wording] = {
         "La misma referencia se está registrando ahora",
         "The same reference is being registered now",
     ),
+    "household_not_ended": Wording(
+        409,
+        "household-ended",
+        "El hogar ya no está registrado",
+        "The household is registered no more",
+    ),
     "entitlement_within_instalments": Wording(
         409,
         "instalments-just-given",

@@ -258,13 +258,7 @@ async def _payable_kind(
 
 async def _must_stand(conn: AsyncConnection, household_id: UUID) -> None:
     """Raise unless the household is registered, agreed to it, and has no open case."""
-    home = tables.household.c
-    found = await conn.execute(select(home.ended_at).where(home.household_id == household_id))
-    row = found.one_or_none()
-    if row is None:
-        raise NotFound(what="household", wanted=household_id)
-    if row.ended_at is not None:
-        raise HouseholdEnded(household_id=household_id)
+    await holds.must_stand(conn, household_id)
     cases = await judge.open_case_ids(conn, [household_id])
     if cases.get(household_id):
         raise OpenCase(household_id=household_id, case_ids=cases[household_id])

@@ -5,13 +5,13 @@ from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import agree
+from cbi import agree, tables
 from cbi.overlap import Span, months_of, until
 from cbi.overlap_refusal import Overlap
-from cbi.refusal import BadValue
+from cbi.refusal import BadValue, HouseholdEnded, NotFound
 from dedup.deadline import PERU
 
 # The database's rules that keep a family from two promises of what may not be together.
@@ -91,3 +91,14 @@ def span_of(first_month: date | None, months: int | None) -> Span | None:
 def day_of(moment: datetime) -> date:
     """Return a moment's day in Peru."""
     return moment.astimezone(PERU).date()
+
+
+async def must_stand(conn: AsyncConnection, household_id: UUID) -> None:
+    """Raise NotFound, or HouseholdEnded: nothing is promised to who is registered no more."""
+    home = tables.household.c
+    found = await conn.execute(select(home.ended_at).where(home.household_id == household_id))
+    row = found.one_or_none()
+    if row is None:
+        raise NotFound(what="household", wanted=household_id)
+    if row.ended_at is not None:
+        raise HouseholdEnded(household_id=household_id)

@@ -5,12 +5,12 @@ from typing import Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, text
 from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import agree, holds, tables
+from cbi import agree, holds
 from cbi.enrol import load_programme
 from cbi.overlap import Reserving, Span, months_of
 from cbi.overlap_refusal import (
@@ -188,9 +188,7 @@ async def _assistance(conn: AsyncConnection, wanted: Wanted) -> str:
 
 
 async def _must_be_valid(conn: AsyncConnection, household_id: UUID) -> None:
-    home = tables.household.c
-    if not await conn.scalar(select(home.size).where(home.household_id == household_id)):
-        raise NotFound(what="household", wanted=household_id)
+    await holds.must_stand(conn, household_id)
     cases = await judge.open_case_ids(conn, [household_id])
     if cases.get(household_id):
         raise OpenCase(household_id=household_id, case_ids=cases[household_id])

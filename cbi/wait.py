@@ -9,7 +9,7 @@ from sqlalchemy import exists, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import agree, holds, tables
+from cbi import agree, holds
 from cbi.overlap_refusal import NotHeld, ReservationQuotaSpent
 from cbi.overlap_tables import waiting, waiting_withdrawal
 from cbi.refusal import NotFound
@@ -71,11 +71,9 @@ async def enter(
 ) -> Entry:
     """Put a held family on the list; one that is on it stays where it was.
 
-    Raises NotFound, NotHeld, ReservationQuotaSpent.
+    Raises NotFound, HouseholdEnded, NotHeld, ReservationQuotaSpent.
     """
-    home = tables.household.c
-    if not await conn.scalar(select(home.size).where(home.household_id == household_id)):
-        raise NotFound(what="household", wanted=household_id)
+    await holds.must_stand(conn, household_id)
     await conn.execute(
         text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))"),
         {"what": f"cbi.reservation {by.partner_id}"},

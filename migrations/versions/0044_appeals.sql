@@ -312,6 +312,12 @@ BEGIN
     IF EXISTS (SELECT FROM cbi.appeal AS a JOIN cbi.slip AS p USING (slip_id)
                WHERE a.appeal_id = NEW.appeal_id AND p.issued_by = NEW.reviewer_actor_id)
        OR EXISTS (
+        -- Whose registration is the other side of the case has a stake in it.
+        SELECT FROM cbi.appeal AS a JOIN cbi.slip AS p USING (slip_id)
+        JOIN dedup.match_case AS c ON c.case_id = p.case_id
+        WHERE a.appeal_id = NEW.appeal_id
+          AND NEW.reviewer_partner_id IN (c.partner_a, c.partner_b))
+       OR EXISTS (
         SELECT FROM cbi.appeal AS a JOIN cbi.slip AS p USING (slip_id)
         JOIN dedup.match_case AS c ON c.case_id = p.case_id
         CROSS JOIN LATERAL (

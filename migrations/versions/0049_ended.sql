@@ -19,6 +19,9 @@ BEGIN
             coalesce(bool_or(e.kind <> 'renewed'), false) AS is_over
         FROM cbi.reservation_event AS e WHERE e.reservation_id = r.reservation_id) AS x
     WHERE r.household_id = NEW.household_id AND NOT x.is_over AND x.expires_at > NEW.ended_at
+      -- A decision may have ended it before.
+      AND EXISTS (SELECT FROM cbi.hold AS h WHERE h.reservation_id = r.reservation_id
+                  AND h.standing @> NEW.ended_at)
     ORDER BY r.reservation_id;
     INSERT INTO cbi.waiting_withdrawal (waiting_id, partner_id, actor_id, at)
     SELECT w.waiting_id, w.partner_id, cbi.actor_id(), NEW.ended_at
@@ -33,6 +36,14 @@ CREATE TRIGGER household_gives_up AFTER UPDATE OF ended_at ON cbi.household
     FOR EACH ROW WHEN (OLD.ended_at IS NULL AND NEW.ended_at IS NOT NULL)
     EXECUTE FUNCTION cbi.give_up_ended();
 ALTER TABLE cbi.household ENABLE ALWAYS TRIGGER household_gives_up;
+
+-- Nor does it reserve or wait anew: refusals would tell for good what its family gets elsewhere.
+CREATE TRIGGER household_not_ended BEFORE INSERT ON cbi.reservation
+    FOR EACH ROW EXECUTE FUNCTION cbi.refuse_ended();
+CREATE TRIGGER household_not_ended BEFORE INSERT ON cbi.waiting
+    FOR EACH ROW EXECUTE FUNCTION cbi.refuse_ended();
+ALTER TABLE cbi.reservation ENABLE ALWAYS TRIGGER household_not_ended;
+ALTER TABLE cbi.waiting ENABLE ALWAYS TRIGGER household_not_ended;
 
 -- Reservations that expire within three days are told like cases that wait.
 ALTER TABLE cbi.notice

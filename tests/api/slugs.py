@@ -32,6 +32,7 @@ SLUGS = [
 
 # Those that a constraint alone refuses.
 SLUGS_OF_CONSTRAINTS = [
-    "code-taken", "family-changed", "group-unknown", "instalments-just-given", "list-too-long",
-    "months-far", "name-taken", "not-found", "registration-running", "rules-just-changed",
+    "code-taken", "family-changed", "group-unknown", "household-ended", "instalments-just-given",
+    "list-too-long", "months-far", "name-taken", "not-found", "registration-running",
+    "rules-just-changed",
 ]  # fmt: skip

@@ -2,15 +2,28 @@
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from api import db
+from cbi.refusal import HouseholdEnded
 from tests.cbi.events import accepted, days_later, offered, referable, withdrawn
-from tests.cbi.overlapping import one
+from tests.cbi.overlapping import JULY, one, promised
+from tests.cbi.test_conflicts import decided, join, listed
 from tests.cbi.test_outbox import notices, swept
 from tests.cbi.test_reserve import renewed, reserved
 from tests.cbi.test_wait import entered, waits
-from tests.cbi.world import ALFA, AT, BETA, TODAY, family
+from tests.cbi.world import ALFA, AT, BETA, TODAY, family, programme_of
+
+OF_ENDED = {
+    "reservation": "INSERT INTO cbi.reservation SELECT uuidv7(), partner_id, household_id, NULL,"
+    " 'mpca', '[2027-01-01,2027-02-01)', now(), cbi.actor_id(), now() + interval '1 day'"
+    " FROM cbi.household WHERE household_id = :household_id",
+    "waiting": "INSERT INTO cbi.waiting SELECT uuidv7(), partner_id, household_id, 'mpca', now(),"
+    " cbi.actor_id(), now() + interval '1 day' FROM cbi.household"
+    " WHERE household_id = :household_id",
+}
 
 
 async def ends(conn, household_id):
@@ -70,3 +83,28 @@ async def test_an_organisation_hears_of_reservations_that_end_soon(conn):
     await swept(conn, TODAY + timedelta(days=12))
     ((*_, body),) = await notices(conn, "reservations.%")
     assert body == {"expiring": 1}
+
+
+async def test_an_ended_household_neither_reserves_nor_waits_again(conn):
+    mine = await one(conn, family(1))
+    await reserved(conn, mine)
+    await withdrawn(conn, mine, "registration")
+    later = days_later(2)
+    for again in (reserved(conn, mine, at=later), entered(conn, mine, at=later)):
+        with pytest.raises(HouseholdEnded):
+            await again
+    for table in ("reservation", "waiting"):
+        with pytest.raises(DBAPIError, match="has ended"):
+            async with conn.begin_nested():
+                await conn.execute(text(OF_ENDED[table]), {"household_id": mine})
+
+
+async def test_what_a_decision_had_ended_hinders_no_withdrawal(conn):
+    mine, theirs = await one(conn, family(1)), await one(conn, family(2), BETA)
+    await promised(conn, await programme_of(conn, BETA), theirs, BETA, first=JULY, months=6)
+    await reserved(conn, mine, at=AT + timedelta(hours=1), first_month=JULY)
+    await join(conn, mine, theirs)
+    (found,) = await listed(conn)
+    await decided(conn, found, "end_later", JULY)
+    await withdrawn(conn, mine, "registration")
+    assert await ends(conn, mine) == [None]
