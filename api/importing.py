@@ -10,11 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api import clock
 from api.access import REGISTRAR
 from api.aside import Aside, Source, aside
+from api.check import quota_of
 from api.db import WORKER, Actor, transaction
 from api.state import Service
 from api.worker import Duty, Kind, Task, order
 from cbi import staging, uploads
 from cbi.amend_many import amend_changed
+from cbi.check import persons_left
 from cbi.check_staged import check_staged
 from cbi.imported import KEPT_DAYS, Import, StagedRow
 from cbi.job import Chunk, JobView
@@ -141,6 +143,11 @@ async def _check(work: _Work, staged: int, *, after: int) -> Chunk:
         desk=work.task.service.desk,
         partner_id=work.opened.partner_id,
         area=work.task.actor.area,
+        room=await persons_left(
+            work.conn,
+            quota=quota_of(work.task.service.settings, clock.today()),
+            partner_id=work.opened.partner_id,
+        ),
     )
     await staging.note_checks(work.conn, work.opened, checked, at=clock.now())
     last = coming.numbers[-1]

@@ -5,7 +5,7 @@ were opened for it.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import get_args
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from cbi import agree, household, tables
 from cbi.answered import Answer, Around, Place, Question, Status, Why, answer
 from cbi.asked import ReadAsked, declines
 from cbi.identities import Candidates
+from cbi.import_tables import import_check
 from cbi.lists import Listed, Purpose
 from cbi.own import Wanted, find_own
 from cbi.refusal import CheckQuotaSpent
@@ -126,17 +127,7 @@ def _question(read: ReadAsked, *, desk: Desk, on: date) -> Question:
 
 async def _claim(conn: AsyncConnection, persons: int, *, quota: Quota, partner_id: UUID) -> int:
     """Return what is left of the day's quota after `persons`; raises CheckQuotaSpent."""
-    # One check of an organisation at a time, or two at once would both find room for themselves.
-    await conn.execute(
-        select(func.pg_advisory_xact_lock(func.hashtextextended(f"cbi.check {partner_id}", 0)))
-    )
-    done = tables.duplicate_check.c
-    spent = await conn.scalar(
-        select(func.coalesce(func.sum(done.persons), 0)).where(
-            done.partner_id == partner_id, done.day == quota.day
-        )
-    )
-    left = max(quota.persons_per_day - int(spent or 0), 0)
+    left = await persons_left(conn, quota=quota, partner_id=partner_id)
     if persons > left:
         raise CheckQuotaSpent(
             persons_asked=persons,
@@ -145,6 +136,26 @@ async def _claim(conn: AsyncConnection, persons: int, *, quota: Quota, partner_i
             opens_again_at=quota.opens_again_at,
         )
     return left - persons
+
+
+async def persons_left(conn: AsyncConnection, *, quota: Quota, partner_id: UUID) -> int:
+    """Return how many persons the organisation may compare yet today, by checks or staged files."""
+    # One check of an organisation at a time, or two at once would both find room for themselves.
+    await conn.execute(
+        select(func.pg_advisory_xact_lock(func.hashtextextended(f"cbi.check {partner_id}", 0)))
+    )
+    done, staged = tables.duplicate_check.c, import_check.c
+    checked = select(func.coalesce(func.sum(done.persons), 0)).where(
+        done.partner_id == partner_id, done.day == quota.day
+    )
+    compared = select(func.coalesce(func.sum(staged.persons), 0)).where(
+        staged.partner_id == partner_id,
+        staged.persons > 0,
+        staged.checked_at >= quota.opens_again_at - timedelta(days=1),
+        staged.checked_at < quota.opens_again_at,
+    )
+    spent = await conn.scalar(select(checked.scalar_subquery() + compared.scalar_subquery()))
+    return max(quota.persons_per_day - int(spent or 0), 0)
 
 
 async def find_twice(

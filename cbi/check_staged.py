@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi.identities import Candidates
@@ -26,11 +27,13 @@ async def check_staged(
     desk: Desk,
     partner_id: UUID,
     area: str,
+    room: int,
 ) -> list[Checked]:
     """Say of each row how its household compares with everybody, and with the other rows given.
 
     One that is registered under its reference already is clear, `known` or `changed`; what is new
-    in it is compared when it is taken.
+    in it is compared when it is taken. No more than `room` persons are compared, the day's quota of
+    checks; a row beyond is to be reviewed, `not_compared`, and is compared when it is taken.
     """
     known = await _known(conn, list(rows.values()), partner_id)
     told: dict[int, Checked] = {}
@@ -46,10 +49,14 @@ async def check_staged(
             told[row_no] = Checked(row_no=row_no, status="clear", why=why)
         elif home.records is None:
             told[row_no] = Checked(row_no=row_no, status="review", why="declined")
+        elif len(home.records) > room:
+            told[row_no] = Checked(row_no=row_no, status="review", why="not_compared")
         else:
+            room -= len(home.records)
             asked[row_no] = home
     for checked in await _compared(conn, asked, Candidates(conn, desk.vault), desk):
-        told[checked.row_no] = checked
+        persons = len(asked[checked.row_no].records or ())
+        told[checked.row_no] = msgspec.structs.replace(checked, persons=persons)
     return [told[row_no] for row_no in rows]
 
 

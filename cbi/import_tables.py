@@ -1,6 +1,17 @@
 """The tables of imported files, beside the others of the schema `cbi`."""
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from cbi.tables import MOMENT, metadata
@@ -58,6 +69,7 @@ import_check = Table(
     Column("strength", Text),
     Column("matches", Integer, nullable=False),
     Column("why", Text),
+    Column("persons", SmallInteger, nullable=False),
     Column("checked_at", MOMENT, nullable=False),
 )
 import_decision = Table(

@@ -91,6 +91,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     matches: int = 0
     strength: Strength | None = None
     why: str | None = None
+    persons: int = 0  # compared for it
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

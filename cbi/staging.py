@@ -36,10 +36,10 @@ _STAGE = """
         AS r(row_no, line, sheet, faults, sealed)"""
 _CHECK = """
     INSERT INTO cbi.import_check (import_id, row_no, partner_id, status, strength, matches, why,
-        checked_at)
-    SELECT $1, c.row_no, $2, c.status, c.strength, c.matches, c.why, $3
-    FROM unnest($4 ::integer[], $5 ::text[], $6 ::text[], $7 ::integer[], $8 ::text[])
-        AS c(row_no, status, strength, matches, why)"""
+        persons, checked_at)
+    SELECT $1, c.row_no, $2, c.status, c.strength, c.matches, c.why, c.persons, $3
+    FROM unnest($4 ::integer[], $5 ::text[], $6 ::text[], $7 ::integer[], $8 ::text[],
+        $9 ::smallint[]) AS c(row_no, status, strength, matches, why, persons)"""
 _OUTCOME = """
     INSERT INTO cbi.import_outcome (import_id, row_no, partner_id, status, household_id, is_known,
         is_changed, refusal, at)
@@ -170,6 +170,7 @@ async def note_checks(
         [one.strength for one in each],
         [one.matches for one in each],
         [one.why for one in each],
+        [one.persons for one in each],
     )
 
 

@@ -99,6 +99,9 @@ CREATE TABLE cbi.import_check (
     strength text,
     matches integer NOT NULL,
     why text,
+    -- How many were compared: they count for the day's quota of checks.
+    persons smallint NOT NULL DEFAULT 0
+        CONSTRAINT import_check_persons CHECK (persons >= 0),
     checked_at timestamptz NOT NULL,
     CONSTRAINT import_check_pkey PRIMARY KEY (import_id, row_no),
     CONSTRAINT import_check_of_row FOREIGN KEY (import_id, row_no, partner_id)
@@ -107,6 +110,8 @@ CREATE TABLE cbi.import_check (
 CALL cbi.make_append_only('cbi.import_check');
 CALL cbi.guard('cbi.import_check', $$partner_id = cbi.partner_id()$$,
     $$partner_id = cbi.partner_id()$$);
+
+CREATE INDEX import_check_compared ON cbi.import_check (partner_id, checked_at) WHERE persons > 0;
 
 -- What the organisation does with the file: once.
 CREATE TABLE cbi.import_decision (

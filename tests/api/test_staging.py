@@ -5,10 +5,13 @@ from datetime import timedelta
 from hashlib import sha256
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from api import aside, clock, importing
+from api.check import quota_of
 from cbi import uploads
+from cbi.check import persons_left
 from cbi.imported import KEPT_DAYS
 from tests.api.house import House, registration
 from tests.api.jobbing import UPLOAD, actor_of, staged, worked
@@ -273,3 +276,27 @@ async def test_a_large_file_is_worked_on_by_a_process_of_its_own(
     path = await staged(house, *(registration() for _ in range(7)), faulty())
     assert counts(await shown(house, path)) == (8, 0, 7, 0, 1, 0, 0)
     assert counts(await taken(house, path, "valid")) == (8, 0, 7, 0, 1, 7, 0)
+
+
+async def test_staging_compares_no_more_persons_than_may_be_checked_a_day(
+    house: House, monkeypatch
+):
+    persons = len(registration()["persons"])
+    quota = quota_of(house.service.settings, clock.today())
+    clerk = await actor_of(house, CLERK)
+    async with house.service.begin(clerk, request_id="request-1") as conn:
+        left = await persons_left(conn, quota=quota, partner_id=clerk.partner_id)
+    spent = quota.persons_per_day - left
+    monkeypatch.setattr(
+        "api.importing.quota_of",
+        lambda *_: msgspec.structs.replace(quota, persons_per_day=spent + persons),
+    )
+    path = await staged(house, registration(), registration())
+    rows = await rows_of(house, path)
+    assert [(row["status"], row["why"]) for row in rows] == [
+        ("clear", None),
+        ("review", "not_compared"),
+    ]
+    again = await staged(house, registration())
+    assert [row["why"] for row in await rows_of(house, again)] == ["not_compared"]
+    assert counts(await taken(house, path, "all"))[0] == 2
