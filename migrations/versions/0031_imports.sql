@@ -100,8 +100,7 @@ CREATE TABLE cbi.import_check (
     matches integer NOT NULL,
     why text,
     -- How many were compared: they count for the day's quota of checks.
-    persons smallint NOT NULL DEFAULT 0
-        CONSTRAINT import_check_persons CHECK (persons >= 0),
+    persons smallint NOT NULL CONSTRAINT import_check_persons CHECK (persons >= 0),
     checked_at timestamptz NOT NULL,
     CONSTRAINT import_check_pkey PRIMARY KEY (import_id, row_no),
     CONSTRAINT import_check_of_row FOREIGN KEY (import_id, row_no, partner_id)

@@ -60,7 +60,7 @@ async def a_file_taken_in(conn: AsyncConnection) -> None:
         "import_key VALUES (:id, :partner, 'k', '')",
         f"import_piece VALUES {row}, sha256(''), '')",
         f"import_row VALUES {row}, 1, '', '[]', '')",
-        f"import_check VALUES {row}, 'clear', NULL, 0, NULL, now())",
+        f"import_check VALUES {row}, 'clear', NULL, 0, NULL, 0, now())",
         "import_decision VALUES (:id, :partner, 'valid', '{}', :actor, now())",
         f"import_outcome VALUES {row}, 'faulty', NULL, false, false, 'x', now())",
     ):
