@@ -96,6 +96,8 @@ def annotate_csv(content: bytes, answers: Sequence[tuple[Row, Answer]]) -> bytes
             continue
         if again:
             body = _written(cells[:width], shape.delimiter)
+        elif _is_open(body, cells, shape.delimiter):
+            body = _written(cells, shape.delimiter)
         missing = shape.delimiter * max(width - len(cells), 0)
         if number == shape.header:
             more: Sequence[str] = titles
@@ -171,15 +173,22 @@ def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str], str]]:
         begin = reader.line_num
 
 
+def _is_open(body: str, cells: Sequence[str], delimiter: str) -> bool:
+    """Say whether a quote is never closed, so that what follows would be taken for a part of it."""
+    lines = io.StringIO(f"{body}{delimiter}x", newline="").readlines()
+    return next(csv.reader(iter(lines), delimiter=delimiter), []) != [*cells, "x"]
+
+
 def _without_end(raw: str) -> tuple[str, str]:
     end = next((end for end in _ENDS if raw.endswith(end)), "")
     return raw.removesuffix(end), end
 
 
 def _written(cells: Sequence[str], delimiter: str) -> str:
+    # The end of a line that is named is what the writer puts in quotes inside a cell.
     out = io.StringIO(newline="")
-    csv.writer(out, delimiter=delimiter, lineterminator="").writerow(cells)
-    return out.getvalue()
+    csv.writer(out, delimiter=delimiter, lineterminator="\r\n").writerow(cells)
+    return out.getvalue().removesuffix("\r\n")
 
 
 def _shape(content: bytes) -> tuple[_Shape, str]:

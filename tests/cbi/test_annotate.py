@@ -6,7 +6,7 @@ from datetime import date
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cbi import intake
@@ -154,6 +154,8 @@ def test_json_and_json_on_lines_get_three_more_keys():
 
 
 @given(content=st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
+@example(content=b'"\x01')
+@example(content=b'"A-1;x\nA-2;y\n')
 def test_any_bytes_are_annotated_or_refused(content):
     head = f"{SPANISH}\n".encode()
     for whole in (content, head + content):
