@@ -12,7 +12,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
-from api.db import Actor
+from api.db import Actor, snapshot
 from api.page import AfterNumber, Key, Limit, Page, page
 from api.pieces import UNDER_WAY, in_pieces
 from api.state import CHECKPOINT_NAME, Requested, Service
@@ -157,10 +157,16 @@ async def payment_receipt(
 
 @get("/v1/ledger/verification", tags=["ledger"])
 async def verification(
-    conn: NamedDependency[AsyncConnection], service: NamedDependency[Service]
+    request: Requested, service: NamedDependency[Service], actor: NamedDependency[Actor]
 ) -> Verification:
     """Walk the whole ledger and say whether it is whole."""
-    return await verify.verify(conn, public_key=service.signer.public_key(), name=CHECKPOINT_NAME)
+    public_key = service.signer.public_key()
+    async with snapshot(
+        service.engine,
+        actor,
+        request_id=request.scope["request_id"],  # type: ignore[typeddict-item]
+    ) as conn:
+        return await verify.verify(conn, public_key=public_key, name=CHECKPOINT_NAME)
 
 
 @get("/v1/access-log", tags=["access"])

@@ -57,11 +57,11 @@ class _Finding:
             self.faults.append(Fault(kind=kind, detail=str(detail)))
 
 
-# Read at once, so that a seal that commits while we walk does not look like a fault.
 _BOUNDS = text("""
     SELECT (SELECT coalesce(max(leaf_no) + 1, 0) FROM ledger.leaf) AS leaves,
         (SELECT coalesce(max(size), 0) FROM ledger.checkpoint) AS signed,
-        (SELECT count(*) FROM ledger.transfer) AS transfers""")
+        (SELECT count(*) FROM ledger.transfer) AS transfers,
+        current_setting('transaction_isolation') AS isolation""")
 
 _LEAVES = text(f"""
     SELECT l.leaf_no, l.salt, l.leaf_hash, l.sealed_id, l.is_digest, coalesce(t.xid, d.xid) AS xid,
@@ -119,10 +119,13 @@ async def verify(
 ) -> Verification:
     """Walk the ledger and say whether it is whole; acts as an auditor, who sees everything.
 
+    Needs a transaction that sees one moment (REPEATABLE READ): what is posted and sealed while it
+    walks would look like a fault.
     `kept` are signed checkpoints that partners kept: only with one of them can a tail that was
     deleted together with its checkpoint, or a history written anew, be seen.
     """
     bounds = (await conn.execute(_BOUNDS)).mappings().one()
+    assert bounds["isolation"] == "repeatable read"
     finding = _Finding()
     roots = _kept_roots(finding, kept, public_key=public_key, name=name)
     await _walk(conn, finding, bounds, roots, public_key=public_key, name=name)

@@ -10,7 +10,7 @@ import rich_click as click
 
 from api.commands.ledger_files import checkpoint_file, consistency_file, sizes_in
 from api.commands.ledger_witness import witness
-from api.db import SYSTEM, transaction
+from api.db import SYSTEM, snapshot, transaction
 from api.state import CHECKPOINT_NAME
 from api.terminal import (
     CONSOLE,
@@ -139,7 +139,7 @@ async def verify(
             _check_witness(path, notes, each)
         kept += notes
     with STDERR.status("walking the ledger"):
-        async with transaction(run.service.engine, SYSTEM, request_id="cli") as conn:
+        async with snapshot(run.service.engine, SYSTEM, request_id="cli") as conn:
             found = await verifying.verify(
                 conn, public_key=public_key, name=CHECKPOINT_NAME, kept=kept
             )

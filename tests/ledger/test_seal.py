@@ -39,20 +39,24 @@ ONE, OTHER = (
 
 
 async def sealed(own, limit=10_000):
-    numbers = count(1)
     async with own.begin(SEALER) as conn:
-        return await seal(
-            conn,
-            signer=SIGNER,
-            name=NAME,
-            at=AT,
-            limit=limit,
-            random=lambda size: shake_128(str(next(numbers)).encode()).digest(size),
-        )
+        return await sealed_by(conn, limit)
+
+
+async def sealed_by(conn, limit=10_000):
+    numbers = count(1)
+    return await seal(
+        conn,
+        signer=SIGNER,
+        name=NAME,
+        at=AT,
+        limit=limit,
+        random=lambda size: shake_128(str(next(numbers)).encode()).digest(size),
+    )
 
 
 async def verified(own, *kept: str) -> Verification:
-    async with own.begin(SEALER) as conn:
+    async with db.snapshot(own.app, SEALER) as conn:
         return await verify(conn, public_key=SIGNER.public_key(), name=NAME, kept=kept)
 
 
@@ -236,3 +240,26 @@ async def test_no_leaf_leaves_a_gap_or_stands_for_nothing(own, leaves, constrain
                 said = constraint_of(error)
             assert said == constraint
             await outer.rollback()
+
+
+async def test_what_is_sealed_during_a_walk_is_no_fault_of_the_log(own):
+    async with own.begin() as conn:
+        await opened(conn)
+        await posted(conn, *(fund(1, n) for n in range(300)))
+    await sealed(own, limit=200)
+    async with own.owner.begin() as sealing:
+        await db.set_facts(sealing, SEALER)
+        # The walk has read how far the log goes when it comes to the marks, and waits there.
+        await sealing.execute(text("LOCK TABLE ledger.mark"))
+        walk = asyncio.create_task(verified(own))
+        while not await sealing.scalar(WAITED_FOR):
+            assert not walk.done()
+        assert await sealed_by(sealing)
+    found = await walk
+    assert (faults(found), found.leaves, found.unsealed) == (set(), 200, 100)
+    assert (await verified(own)).leaves == 300
+
+
+WAITED_FOR = text(
+    "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'ledger.mark'::regclass"
+)
