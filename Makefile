@@ -12,9 +12,10 @@ run: install
 	@$(BIN)/cbi demo --once
 	@$(BIN)/cbi serve
 
-# The tests run Spark too, on a cluster of their own: 450 MB to install, once.
+# The tests run Spark too, on a cluster of their own: 450 MB to install, once. Each of the two
+# processes has a database server of its own; the longest files come first.
 test: install $(STAMP)-spark
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: install
 	$(BIN)/ruff check .

@@ -87,8 +87,9 @@ def in_use(data_dir: Path) -> bool:
 def start(folder: Path) -> PostgresServer:
     try:
         return get_server(folder)
-    except subprocess.TimeoutExpired:
-        # The wheel waits ten seconds; recovery after a crash may take longer, and goes on.
+    except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
+        # The wheel waits ten seconds; recovery after a crash may take longer, and goes on. Or as
+        # root another program made the system user in this moment: it is there now.
         return get_server(folder)
 
 

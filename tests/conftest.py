@@ -18,6 +18,12 @@ from api.embedded import EmbeddedPostgres
 hypothesis.settings.register_profile("cbi", deadline=None)
 hypothesis.settings.load_profile("cbi")
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the whole journeys: a long file that comes last leaves the other process idle."""
+    items.sort(key=lambda item: "walk" not in item.path.parts)
+
+
 PARTNER_A = UUID("00000000-0000-4000-8000-00000000000a")
 PARTNER_B = UUID("00000000-0000-4000-8000-00000000000b")
 

@@ -123,9 +123,9 @@ async def _pay(
 
 
 async def _verified(cast: Cast) -> bool:
-    """Ask until the background sealer has taken every transfer, half a minute at most."""
+    """Ask until the background sealer has taken every transfer, a minute or longer at most."""
     found: dict[str, Any] = {}
-    for _ in range(60):
+    for _ in range(120):
         found = await cast.auditor.get("/v1/ledger/verification")
         if not found["whole"] or not found["unsealed"]:
             break
