@@ -95,3 +95,12 @@ import_outcome = Table(
     Column("refusal", Text),
     Column("at", MOMENT, nullable=False),
 )
+submission = Table(
+    "submission",
+    metadata,
+    Column("partner_id", Uuid, primary_key=True),
+    Column("instance_key", BigInteger, primary_key=True),
+    Column("household_id", Uuid, nullable=False),
+    Column("replaces_key", BigInteger),
+    Column("at", MOMENT, nullable=False),
+)

@@ -24,6 +24,7 @@ from cbi.imported import (
     Take,
 )
 from cbi.refusal import NotFound
+from cbi.row_refusal import with_why
 from cbi.uploads import received
 from cbi.vault import open_bytes, seal
 from dedup.driver import fetch
@@ -228,10 +229,11 @@ async def load_standing(conn: AsyncConnection, opened: Import) -> Standing:
 async def list_rows(
     conn: AsyncConnection, opened: Import, *, status: RowStatus | None, after: int, limit: int
 ) -> list[RowStanding]:
-    """Return a page of an import's rows, by number."""
+    """Return a page of an import's rows, by number; what refuses one is among its faults."""
     facts = {"import_id": opened.import_id, "status": status, "after": after, "limit": limit}
     rows = await conn.execute(_ROWS, facts)
-    return [msgspec.convert(row._mapping, RowStanding) for row in rows]  # noqa: SLF001
+    found = [msgspec.convert(row._mapping, RowStanding) for row in rows]  # noqa: SLF001
+    return [with_why(row, format=opened.format) for row in found]
 
 
 async def decide(

@@ -105,6 +105,8 @@ VERBS = {
         "simulate",
         "split",
         "staging",
+        "take_in",
+        "turn_many",
         "statements",
         "store",
         "store_many",

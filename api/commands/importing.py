@@ -3,7 +3,6 @@
 import asyncio
 from hashlib import sha256
 from typing import Literal
-from uuid import UUID
 
 import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -15,18 +14,14 @@ from api.imports import RowResult
 from api.kinds import KINDS
 from api.state import Service
 from api.terminal import REFUSED, STDERR, leave
-from api.wording import REFUSALS
 from api.worker import see_through
 from cbi import staging, uploads
-from cbi.imported import PIECE_BYTES, Import, NewImport, RowFault, RowStanding, Standing
+from cbi.imported import PIECE_BYTES, Import, NewImport, RowStanding, Standing
 from cbi.intake import Format
 from cbi.refusal import FileUnreadable
 
 PAGE = 1_000
 REQUEST = "cli"
-# What is told of a row that was read without fault and can't be registered: Spanish and English.
-WHYS = {wording.slug.replace("-", "_"): (wording.es, wording.en) for wording in REFUSALS.values()}
-NOT_REGISTERED = ("No se pudo registrar", "It could not be registered")
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,20 +130,12 @@ async def _results(service: Service, opened: Import, actor: Actor) -> list[RowRe
 
 
 def _result(row: RowStanding) -> RowResult:
-    faults = list(row.faults)
-    why = row.refusal or (row.why if row.status == "faulty" else None)
-    if why is not None:
-        es, en = WHYS.get(why, NOT_REGISTERED)
-        faults.append(
-            RowFault(
-                row=row.line, column="", code=why, level="error", es=es, en=en, sheet=row.sheet
-            )
-        )
-    household_id: UUID | None = row.household_id
     return RowResult(
         row=row.line,
         status="clear" if row.status == "waiting" else row.status,
-        household_id=household_id,
-        faults=tuple(faults),
+        household_id=row.household_id,
+        faults=row.faults,
         sheet=row.sheet,
+        is_known=row.is_known,
+        is_changed=row.is_changed,
     )

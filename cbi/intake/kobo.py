@@ -12,7 +12,7 @@ import msgspec
 from cbi.fault import Finding, fault
 from cbi.intake.json_file import decode, records
 from cbi.intake.mapper import to_row
-from cbi.intake.source import ROWS_MAX, Cell, Cells, Entry, Row
+from cbi.intake.source import ROWS_MAX, Cell, Cells, Entry, Row, Submission
 from cbi.intake.table import what_m_means
 from cbi.intake.words import (
     HOUSEHOLD_COLUMNS,
@@ -28,6 +28,9 @@ from cbi.refusal import FileUnreadable
 # What the form's own machinery adds to each record.
 _MACHINERY = ("_", "meta/", "formhub/")
 _MACHINERY_NAMES = frozenset({"start", "end", "deviceid", "username", "audit", "subscriberid"})
+
+# Where a form asks for no code: what stays as it is when a submission is edited comes first.
+_CODES = ("meta/rootUuid", "meta/deprecatedID", "_uuid", "meta/instanceID")
 
 Record = dict[str, object]
 
@@ -81,7 +84,8 @@ def _rows(found: list[msgspec.Raw], m_means: str) -> Iterator[Row]:
     for number, each in enumerate(found, start=1):
         record = decode(each)
         if isinstance(record, dict):
-            yield to_row(_entry(record, number), m_means=m_means)
+            row = to_row(_entry(record, number), m_means=m_means)
+            yield msgspec.structs.replace(row, submission=_submission(record, row))
         else:
             yield _not_a_record(number)
 
@@ -108,9 +112,22 @@ def _entry(record: Record, number: int) -> Entry:
         person.setdefault("parentesco", Cell("jefe", number, ""))
         entry.persons.insert(0, person)
     entry.household.update((name, top[name]) for name in top.keys() & HOUSEHOLD_COLUMNS.keys())
-    _fall_back(entry, record, "codigo_hogar", ("_uuid", "meta/instanceID"))
+    _fall_back(entry, record, "codigo_hogar", _CODES)
     _fall_back(entry, record, "fecha_registro", ("_submission_time", "end", "start"))
     return entry
+
+
+def _submission(record: Record, row: Row) -> Submission | None:
+    instance = _plain(record.get("meta/instanceID")) or _plain(record.get("_uuid"))
+    if not instance:
+        return None
+    code = row.origin.get("reference")
+    has_code = code is not None and code.column not in _CODES
+    return Submission(instance, _plain(record.get("meta/deprecatedID")), has_code)
+
+
+def _plain(value: object) -> str:
+    return value.strip().removeprefix("uuid:") if isinstance(value, str) else ""
 
 
 def _fall_back(entry: Entry, record: Record, name: str, keys: tuple[str, ...]) -> None:
@@ -118,6 +135,9 @@ def _fall_back(entry: Entry, record: Record, name: str, keys: tuple[str, ...]) -
         value = record.get(key)
         if isinstance(value, str) and value.strip():
             text = value.strip()[:10] if name == "fecha_registro" else value.strip()
+            if name == "codigo_hogar" and "_uuid" in record:
+                # The first submission's id has no prefix there.
+                text = text.removeprefix("uuid:")
             entry.household.setdefault(name, Cell(text, entry.number, key))
 
 

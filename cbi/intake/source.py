@@ -116,6 +116,14 @@ class Entry(NamedTuple):
     sheet: str = ""
 
 
+class Submission(NamedTuple):
+    """Which submission of a form a record is, and which one it replaces; "" for none."""
+
+    instance: str
+    replaces: str
+    has_code: bool  # of the household, asked by the form
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One household of a file, as household.read wants it. `number` counts from 1."""
 
@@ -125,6 +133,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...]
     origin: Mapping[str, Cell]  # path → the cell it came from; empty for JSON
     sheet: str = ""
+    submission: Submission | None = None
 
 
 class Location(NamedTuple):
