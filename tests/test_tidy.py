@@ -62,6 +62,7 @@ VERBS = {
         "file_tables",
         "follow",
         "fund",
+        "hand_back",
         "holds",
         "history",
         "homes",

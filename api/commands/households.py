@@ -25,7 +25,7 @@ from api.terminal import (
 )
 from cbi import intake, partners
 from cbi.intake import Format
-from cbi.intake.corrections import Note, corrected
+from cbi.intake.corrections import corrected, notes
 from cbi.refusal import FileUnreadable
 
 ENDINGS: dict[str, Format] = {
@@ -95,17 +95,14 @@ async def households(
     kind = format_ or ENDINGS.get(file.suffix.lower())
     if kind is None:
         leave("say --format json, ndjson, csv, xlsx or kobo", WRONG_USE)
-    if corrections is not None and kind not in {"csv", "xlsx"}:
-        leave("--corrections needs a CSV or XLSX file", WRONG_USE)
     content = await asyncio.to_thread(_content, file)
     actor = await clerk(run, code, REGISTRAR)
     declared = Declared(format=kind, ubigeo_system=ubigeo_system, accept_valid=accept_valid)
     results = await bring_in(run.service, content, declared, actor=actor)
-    if corrections is not None and (kind == "csv" or kind == "xlsx"):  # noqa: PLR1714 -- mypy
-        faults = {(each.sheet, each.row): notes(each) for each in results if faulty(each)}
-        if faults:
-            mended = await asyncio.to_thread(corrected, content, format=kind, faults=faults)
-            await asyncio.to_thread(corrections.write_bytes, mended)
+    wrong = {(each.sheet, each.row): notes(each.faults, "es") for each in results if faulty(each)}
+    if corrections is not None and wrong:
+        mended = await asyncio.to_thread(corrected, content, format=kind, faults=wrong)
+        await asyncio.to_thread(corrections.write_bytes, mended)
     imported = summary(results)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(imported)).decode())
@@ -145,14 +142,6 @@ def _content(file: Path) -> bytes:
 
 def faulty(result: RowResult) -> bool:
     return result.status == "faulty"
-
-
-def notes(result: RowResult) -> list[Note]:
-    """What a corrections file says of a household's lines."""
-    return [
-        Note(fault.row, " ".join(filter(None, (fault.es, fault.remedy_es))))
-        for fault in result.faults
-    ]
 
 
 async def clerk(run: Run, code: str, role: str) -> Actor:

@@ -41,7 +41,7 @@ class _Export(msgspec.Struct):
 
 def rows(content: bytes) -> Iterator[Row]:
     """The households of an export, in its order; one record of it is held at a time."""
-    found_records = _records(content)
+    found_records = records_of(content)
     sexes: set[str] = set()
     for number, record in enumerate(found_records, start=1):
         found = decode(record)
@@ -59,7 +59,8 @@ def submission(content: bytes) -> Row:
     return next(rows(content))
 
 
-def _records(content: bytes) -> list[msgspec.Raw]:
+def records_of(content: bytes) -> list[msgspec.Raw]:
+    """The records of an export, not decoded yet; FileUnreadable for what is none."""
     if content.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")[:1] == b"[":
         return records(content)
     try:
@@ -118,12 +119,17 @@ def _entry(record: Record, number: int) -> Entry:
 
 
 def _submission(record: Record, row: Row) -> Submission | None:
-    instance = _plain(record.get("meta/instanceID")) or _plain(record.get("_uuid"))
+    instance = instance_of(record)
     if not instance:
         return None
     code = row.origin.get("reference")
     has_code = code is not None and code.column not in _CODES
     return Submission(instance, _plain(record.get("meta/deprecatedID")), has_code)
+
+
+def instance_of(record: Record) -> str:
+    """Which submission a record is; "" where it doesn't say."""
+    return _plain(record.get("meta/instanceID")) or _plain(record.get("_uuid"))
 
 
 def _plain(value: object) -> str:
