@@ -5,6 +5,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     Integer,
     LargeBinary,
     SmallInteger,
@@ -58,6 +59,7 @@ import_row = Table(
     Column("sheet", Text, nullable=False),
     Column("faults", JSONB, nullable=False),
     Column("sealed", LargeBinary),
+    Column("taken_on", Date),
 )
 import_check = Table(
     "import_check",

@@ -10,6 +10,7 @@ from rich.markup import escape
 from api import auth, clock
 from api.access import REGISTRAR
 from api.commands.importing import Declared, bring_in
+from api.commands.telling import chosen, tell
 from api.db import SYSTEM, Actor, transaction
 from api.imports import Imported, RowResult, summary
 from api.terminal import (
@@ -68,6 +69,7 @@ def import_() -> None:
     show_default=True,
     help="Register what is right, or only stage and check the file.",
 )
+@click.option("--rows", help="Register only these households of the file, by their number: 3,7-12.")
 @click.option(
     "--corrections",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
@@ -83,6 +85,7 @@ async def households(
     format_: Format | None,
     ubigeo_system: str,
     accept_valid: bool,
+    rows: str | None,
     corrections: Path | None,
     as_json: bool,
 ) -> int:
@@ -90,32 +93,35 @@ async def households(
 
     A faulty row is told with row, column, masked value and remedy and stops nothing. The same
     file again changes nothing, and goes on where it broke off. With --check-only nobody is
-    registered; the same command without it takes the file in.
+    registered; the same command without it takes the file in, and so do `cbi import accept` and
+    --rows. The exit code is 1 when a row is faulty or was refused.
     """
     kind = format_ or ENDINGS.get(file.suffix.lower())
     if kind is None:
         leave("say --format json, ndjson, csv, xlsx or kobo", WRONG_USE)
+    only = chosen(rows)
     content = await asyncio.to_thread(_content, file)
     actor = await clerk(run, code, REGISTRAR)
-    declared = Declared(format=kind, ubigeo_system=ubigeo_system, accept_valid=accept_valid)
-    results = await bring_in(run.service, content, declared, actor=actor)
+    declared = Declared(
+        format=kind, ubigeo_system=ubigeo_system, accept_valid=accept_valid and only is None
+    )
+    brought = await bring_in(run.service, content, declared, actor=actor, only=only)
+    results = brought.rows
     wrong = {(each.sheet, each.row): notes(each.faults, "es") for each in results if faulty(each)}
     if corrections is not None and wrong:
         mended = await asyncio.to_thread(corrected, content, format=kind, faults=wrong)
         await asyncio.to_thread(corrections.write_bytes, mended)
     imported = summary(results)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(imported)).decode())
+        told = {"import_id": brought.standing.import_id, **msgspec.structs.asdict(imported)}
+        click.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
     else:
+        tell(brought.standing)
         _tell(imported)
     return NO if imported.faulty else 0
 
 
 def _tell(imported: Imported) -> None:
-    CONSOLE.print(
-        f"{imported.households} households: {imported.clear} clear, {imported.review} to review,"
-        f" {imported.faulty} faulty"
-    )
     faults: list[dict[str, object]] = [
         {
             "row": fault.row,

@@ -5,7 +5,9 @@ Questions carry the path of their groups ("hogar/distrito"), inside a repeat as 
 /api/v2/assets/{uid}/data.json.
 """
 
+import contextlib
 from collections.abc import Iterator
+from datetime import date
 
 import msgspec
 
@@ -32,6 +34,7 @@ _MACHINERY_NAMES = frozenset({"start", "end", "deviceid", "username", "audit", "
 # Where a form asks for no code: what stays as it is when a submission is edited comes first.
 _CODES = ("meta/rootUuid", "meta/deprecatedID", "_uuid", "meta/instanceID")
 
+_TAKEN = ("end", "start", "_submission_time")
 Record = dict[str, object]
 
 
@@ -86,7 +89,9 @@ def _rows(found: list[msgspec.Raw], m_means: str) -> Iterator[Row]:
         record = decode(each)
         if isinstance(record, dict):
             row = to_row(_entry(record, number), m_means=m_means)
-            yield msgspec.structs.replace(row, submission=_submission(record, row))
+            yield msgspec.structs.replace(
+                row, submission=_submission(record, row), taken_on=_taken_on(record)
+            )
         else:
             yield _not_a_record(number)
 
@@ -125,6 +130,16 @@ def _submission(record: Record, row: Row) -> Submission | None:
     code = row.origin.get("reference")
     has_code = code is not None and code.column not in _CODES
     return Submission(instance, _plain(record.get("meta/deprecatedID")), has_code)
+
+
+def _taken_on(record: Record) -> date | None:
+    """Return the day on which the form was filled in, as the device tells it."""
+    for key in _TAKEN:
+        value = record.get(key)
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                return date.fromisoformat(value.strip()[:10])
+    return None
 
 
 def instance_of(record: Record) -> str:

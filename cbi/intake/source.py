@@ -2,6 +2,7 @@
 
 import codecs
 from collections.abc import Mapping
+from datetime import date
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -134,6 +135,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     origin: Mapping[str, Cell]  # path → the cell it came from; empty for JSON
     sheet: str = ""
     submission: Submission | None = None
+    taken_on: date | None = None  # where a device says when; otherwise the form may
 
 
 class Location(NamedTuple):
