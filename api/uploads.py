@@ -1,5 +1,6 @@
 """Files of registrations over HTTP: sent in pieces, staged, looked at, taken or refused."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Annotated, Literal
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 import msgspec
 from litestar import get, post, put
 from litestar.di import NamedDependency
+from litestar.exceptions import TooManyRequestsException
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,6 +30,8 @@ from cbi.intake.annotate import Language
 CHUNK_BYTES = 64 * 1024
 # An export of KoboToolbox is JSON.
 ENDINGS = {"kobo": "json"}
+# Each holds a file of up to 64 MB, opened.
+HANDED_AT_ONCE = asyncio.Semaphore(2)
 ROWS_TOLD_MAX = 50_000
 NUMBER_MAX = 2**31 - 1
 
@@ -153,9 +157,12 @@ async def read_corrections(
     Only for who staged the file; the access log keeps it. Mended, it is sent in like any file.
     """
     opened = await uploads.load_import(conn, import_id)
-    content = await hand_back(
-        conn, opened, vault=service.vault, language=language, actor_id=actor.actor_id
-    )
+    if HANDED_AT_ONCE.locked():
+        raise TooManyRequestsException
+    async with HANDED_AT_ONCE:
+        content = await hand_back(
+            conn, opened, vault=service.vault, language=language, actor_id=actor.actor_id
+        )
     ending = ENDINGS.get(opened.format, opened.format)
     return Stream(
         _pieces(content),

@@ -10,7 +10,7 @@ from rich.markup import escape
 from api import auth, clock
 from api.access import REGISTRAR
 from api.commands.importing import Declared, bring_in
-from api.commands.telling import chosen, tell
+from api.commands.telling import chosen, of_language, says, tell, write
 from api.db import SYSTEM, Actor, transaction
 from api.imports import Imported, RowResult, summary
 from api.terminal import (
@@ -26,6 +26,7 @@ from api.terminal import (
 )
 from cbi import intake, partners
 from cbi.intake import Format
+from cbi.intake.annotate import Language
 from cbi.intake.corrections import corrected, notes
 from cbi.refusal import FileUnreadable
 
@@ -75,6 +76,7 @@ def import_() -> None:
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write the faulty households' rows, with their faults in a last column, to be mended.",
 )
+@of_language
 @as_json
 @command
 async def households(
@@ -87,6 +89,7 @@ async def households(
     accept_valid: bool,
     rows: str | None,
     corrections: Path | None,
+    language: Language,
     as_json: bool,
 ) -> int:
     """Stage FILE, and register every household of it that is right and check it at once.
@@ -107,28 +110,32 @@ async def households(
     )
     brought = await bring_in(run.service, content, declared, actor=actor, only=only)
     results = brought.rows
-    wrong = {(each.sheet, each.row): notes(each.faults, "es") for each in results if faulty(each)}
+    wrong = {
+        (each.sheet, each.row): notes(each.faults, language) for each in results if faulty(each)
+    }
     if corrections is not None and wrong:
-        mended = await asyncio.to_thread(corrected, content, format=kind, faults=wrong)
-        await asyncio.to_thread(corrections.write_bytes, mended)
+        mended = await asyncio.to_thread(
+            corrected, content, format=kind, faults=wrong, language=language
+        )
+        await asyncio.to_thread(write, corrections, mended)
     imported = summary(results)
     if as_json:
         told = {"import_id": brought.standing.import_id, **msgspec.structs.asdict(imported)}
         click.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
     else:
         tell(brought.standing)
-        _tell(imported)
+        _tell(imported, language)
     return NO if imported.faulty else 0
 
 
-def _tell(imported: Imported) -> None:
+def _tell(imported: Imported, language: Language) -> None:
     faults: list[dict[str, object]] = [
         {
             "row": fault.row,
             "column": fault.column,
             "value": escape(fault.value),
             "level": fault.level,
-            "es": f"{fault.es} {fault.remedy_es}".strip(),
+            language: says(fault, language),
         }
         for row in imported.rows
         for fault in row.faults

@@ -9,10 +9,11 @@ from rich.markup import escape
 from api.access import REGISTRAR
 from api.commands.households import clerk
 from api.commands.importing import erase_rest, load, refuse, rows_of, standing_of, take
-from api.commands.telling import chosen, tell
+from api.commands.telling import chosen, of_language, says, tell
 from api.db import Actor
 from api.terminal import CONSOLE, NO, WRONG_USE, Run, as_json, command, leave, show
 from cbi.imported import Import, RowStanding, RowStatus, Standing, Take
+from cbi.intake.annotate import Language
 
 SHOWN_MAX = 50
 _of_import = click.argument("import_id", type=click.UUID)
@@ -29,10 +30,17 @@ _of_partner = click.option(
     type=click.Choice(["waiting", "faulty", "clear", "review"]),
     help="Show only rows that stand so.",
 )
+@of_language
 @as_json
 @command
 async def show_(
-    run: Run, *, import_id: UUID, code: str, status: RowStatus | None, as_json: bool
+    run: Run,
+    *,
+    import_id: UUID,
+    code: str,
+    status: RowStatus | None,
+    language: Language,
+    as_json: bool,
 ) -> int:
     """Show where the file IMPORT_ID stands, and its rows with their faults.
 
@@ -46,7 +54,7 @@ async def show_(
         return _code(standing)
     tell(standing)
     rows = await rows_of(run.service, opened, actor, status=status)
-    told = [line for row in rows for line in _lines(row)]
+    told = [line for row in rows for line in _lines(row, language)]
     show(told[:SHOWN_MAX], as_json=False, title="rows")
     if len(told) > SHOWN_MAX:
         CONSOLE.print(f"… and {len(told) - SHOWN_MAX} more; --status shows fewer")
@@ -128,7 +136,7 @@ def _code(standing: Standing) -> int:
     return NO if standing.faulty else 0
 
 
-def _lines(row: RowStanding) -> list[dict[str, object]]:
+def _lines(row: RowStanding, language: Language) -> list[dict[str, object]]:
     """A row's lines in a table: one for each fault, or one that says how it stands."""
     place = {"number": row.row_no, "row": row.line, "sheet": escape(row.sheet)}
     place |= {"status": row.status}
@@ -137,7 +145,7 @@ def _lines(row: RowStanding) -> list[dict[str, object]]:
         {
             **place,
             "value": "" if fault is None else escape(fault.value),
-            "es": "" if fault is None else f"{fault.es} {fault.remedy_es}".strip(),
+            language: "" if fault is None else says(fault, language),
         }
         for fault in faults
     ]

@@ -1,11 +1,23 @@
 """What commands about imported files share: which rows are meant, and how a file stands."""
 
+import os
 import re
+from pathlib import Path
+
+import rich_click as click
 
 from api.terminal import CONSOLE, WRONG_USE, leave
 from api.uploads import ROWS_TOLD_MAX
-from cbi.imported import Standing
+from cbi.imported import RowFault, Standing
+from cbi.intake.annotate import Language
 
+of_language = click.option(
+    "--language",
+    type=click.Choice(["es", "en"]),
+    default="es",
+    show_default=True,
+    help="Tell faults and remedies in Spanish or in English.",
+)
 _PART = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
 
@@ -33,6 +45,20 @@ def chosen(rows: str | None) -> list[int] | None:
         return numbers_of(rows)
     except ValueError:
         leave("--rows wants numbers and ranges, like 3,7-12", WRONG_USE)
+
+
+def write(target: Path, content: bytes) -> None:
+    """Write a file that names people: for nobody else on this machine to read."""
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.truncate()
+        file.write(content)
+
+
+def says(fault: RowFault, language: Language) -> str:
+    """Return what is wrong and what to do about it."""
+    told, remedy = getattr(fault, language), getattr(fault, f"remedy_{language}")
+    return f"{told} {remedy}".strip()
 
 
 def tell(standing: Standing) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -227,6 +228,7 @@ def test_the_faulty_rows_of_a_workbook_come_back_in_a_workbook(
     lines.write_text('{"reference": "H-9"}\n')
     cbi("import", "households", lines, "--partner", "ALFA", "--corrections", back, code=1)
     assert json.loads(back.read_text())["faults"]
+    assert stat.S_IMODE(back.stat().st_mode) == 0o600
 
 
 def test_a_file_of_a_bank_that_can_not_be_read_is_refused_with_its_place(

@@ -42,6 +42,8 @@ def test_a_file_is_staged_shown_and_rows_of_it_are_taken(cbi: Command, tmp_path)
     assert ": review" in shown.stdout
     assert "6 households: 5 clear, 0 to review, 1 faulty" in shown.stdout
     assert "990101" not in shown.stdout
+    english = cbi("import", "show", *of_file, "--language", "en", code=1).stdout
+    assert "row 7, column ubigeo" in " ".join(english.replace("│", " ").split())
     for wrong in ("0", "3-1", "x", "1,,2", "1-99999999"):
         assert "--rows" in cbi("import", "accept", *of_file, "--rows", wrong, code=2).stderr
     cbi("import", "accept", *of_file, "--all", "--accept-valid", code=2)
