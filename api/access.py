@@ -49,6 +49,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("PUT", "/v1/imports/uploads/{import_id}/pieces/{piece_no}"): frozenset({REGISTRAR}),
     ("GET", "/v1/imports/{import_id}"): frozenset({REGISTRAR}),
     ("GET", "/v1/imports/{import_id}/rows"): frozenset({REGISTRAR}),
+    ("GET", "/v1/imports/{import_id}/corrections"): frozenset({REGISTRAR}),
     ("POST", "/v1/imports/{import_id}/acceptance"): frozenset({REGISTRAR}),
     ("POST", "/v1/imports/{import_id}/refusal"): frozenset({REGISTRAR}),
     ("GET", "/v1/jobs"): EVERYBODY,

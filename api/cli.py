@@ -9,6 +9,7 @@ from api.commands import (
     dedup,
     demo,
     households,
+    imports,
     ledger,
     serve,
     simulate,
@@ -30,6 +31,8 @@ def main() -> None:
 
 
 households.import_.add_command(statements.statement)
+for of_file in (imports.show_, imports.accept, imports.refuse_, imports.close):
+    households.import_.add_command(of_file)
 for each in (
     serve.serve,
     serve.settings_,

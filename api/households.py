@@ -5,9 +5,11 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Body, FromPath, FromQuery, QueryParameter
+from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,7 +25,9 @@ from cbi.identities import Identity, open_households
 from cbi.partner import Partner
 from cbi.refusal import IdentityErased, NotFound
 from cbi.register import Receipt
+from cbi.take_in import Taken, take_in
 
+KNOWN = {HTTP_200_OK: ResponseSpec(Taken, description="The household was registered before")}
 CODE = "^[A-Z][A-Z0-9-]{1,19}" + END
 Purpose = Literal["registration", "correction", "adjudication", "complaint", "payment"]
 
@@ -71,7 +75,7 @@ async def partners(
     return page(items, limit=limit, cursor="code")
 
 
-@post("/v1/households", tags=["registration"])
+@post("/v1/households", tags=["registration"], responses=KNOWN)
 @once
 async def register_household(
     request: Requested,
@@ -82,9 +86,13 @@ async def register_household(
         dict[str, Any], Body(description="a registration; docs/registration.md has its form")
     ],
     idempotency_key: Key = None,
-) -> Receipt:
-    """Register a household and check it against everybody at once."""
-    return await register.register(
+) -> Response[Taken]:
+    """Register a household and check it against everybody at once.
+
+    Under a reference that is registered: 200. The same content changes nothing; other content is
+    the household's next version, and is checked again.
+    """
+    taken = await take_in(
         conn,
         household.read(data, today=clock.today()),
         desk=service.desk,
@@ -94,6 +102,13 @@ async def register_household(
         at=clock.now(),
         today=clock.today(),
     )
+    return told(taken)
+
+
+def told(taken: Taken) -> Response[Taken]:
+    """Answer 201 for a household that is registered now, and 200 for one that was before."""
+    is_new = not (taken.is_known or taken.is_changed)
+    return Response(taken, status_code=HTTP_201_CREATED if is_new else HTTP_200_OK)
 
 
 @get("/v1/households", tags=["registration"])

@@ -183,7 +183,8 @@ async def accept(conn: AsyncConnection, task: Task) -> Chunk:
         today=clock.today(),
         **clerk,
     )
-    await staging.note_outcomes(conn, work.opened, outcomes, at=clock.now())
+    # The same moment as the event: the history finds what it came from by that.
+    await staging.note_outcomes(conn, work.opened, outcomes, at=now)
     done = task.last.done + len(outcomes)
     return Chunk(done=done, total=total, cursor={"after": coming.numbers[-1], "total": total})
 
@@ -201,6 +202,7 @@ async def _accepted(work: _Work, total: int, *, is_whole: bool) -> Chunk:
         "clear": standing.clear,
         "review": standing.review,
         "faulty": standing.faulty,
+        "refused": standing.refused,
     }
     return Chunk(done=total, total=total, result=result)
 

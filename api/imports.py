@@ -22,12 +22,12 @@ from api.db import Actor
 from api.once import once
 from api.page import Key
 from api.state import Requested, Service
-from api.wording import REFUSALS
-from cbi import intake, register
+from cbi import intake
 from cbi.imported import RowFault, located
 from cbi.intake import Format, Row
 from cbi.refusal import CbiRefusal, FileUnreadable
-from cbi.register import Receipt
+from cbi.row_refusal import fault_of, word
+from cbi.take_in import take_in
 
 # One request's share of a large file; `cbi import households` takes the whole.
 ROWS_PER_REQUEST_MAX = 2_000
@@ -45,6 +45,9 @@ class RowResult(msgspec.Struct, frozen=True, kw_only=True):
     household_id: UUID | None
     faults: tuple[RowFault, ...]
     sheet: str = ""
+    # Registered before: the same, or now the household's next version.
+    is_known: bool = False
+    is_changed: bool = False
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +57,9 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     clear: int
     review: int
     faulty: int
+    registered: int
+    known: int
+    changed: int
     rows: list[RowResult]
     # Faults beyond FAULTS_TOLD_MAX; their rows still tell status and household.
     faults_left_out: int = 0
@@ -91,7 +97,7 @@ async def import_file(
 async def import_rows(
     service: Service, rows: Iterable[Row], *, actor: Actor, request_id: str
 ) -> AsyncIterator[RowResult]:
-    """Register row after row; yields what became of each."""
+    """Take in row after row; yields what became of each."""
     for row in rows:
         read = intake.read(row, today=clock.today())
         faults = tuple(located(fault, row) for fault in read.faults)
@@ -102,7 +108,7 @@ async def import_rows(
             continue
         try:
             async with service.begin(actor, request_id=request_id) as conn:
-                receipt: Receipt = await register.register(
+                taken = await take_in(
                     conn,
                     read,
                     desk=service.desk,
@@ -111,22 +117,25 @@ async def import_rows(
                     area=actor.area,
                     at=clock.now(),
                     today=clock.today(),
+                    submitted=row.submission,
                 )
         except CbiRefusal as refused:
             yield RowResult(
                 row=row.number,
                 status="faulty",
                 household_id=None,
-                faults=(*faults, _refused(refused, row)),
+                faults=(*faults, located(fault_of(word(refused)), row)),
                 sheet=row.sheet,
             )
         else:
             yield RowResult(
                 row=row.number,
-                status=receipt.status,
-                household_id=receipt.household_id,
-                faults=faults,
+                status=taken.status,
+                household_id=taken.household_id,
+                faults=tuple(located(fault, row) for fault in taken.warnings),
                 sheet=row.sheet,
+                is_known=taken.is_known,
+                is_changed=taken.is_changed,
             )
 
 
@@ -145,6 +154,12 @@ def summary(results: list[RowResult]) -> Imported:
         clear=statuses.count("clear"),
         review=statuses.count("review"),
         faulty=statuses.count("faulty"),
+        registered=sum(
+            each.household_id is not None and not (each.is_known or each.is_changed)
+            for each in results
+        ),
+        known=sum(each.is_known for each in results),
+        changed=sum(each.is_changed for each in results),
         rows=told,
         faults_left_out=left_out,
     )
@@ -156,19 +171,6 @@ def _few(content: bytes, *, format: Format, ubigeo_system: str) -> list[Row]:  #
     if len(rows) > ROWS_PER_REQUEST_MAX:
         raise FileUnreadable(line=rows[ROWS_PER_REQUEST_MAX].number, reason="too_many_rows")
     return rows
-
-
-def _refused(refused: CbiRefusal, row: Row) -> RowFault:
-    wording = REFUSALS[type(refused)]
-    return RowFault(
-        row=row.number,
-        column="",
-        code=wording.slug.replace("-", "_"),
-        level="error",
-        es=wording.es,
-        en=wording.en,
-        sheet=row.sheet,
-    )
 
 
 HANDLERS = (import_file,)

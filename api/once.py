@@ -67,7 +67,7 @@ def once(handler: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         else:
             if isinstance(result, Progress):
                 return result
-            body, status = msgspec.json.encode(result), _status(request)
+            body, status = _told(request, result)
         await conn.execute(
             insert(tables.answer).values(
                 actor_id=actor.actor_id,
@@ -115,9 +115,12 @@ async def _stored(conn: AsyncConnection, actor: Actor, key: str) -> Row[Any, Any
     return rows.one_or_none()
 
 
-def _status(request: Request[Any, Any, Any]) -> int:
+def _told(request: Request[Any, Any, Any], result: object) -> tuple[bytes, int]:
+    """Return the body and the status of an answer; a handler may say another than its route's."""
     handler: Any = request.scope["route_handler"]
-    return int(handler.status_code)
+    if isinstance(result, Response):
+        return msgspec.json.encode(result.content), int(result.status_code or handler.status_code)
+    return msgspec.json.encode(result), int(handler.status_code)
 
 
 def _response(body: bytes, status: int, *, replayed: bool) -> Response[bytes]:

@@ -1,15 +1,20 @@
 """Files of registrations over HTTP: sent in pieces, staged, looked at, taken or refused."""
 
+import asyncio
+from collections.abc import Iterator
 from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
 from litestar import get, post, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.exceptions import TooManyRequestsException
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.response import Stream
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
+from api.check_files import MEDIA_TYPES
 from api.db import Actor
 from api.importing import order_acceptance, order_staging
 from api.once import once
@@ -17,9 +22,16 @@ from api.page import AfterNumber, Key, Limit, Page, page
 from api.state import Requested, Service
 from api.text import END
 from cbi import staging, uploads
+from cbi.hand_back import hand_back
 from cbi.imported import PIECE_BYTES, NewImport, RowStanding, RowStatus, Standing
 from cbi.intake import Format
+from cbi.intake.annotate import Language
 
+CHUNK_BYTES = 64 * 1024
+# An export of KoboToolbox is JSON.
+ENDINGS = {"kobo": "json"}
+# Each holds a file of up to 64 MB, opened.
+HANDED_AT_ONCE = asyncio.Semaphore(2)
 ROWS_TOLD_MAX = 50_000
 NUMBER_MAX = 2**31 - 1
 
@@ -128,6 +140,42 @@ async def list_rows(
     return page(rows, limit=limit, cursor="row_no")
 
 
+@get(
+    "/v1/imports/{import_id:uuid}/corrections",
+    tags=["registration"],
+    media_type="application/octet-stream",
+)
+async def read_corrections(
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
+    import_id: FromPath[UUID],
+    language: FromQuery[Language] = "es",
+) -> Stream:
+    """Download the faulty rows, in the form of the file, each with its faults and the remedy.
+
+    Only for who staged the file; the access log keeps it. Mended, it is sent in like any file.
+    """
+    opened = await uploads.load_import(conn, import_id)
+    if HANDED_AT_ONCE.locked():
+        raise TooManyRequestsException
+    async with HANDED_AT_ONCE:
+        content = await hand_back(
+            conn, opened, vault=service.vault, language=language, actor_id=actor.actor_id
+        )
+    ending = ENDINGS.get(opened.format, opened.format)
+    return Stream(
+        _pieces(content),
+        media_type=MEDIA_TYPES[ending],
+        headers={"Content-Disposition": f'attachment; filename="{import_id}.{ending}"'},
+    )
+
+
+def _pieces(content: bytes) -> Iterator[bytes]:
+    for at in range(0, len(content), CHUNK_BYTES):
+        yield content[at : at + CHUNK_BYTES]
+
+
 @post("/v1/imports/{import_id:uuid}/acceptance", tags=["registration"])
 @once
 async def accept_import(
@@ -161,4 +209,7 @@ async def refuse_import(
     return await staging.load_standing(conn, opened)
 
 
-HANDLERS = (open_upload, put_piece, show_import, list_rows, accept_import, refuse_import)
+HANDLERS = (
+    *(open_upload, put_piece, show_import, list_rows, read_corrections),
+    *(accept_import, refuse_import),
+)

@@ -1,6 +1,6 @@
 """Amend a household: the whole form again, with what was wrong or has changed since."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from uuid import UUID
 
@@ -14,7 +14,13 @@ from cbi.event import AmendReason, Happened, Kind, Member, follow, keep, pair, p
 from cbi.household import Person, Read, Registration
 from cbi.identities import SealedHousehold
 from cbi.person import SpecificNeed
-from cbi.refusal import BadValue, InvalidRegistration, OutsideArea, PersonDeceased
+from cbi.refusal import (
+    BadValue,
+    InvalidRegistration,
+    OutsideArea,
+    PersonDeceased,
+    ReferenceTaken,
+)
 from cbi.register import Desk, Receipt, content_key_of, receipt, reference_key_of, warnings_of
 from cbi.turn import (
     Held,
@@ -45,15 +51,18 @@ async def amend(
     today: date,
     on: date | None = None,
     note: str = "",
+    by_reference: bool = False,
+    keeps_reference: bool = False,
 ) -> Receipt:
     """Make what a form says the household's next version, and check it against everybody again.
 
     The same content again is no event. Who stands in the form and not in the household joins it,
     and who does not stand there any more has left; with the reason `data_error` he was never of it.
     Documents that were shown stay known, unless they were an error too. Cases are opened as at
-    registration, and decisions stay. Raises InvalidRegistration, OutsideArea, NotFound,
-    HouseholdEnded, IdentityErased, PersonDeceased, and BadValue for another reference or
-    a day to come.
+    registration, and decisions stay. A form without a code of its own `keeps_reference`. Raises
+    InvalidRegistration, OutsideArea, NotFound, HouseholdEnded, IdentityErased, PersonDeceased,
+    BadValue for another reference or a day to come; ReferenceTaken where it is `by_reference`
+    alone that the household is known, and nobody of it stands in the form.
     """
     if read.registration is None:
         raise InvalidRegistration(faults=read.faults)
@@ -62,32 +71,46 @@ async def amend(
         raise OutsideArea(area=area)
     must_be_past(on or today, today)
     before = await hold(conn, household_id, vault=desk.vault, purpose="correction")
+    if keeps_reference:
+        registration = msgspec.structs.replace(registration, reference=before.home.reference)
     if before.reference_key != reference_key_of(registration, desk, partner_id):
         raise BadValue(field="reference", reason="another household's")
     content_key = content_key_of(registration, desk)
     if content_key == before.content_key:
         return await _receipt(conn, household_id, read, desk)
     is_error = reason == "data_error"
-    members, needs = _members(before, registration, desk, is_error=is_error)
-    after = msgspec.structs.replace(
-        _told(before, registration), content_key=content_key, members=members
+    after, needs = amended(
+        before,
+        registration,
+        content_key=content_key,
+        new_id=desk.new_id,
+        is_error=is_error,
+        by_reference=by_reference,
     )
     who = Who(partner_id=partner_id, actor_id=actor_id, at=at)
     kind: Kind = "corrected" if is_error else "updated"
     happened = Happened(kind=kind, reason=reason, on=on or today, note=note)
-    await turn(
-        conn,
-        household_id,
-        counted(happened, before, after),
-        event_id=desk.new_id(),
-        who=who,
-        version=before.version,
-        key=before.key,
-    )
+    happened = counted(happened, before, after)
+    await _turn(conn, before, happened, event_id=desk.new_id(), who=who)
     await rewrite(conn, before, after, needs=needs)
     await _answer(conn, household_id, registration.consents, who, is_error=is_error)
     await recheck(conn, before, after, desk=desk, who=who)
     return await _receipt(conn, household_id, read, desk)
+
+
+async def _turn(
+    conn: AsyncConnection, before: Held, happened: Happened, *, event_id: UUID, who: Who
+) -> None:
+    version, key = before.version, before.key
+    await turn(
+        conn,
+        before.household_id,
+        happened,
+        event_id=event_id,
+        who=who,
+        version=version,
+        key=key,
+    )
 
 
 async def _receipt(conn: AsyncConnection, household_id: UUID, read: Read, desk: Desk) -> Receipt:
@@ -95,9 +118,25 @@ async def _receipt(conn: AsyncConnection, household_id: UUID, read: Read, desk: 
     return msgspec.structs.replace(stands, warnings=warnings_of(read, desk))
 
 
-def _told(before: Held, registration: Registration) -> Held:
-    return msgspec.structs.replace(
+def amended(
+    before: Held,
+    registration: Registration,
+    *,
+    content_key: bytes,
+    new_id: Callable[[], UUID],
+    is_error: bool = False,
+    by_reference: bool = False,
+) -> tuple[Held, Needs]:
+    """Return a household as a form has it, and the needs it tells; raises as `amend` does."""
+    members, needs = _members(before, registration, new_id, is_error=is_error)
+    known = {each.person_id for each in before.present}
+    there = {each.person_id for each in members if each.gone is None}
+    if by_reference and not known & there:
+        raise ReferenceTaken(household_id=before.household_id)
+    after = msgspec.structs.replace(
         before,
+        content_key=content_key,
+        members=members,
         ubigeo=registration.ubigeo,
         population_type=registration.population_type,
         home=SealedHousehold(
@@ -108,10 +147,11 @@ def _told(before: Held, registration: Registration) -> Held:
             instrument=registration.instrument,
         ),
     )
+    return after, needs
 
 
 def _members(
-    before: Held, registration: Registration, desk: Desk, *, is_error: bool
+    before: Held, registration: Registration, new_id: Callable[[], UUID], *, is_error: bool
 ) -> tuple[tuple[Member, ...], Needs]:
     """Return everybody of the household as the form has it, and the needs it tells."""
     known = [*before.present, *(each for each in before.members if each.gone in _AGAIN)]
@@ -122,7 +162,7 @@ def _members(
     for person, member in zip(registration.persons, found, strict=True):
         if member is None:
             ordinal += 1
-            one = Member(person_id=desk.new_id(), ordinal=ordinal, gone=None, person=keep(person))
+            one = Member(person_id=new_id(), ordinal=ordinal, gone=None, person=keep(person))
         elif member.gone == "deceased" and not is_error:
             raise PersonDeceased(person_id=member.person_id)
         else:

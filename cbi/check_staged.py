@@ -1,6 +1,7 @@
 """Compare staged households with everybody registered, as registering would, and store nobody."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -15,9 +16,29 @@ from dedup.driver import fetch
 from dedup.find import Found
 from dedup.find_all import find_all, find_within
 
+Why = Literal[
+    "changed",
+    "crowded",
+    "declined",
+    "earlier_version",
+    "household_ended",
+    "known",
+    "not_compared",
+    "outside_area",
+    "twice_in_file",
+    "unopened",
+    "unsearchable",
+]
 _KNOWN = """
-    SELECT h.reference_key, h.content_key, h.ended_at IS NOT NULL FROM cbi.household AS h
-    WHERE h.partner_id = $1 AND h.reference_key = ANY ($2 ::bigint[])"""
+    SELECT w.row_no, h.content_key, h.has_ended, EXISTS (
+        SELECT FROM cbi.household_version AS v
+        WHERE v.household_id = h.household_id AND v.content_key = w.content_key)
+    FROM unnest($2 ::integer[], $3 ::bigint[], $4 ::bytea[])
+        AS w(row_no, reference_key, content_key)
+    CROSS JOIN LATERAL (
+        SELECT x.household_id, x.content_key, x.ended_at IS NOT NULL AS has_ended
+        FROM cbi.household AS x
+        WHERE x.partner_id = $1 AND x.reference_key = w.reference_key OFFSET 0) AS h"""
 
 
 async def check_staged(
@@ -31,21 +52,23 @@ async def check_staged(
 ) -> list[Checked]:
     """Say of each row how its household compares with everybody, and with the other rows given.
 
-    One that is registered under its reference already is clear, `known` or `changed`; what is new
-    in it is compared when it is taken. No more than `room` persons are compared, the day's quota of
-    checks; a row beyond is to be reviewed, `not_compared`, and is compared when it is taken.
+    One that is registered under its reference already is clear: `known`, `changed`, or an
+    `earlier_version`; what is new in it is compared when it is taken. No more than `room` persons
+    are compared, the day's quota of checks; a row beyond is to be reviewed, `not_compared`, and is
+    compared when it is taken.
     """
-    known = await _known(conn, list(rows.values()), partner_id)
+    known = await _known(conn, rows, partner_id)
     told: dict[int, Checked] = {}
     asked: dict[int, Ready] = {}
     for row_no, home in rows.items():
-        content, has_ended = known.get(home.reference_key, (None, False))
+        content, has_ended, was_so = known.get(row_no, (None, False, False))
         if not home.ubigeo.startswith(area):
             told[row_no] = Checked(row_no=row_no, status="faulty", why="outside_area")
         elif has_ended:
             told[row_no] = Checked(row_no=row_no, status="faulty", why="household_ended")
         elif content is not None:
-            why = "known" if content == home.content_key else "changed"
+            why: Why = "earlier_version" if was_so else "changed"
+            why = "known" if content == home.content_key else why
             told[row_no] = Checked(row_no=row_no, status="clear", why=why)
         elif home.records is None:
             told[row_no] = Checked(row_no=row_no, status="review", why="declined")
@@ -89,7 +112,7 @@ async def _compared(
 
 def _checked(row_no: int, found: Found, twice: Sequence[UUID]) -> Checked:
     others = {pair.other_household_id for pair in found.pairs}
-    why = None
+    why: Why | None = None
     if found.unsearched or found.crowded:
         why = "unsearchable" if found.unsearched else "crowded"
     elif twice and not others:
@@ -104,7 +127,14 @@ def _checked(row_no: int, found: Found, twice: Sequence[UUID]) -> Checked:
 
 
 async def _known(
-    conn: AsyncConnection, homes: Sequence[Ready], partner_id: UUID
-) -> dict[int, tuple[bytes, bool]]:
-    rows = await fetch(conn, _KNOWN, partner_id, [home.reference_key for home in homes])
-    return {row[0]: (row[1], row[2]) for row in rows}
+    conn: AsyncConnection, rows: Mapping[int, Ready], partner_id: UUID
+) -> dict[int, tuple[bytes, bool, bool]]:
+    found = await fetch(
+        conn,
+        _KNOWN,
+        partner_id,
+        list(rows),
+        [home.reference_key for home in rows.values()],
+        [home.content_key for home in rows.values()],
+    )
+    return {row[0]: (row[1], row[2], row[3]) for row in found}

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -30,6 +31,13 @@ _PERSONS = text("""
     WHERE p.household_id = :household_id AND w.gone IS NULL ORDER BY p.ordinal""")
 
 
+_CAME = text("""
+    SELECT o.at, s.taken_on, s.provisional_from, s.provisional_until
+    FROM cbi.import_outcome AS o JOIN cbi.import_row_standing AS s USING (import_id, row_no)
+    WHERE o.household_id = :household_id AND NOT o.is_known AND s.provisional_from IS NOT NULL""")
+_PROVISIONAL = ("taken_on", "provisional_from", "provisional_until")
+
+
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """One event: what, why, on what day, by whom and when; `note` only where it was asked for."""
 
@@ -45,6 +53,11 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
     by: str
     at: datetime
+    # Of what came in a file that was taken before: when that was, and from when until when it was
+    # provisional. Before that it is told of the file's row only.
+    taken_on: date | None = None
+    provisional_from: datetime | None = None
+    provisional_until: datetime | None = None
 
 
 async def list_events(
@@ -79,7 +92,8 @@ async def list_events(
         by=row.handle or "",
         at=row.registered_at,
     )
-    columns = (name for name in Told.__struct_fields__ if name not in {"has_note", "note", "by"})
+    left_out = {"has_note", "note", "by", *_PROVISIONAL}
+    columns = (name for name in Told.__struct_fields__ if name not in left_out)
     rows = await conn.execute(
         select(
             *(event[name] for name in columns),
@@ -95,7 +109,20 @@ async def list_events(
         Told(**{**each._mapping, "by": each.by or ""})  # noqa: SLF001 -- public by its docs
         for each in rows
     ]
-    return [first, *told][:limit] if after < 1 else told
+    told = [first, *told][:limit] if after < 1 else told
+    came = await _came(conn, household_id)
+    return [
+        msgspec.structs.replace(each, **came[each.at])
+        if each.kind in ("registered", "updated") and each.at in came
+        else each
+        for each in told
+    ]
+
+
+async def _came(conn: AsyncConnection, household_id: UUID) -> dict[datetime, dict[str, Any]]:
+    """Return by the moment of an event what is known of the row of a file that it came from."""
+    rows = await conn.execute(_CAME, {"household_id": household_id})
+    return {at: dict(zip(_PROVISIONAL, facts, strict=True)) for at, *facts in rows}
 
 
 async def open_notes(

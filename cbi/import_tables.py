@@ -5,6 +5,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     Integer,
     LargeBinary,
     SmallInteger,
@@ -58,6 +59,7 @@ import_row = Table(
     Column("sheet", Text, nullable=False),
     Column("faults", JSONB, nullable=False),
     Column("sealed", LargeBinary),
+    Column("taken_on", Date),
 )
 import_check = Table(
     "import_check",
@@ -93,5 +95,14 @@ import_outcome = Table(
     Column("is_known", Boolean, nullable=False),
     Column("is_changed", Boolean, nullable=False),
     Column("refusal", Text),
+    Column("at", MOMENT, nullable=False),
+)
+submission = Table(
+    "submission",
+    metadata,
+    Column("partner_id", Uuid, primary_key=True),
+    Column("instance_key", BigInteger, primary_key=True),
+    Column("household_id", Uuid, nullable=False),
+    Column("replaces_key", BigInteger),
     Column("at", MOMENT, nullable=False),
 )

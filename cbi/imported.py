@@ -81,6 +81,7 @@ class StagedRow(msgspec.Struct, frozen=True, kw_only=True):
     sheet: str
     content: bytes | None
     faults: tuple[RowFault, ...]
+    taken_on: date | None = None
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +124,12 @@ class RowStanding(msgspec.Struct, frozen=True, kw_only=True):
     is_known: bool
     is_changed: bool
     refusal: str | None
+    # The day on which the registration was taken; if that was before the file came, from when
+    # until when it is provisional: it stands here, and was compared with nobody yet.
+    taken_on: date | None = None
+    provisional_from: datetime | None = None
+    provisional_until: datetime | None = None
+    is_provisional: bool = False
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +153,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     registered: int
     known: int
     changed: int
+    provisional: int
+    refused: int  # of the faulty, those that a rule refused when they were taken
 
 
 def staged(
@@ -161,7 +170,12 @@ def staged(
         read = intake.read(row, today=today)
         faults = tuple(located(each, row) for each in read.faults[:FAULTS_KEPT_MAX])
         content_ = None if read.registration is None else encoder.encode(read.registration)
-        yield StagedRow(line=row.number, sheet=row.sheet, content=content_, faults=faults)
+        taken_on = None
+        if read.registration is not None:
+            taken_on = row.taken_on or read.registration.registered_on
+        yield StagedRow(
+            line=row.number, sheet=row.sheet, content=content_, faults=faults, taken_on=taken_on
+        )
 
 
 def registration_of(content: bytes) -> Registration:

@@ -24,16 +24,18 @@ from cbi.imported import (
     Take,
 )
 from cbi.refusal import NotFound
+from cbi.row_refusal import with_why
 from cbi.uploads import received
 from cbi.vault import open_bytes, seal
 from dedup.driver import fetch
 from ledger.violation import constraint_of
 
 _STAGE = """
-    INSERT INTO cbi.import_row (import_id, row_no, partner_id, line, sheet, faults, sealed)
-    SELECT $1, r.row_no, $2, r.line, r.sheet, r.faults::jsonb, r.sealed
-    FROM unnest($3 ::integer[], $4 ::integer[], $5 ::text[], $6 ::text[], $7 ::bytea[])
-        AS r(row_no, line, sheet, faults, sealed)"""
+    INSERT INTO cbi.import_row (import_id, row_no, partner_id, line, sheet, faults, sealed,
+        taken_on)
+    SELECT $1, r.row_no, $2, r.line, r.sheet, r.faults::jsonb, r.sealed, r.taken_on
+    FROM unnest($3 ::integer[], $4 ::integer[], $5 ::text[], $6 ::text[], $7 ::bytea[],
+        $8 ::date[]) AS r(row_no, line, sheet, faults, sealed, taken_on)"""
 _CHECK = """
     INSERT INTO cbi.import_check (import_id, row_no, partner_id, status, strength, matches, why,
         persons, checked_at)
@@ -68,11 +70,16 @@ _COUNTS = text("""
         count(*) FILTER (WHERE status = 'faulty') AS faulty,
         count(household_id) FILTER (WHERE NOT is_known AND NOT is_changed) AS registered,
         count(*) FILTER (WHERE is_known) AS known,
-        count(*) FILTER (WHERE is_changed) AS changed
+        count(*) FILTER (WHERE is_changed) AS changed,
+        count(refusal) AS refused,
+        count(provisional_from) FILTER (
+            WHERE provisional_until IS NULL AND status <> 'faulty') AS provisional
     FROM cbi.import_row_standing WHERE import_id = :import_id""")
 _ROWS = text("""
     SELECT row_no, line, sheet, status, faults, strength, matches, why, household_id, is_known,
-        is_changed, refusal
+        is_changed, refusal, taken_on, provisional_from, provisional_until,
+        provisional_from IS NOT NULL AND provisional_until IS NULL AND status <> 'faulty'
+            AS is_provisional
     FROM cbi.import_row_standing
     WHERE import_id = :import_id AND row_no > :after
       AND (:status ::text IS NULL OR status = :status ::text)
@@ -122,6 +129,7 @@ async def stage(
             else seal(key, row.content, kind=f"import row {number}", owner=opened.import_id)
             for number, row in zip(numbers, rows, strict=True)
         ],
+        [row.taken_on for row in rows],
     )
 
 
@@ -228,10 +236,11 @@ async def load_standing(conn: AsyncConnection, opened: Import) -> Standing:
 async def list_rows(
     conn: AsyncConnection, opened: Import, *, status: RowStatus | None, after: int, limit: int
 ) -> list[RowStanding]:
-    """Return a page of an import's rows, by number."""
+    """Return a page of an import's rows, by number; what refuses one is among its faults."""
     facts = {"import_id": opened.import_id, "status": status, "after": after, "limit": limit}
     rows = await conn.execute(_ROWS, facts)
-    return [msgspec.convert(row._mapping, RowStanding) for row in rows]  # noqa: SLF001
+    found = [msgspec.convert(row._mapping, RowStanding) for row in rows]  # noqa: SLF001
+    return [with_why(row, format=opened.format) for row in found]
 
 
 async def decide(

@@ -10,6 +10,7 @@ from rich.markup import escape
 from api import auth, clock
 from api.access import REGISTRAR
 from api.commands.importing import Declared, bring_in
+from api.commands.telling import chosen, of_language, says, tell, write
 from api.db import SYSTEM, Actor, transaction
 from api.imports import Imported, RowResult, summary
 from api.terminal import (
@@ -25,7 +26,8 @@ from api.terminal import (
 )
 from cbi import intake, partners
 from cbi.intake import Format
-from cbi.intake.corrections import Note, corrected
+from cbi.intake.annotate import Language
+from cbi.intake.corrections import corrected, notes
 from cbi.refusal import FileUnreadable
 
 ENDINGS: dict[str, Format] = {
@@ -68,11 +70,13 @@ def import_() -> None:
     show_default=True,
     help="Register what is right, or only stage and check the file.",
 )
+@click.option("--rows", help="Register only these households of the file, by their number: 3,7-12.")
 @click.option(
     "--corrections",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write the faulty households' rows, with their faults in a last column, to be mended.",
 )
+@of_language
 @as_json
 @command
 async def households(
@@ -83,49 +87,55 @@ async def households(
     format_: Format | None,
     ubigeo_system: str,
     accept_valid: bool,
+    rows: str | None,
     corrections: Path | None,
+    language: Language,
     as_json: bool,
 ) -> int:
     """Stage FILE, and register every household of it that is right and check it at once.
 
     A faulty row is told with row, column, masked value and remedy and stops nothing. The same
     file again changes nothing, and goes on where it broke off. With --check-only nobody is
-    registered; the same command without it takes the file in.
+    registered; the same command without it takes the file in, and so do `cbi import accept` and
+    --rows. The exit code is 1 when a row is faulty or was refused.
     """
     kind = format_ or ENDINGS.get(file.suffix.lower())
     if kind is None:
         leave("say --format json, ndjson, csv, xlsx or kobo", WRONG_USE)
-    if corrections is not None and kind not in {"csv", "xlsx"}:
-        leave("--corrections needs a CSV or XLSX file", WRONG_USE)
+    only = chosen(rows)
     content = await asyncio.to_thread(_content, file)
     actor = await clerk(run, code, REGISTRAR)
-    declared = Declared(format=kind, ubigeo_system=ubigeo_system, accept_valid=accept_valid)
-    results = await bring_in(run.service, content, declared, actor=actor)
-    if corrections is not None and (kind == "csv" or kind == "xlsx"):  # noqa: PLR1714 -- mypy
-        faults = {(each.sheet, each.row): notes(each) for each in results if faulty(each)}
-        if faults:
-            mended = await asyncio.to_thread(corrected, content, format=kind, faults=faults)
-            await asyncio.to_thread(corrections.write_bytes, mended)
+    declared = Declared(
+        format=kind, ubigeo_system=ubigeo_system, accept_valid=accept_valid and only is None
+    )
+    brought = await bring_in(run.service, content, declared, actor=actor, only=only)
+    results = brought.rows
+    wrong = {
+        (each.sheet, each.row): notes(each.faults, language) for each in results if faulty(each)
+    }
+    if corrections is not None and wrong:
+        mended = await asyncio.to_thread(
+            corrected, content, format=kind, faults=wrong, language=language
+        )
+        await asyncio.to_thread(write, corrections, mended)
     imported = summary(results)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(imported)).decode())
+        told = {"import_id": brought.standing.import_id, **msgspec.structs.asdict(imported)}
+        click.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
     else:
-        _tell(imported)
+        tell(brought.standing)
+        _tell(imported, language)
     return NO if imported.faulty else 0
 
 
-def _tell(imported: Imported) -> None:
-    CONSOLE.print(
-        f"{imported.households} households: {imported.clear} clear, {imported.review} to review,"
-        f" {imported.faulty} faulty"
-    )
+def _tell(imported: Imported, language: Language) -> None:
     faults: list[dict[str, object]] = [
         {
             "row": fault.row,
             "column": fault.column,
             "value": escape(fault.value),
             "level": fault.level,
-            "es": f"{fault.es} {fault.remedy_es}".strip(),
+            language: says(fault, language),
         }
         for row in imported.rows
         for fault in row.faults
@@ -145,14 +155,6 @@ def _content(file: Path) -> bytes:
 
 def faulty(result: RowResult) -> bool:
     return result.status == "faulty"
-
-
-def notes(result: RowResult) -> list[Note]:
-    """What a corrections file says of a household's lines."""
-    return [
-        Note(fault.row, " ".join(filter(None, (fault.es, fault.remedy_es))))
-        for fault in result.faults
-    ]
 
 
 async def clerk(run: Run, code: str, role: str) -> Actor:

@@ -1,6 +1,7 @@
 """A file of registrations brought in from the command line: the way it comes over HTTP."""
 
 import asyncio
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Literal
 from uuid import UUID
@@ -15,18 +16,15 @@ from api.imports import RowResult
 from api.kinds import KINDS
 from api.state import Service
 from api.terminal import REFUSED, STDERR, leave
-from api.wording import REFUSALS
 from api.worker import see_through
 from cbi import staging, uploads
-from cbi.imported import PIECE_BYTES, Import, NewImport, RowFault, RowStanding, Standing
+from cbi.import_refusal import ImportNotReady
+from cbi.imported import PIECE_BYTES, Import, NewImport, RowStanding, RowStatus, Standing, Take
 from cbi.intake import Format
 from cbi.refusal import FileUnreadable
 
 PAGE = 1_000
 REQUEST = "cli"
-# What is told of a row that was read without fault and can't be registered: Spanish and English.
-WHYS = {wording.slug.replace("-", "_"): (wording.es, wording.en) for wording in REFUSALS.values()}
-NOT_REGISTERED = ("No se pudo registrar", "It could not be registered")
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,29 +35,86 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     accept_valid: bool
 
 
+class Brought(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was brought in: where it stands, and what became of each row."""
+
+    standing: Standing
+    rows: list[RowResult]
+
+
 async def bring_in(
-    service: Service, content: bytes, declared: Declared, *, actor: Actor
-) -> list[RowResult]:
-    """Stage a file and, if so declared, take in what is right of it; say what became of each row.
+    service: Service,
+    content: bytes,
+    declared: Declared,
+    *,
+    actor: Actor,
+    only: Sequence[int] | None = None,
+) -> Brought:
+    """Stage a file and, if so declared, take in what is right of it, or `only` these rows.
 
     Another program that serves the same database may do the work; then this one watches. Raises
     FileUnreadable.
     """
     opened = await send(service, content, declared, actor)
-    bar = Progress(
+    with _progress() as progress:
+        standing = await _worked(service, opened, actor, progress, "reading")
+        wanted: Take | Sequence[int] = "valid" if only is None else only
+        is_open = standing.state in ("review", "failed")
+        if is_open and (declared.accept_valid or only is not None):
+            await _decide(service, opened, wanted, actor)
+        if declared.accept_valid or only is not None:
+            standing = await _worked(service, opened, actor, progress, "registering")
+    rows = await rows_of(service, opened, actor)
+    return Brought(standing=standing, rows=[_result(row) for row in rows])
+
+
+async def take(
+    service: Service, opened: Import, wanted: Take | Sequence[int], *, actor: Actor
+) -> Standing:
+    """Take in a staged file, or rows of it; raises as `staging.decide` does."""
+    await _decide(service, opened, wanted, actor)
+    with _progress() as progress:
+        return await _worked(service, opened, actor, progress, "registering")
+
+
+async def refuse(service: Service, opened: Import, *, actor: Actor) -> Standing:
+    """Take nothing of a file and erase what it said; raises as `staging.decide` does."""
+    async with service.begin(actor, request_id=REQUEST) as conn:
+        await staging.decide(conn, opened, "nothing", actor_id=actor.actor_id, at=clock.now())
+        await uploads.erase(conn, opened.import_id)
+        return await staging.load_standing(conn, opened)
+
+
+async def erase_rest(service: Service, opened: Import, *, actor: Actor) -> Standing:
+    """Erase what a file said that was decided on; raises ImportNotReady before that."""
+    async with service.begin(actor, request_id=REQUEST) as conn:
+        standing = await staging.load_standing(conn, opened)
+        if standing.state not in ("done", "refused", "erased"):
+            raise ImportNotReady(import_id=opened.import_id, state=standing.state)
+        await uploads.erase(conn, opened.import_id)
+        return await staging.load_standing(conn, opened)
+
+
+async def load(service: Service, import_id: UUID, actor: Actor) -> Import:
+    """Return an import of the organisation; raises NotFound."""
+    async with service.begin(actor, request_id=REQUEST) as conn:
+        return await uploads.load_import(conn, import_id)
+
+
+async def _decide(
+    service: Service, opened: Import, wanted: Take | Sequence[int], actor: Actor
+) -> None:
+    async with service.begin(actor, request_id=REQUEST) as conn:
+        await staging.decide(conn, opened, wanted, actor_id=actor.actor_id, at=clock.now())
+        await order_acceptance(conn, opened, actor)
+
+
+def _progress() -> Progress:
+    return Progress(
         TextColumn("{task.description}"),
         *(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
         console=STDERR,
     )
-    with bar as progress:
-        standing = await _worked(service, opened, actor, progress, "reading")
-        if declared.accept_valid and standing.state in ("review", "failed"):
-            async with service.begin(actor, request_id=REQUEST) as conn:
-                await staging.decide(conn, opened, "valid", actor_id=actor.actor_id, at=clock.now())
-                await order_acceptance(conn, opened, actor)
-        if declared.accept_valid:
-            await _worked(service, opened, actor, progress, "registering")
-    return await _results(service, opened, actor)
 
 
 async def send(service: Service, content: bytes, declared: Declared, actor: Actor) -> Import:
@@ -96,7 +151,7 @@ async def _worked(
     what: Literal["reading", "registering"],
 ) -> Standing:
     """See the import's last job through to its end."""
-    standing = await _standing(service, opened, actor)
+    standing = await standing_of(service, opened, actor)
     bar = progress.add_task(what, total=None)
 
     def tell(done: int, total: int) -> None:
@@ -106,10 +161,11 @@ async def _worked(
         view = await see_through(service, KINDS, standing.job_id, actor=actor, tell=tell)
         if view.state != "done":
             _say_why(view.result or {})
-    return await _standing(service, opened, actor)
+    return await standing_of(service, opened, actor)
 
 
-async def _standing(service: Service, opened: Import, actor: Actor) -> Standing:
+async def standing_of(service: Service, opened: Import, actor: Actor) -> Standing:
+    """Return where an import stands."""
     async with service.begin(actor, request_id=REQUEST) as conn:
         return await staging.load_standing(conn, opened)
 
@@ -122,33 +178,28 @@ def _say_why(result: object) -> None:
     leave(f"the import failed: {reason}", REFUSED)
 
 
-async def _results(service: Service, opened: Import, actor: Actor) -> list[RowResult]:
-    results: list[RowResult] = []
+async def rows_of(
+    service: Service, opened: Import, actor: Actor, *, status: RowStatus | None = None
+) -> list[RowStanding]:
+    """Return all rows of an import, or those that stand so."""
+    found: list[RowStanding] = []
     after = 0
     while True:
         async with service.begin(actor, request_id=REQUEST) as conn:
-            rows = await staging.list_rows(conn, opened, status=None, after=after, limit=PAGE)
-        results += [_result(row) for row in rows]
+            rows = await staging.list_rows(conn, opened, status=status, after=after, limit=PAGE)
+        found += rows
         if len(rows) < PAGE:
-            return results
+            return found
         after = rows[-1].row_no
 
 
 def _result(row: RowStanding) -> RowResult:
-    faults = list(row.faults)
-    why = row.refusal or (row.why if row.status == "faulty" else None)
-    if why is not None:
-        es, en = WHYS.get(why, NOT_REGISTERED)
-        faults.append(
-            RowFault(
-                row=row.line, column="", code=why, level="error", es=es, en=en, sheet=row.sheet
-            )
-        )
-    household_id: UUID | None = row.household_id
     return RowResult(
         row=row.line,
         status="clear" if row.status == "waiting" else row.status,
-        household_id=household_id,
-        faults=tuple(faults),
+        household_id=row.household_id,
+        faults=row.faults,
         sheet=row.sheet,
+        is_known=row.is_known,
+        is_changed=row.is_changed,
     )

@@ -29,6 +29,7 @@ __all__ = [
     "Format",
     "Location",
     "Row",
+    "column_of",
     "locate",
     "read",
     "rows",
@@ -125,6 +126,11 @@ def locate(fault: Fault, row: Row) -> Location:
     if cell.sheet:
         es, en = f"hoja {cell.sheet}, {es}", f"sheet {cell.sheet}, {en}"
     return Location(cell.row, title, es, en, cell.sheet)
+
+
+def column_of(path: str, *, format: Format) -> str:  # noqa: A002
+    """What a field is called in files of that format, where no row of one is at hand."""
+    return path if format in ("json", "ndjson") else _COLUMNS.get(path, path)
 
 
 def value(fault: Fault, row: Row) -> str:

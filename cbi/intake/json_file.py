@@ -12,6 +12,8 @@ from cbi.fault import Finding, fault
 from cbi.intake.source import BREAKS_MAX, ROWS_MAX, Row
 from cbi.refusal import FileUnreadable
 
+# The member in which a corrections file tells what is wrong: known, and never read.
+FAULTS = "faults"
 _BOM = b"\xef\xbb\xbf"
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
@@ -39,6 +41,24 @@ def lines(content: bytes) -> Iterator[Row]:
     if sum(1 for line in io.BytesIO(content) if line.strip()) > ROWS_MAX:
         raise FileUnreadable(line=0, reason="too_many_rows")
     return _of_lines(content)
+
+
+def are_lines(content: bytes) -> bool:
+    """Say whether `rows` reads a file as one registration on each line."""
+    if content.removeprefix(_BOM).lstrip(b" \t\r\n")[:1] == b"[":
+        return False
+    try:
+        decode(content)
+    except FileUnreadable:
+        return True
+    return False
+
+
+def items(content: bytes) -> list[msgspec.Raw]:
+    """The registrations of a file that is no lines, not decoded yet; as `records`."""
+    if content.removeprefix(_BOM).lstrip(b" \t\r\n")[:1] == b"[":
+        return records(content)
+    return [msgspec.Raw(content.removeprefix(_BOM))]
 
 
 def records(content: bytes) -> list[msgspec.Raw]:
@@ -97,6 +117,7 @@ def _row(item: object, number: int) -> Row:
     if not isinstance(item, dict):
         faults = (fault(Finding((), "object_wanted")),)
         return Row(number=number, reference="", raw=None, faults=faults, origin={})
+    item = {name: value for name, value in item.items() if name != FAULTS}
     reference = item.get("reference")
     return Row(
         number=number,

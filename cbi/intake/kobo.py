@@ -5,14 +5,16 @@ Questions carry the path of their groups ("hogar/distrito"), inside a repeat as 
 /api/v2/assets/{uid}/data.json.
 """
 
+import contextlib
 from collections.abc import Iterator
+from datetime import date
 
 import msgspec
 
 from cbi.fault import Finding, fault
 from cbi.intake.json_file import decode, records
 from cbi.intake.mapper import to_row
-from cbi.intake.source import ROWS_MAX, Cell, Cells, Entry, Row
+from cbi.intake.source import ROWS_MAX, Cell, Cells, Entry, Row, Submission
 from cbi.intake.table import what_m_means
 from cbi.intake.words import (
     HOUSEHOLD_COLUMNS,
@@ -29,6 +31,10 @@ from cbi.refusal import FileUnreadable
 _MACHINERY = ("_", "meta/", "formhub/")
 _MACHINERY_NAMES = frozenset({"start", "end", "deviceid", "username", "audit", "subscriberid"})
 
+# Where a form asks for no code: what stays as it is when a submission is edited comes first.
+_CODES = ("meta/rootUuid", "meta/deprecatedID", "_uuid", "meta/instanceID")
+
+_TAKEN = ("end", "start", "_submission_time")
 Record = dict[str, object]
 
 
@@ -38,7 +44,7 @@ class _Export(msgspec.Struct):
 
 def rows(content: bytes) -> Iterator[Row]:
     """The households of an export, in its order; one record of it is held at a time."""
-    found_records = _records(content)
+    found_records = records_of(content)
     sexes: set[str] = set()
     for number, record in enumerate(found_records, start=1):
         found = decode(record)
@@ -56,7 +62,8 @@ def submission(content: bytes) -> Row:
     return next(rows(content))
 
 
-def _records(content: bytes) -> list[msgspec.Raw]:
+def records_of(content: bytes) -> list[msgspec.Raw]:
+    """The records of an export, not decoded yet; FileUnreadable for what is none."""
     if content.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")[:1] == b"[":
         return records(content)
     try:
@@ -81,7 +88,10 @@ def _rows(found: list[msgspec.Raw], m_means: str) -> Iterator[Row]:
     for number, each in enumerate(found, start=1):
         record = decode(each)
         if isinstance(record, dict):
-            yield to_row(_entry(record, number), m_means=m_means)
+            row = to_row(_entry(record, number), m_means=m_means)
+            yield msgspec.structs.replace(
+                row, submission=_submission(record, row), taken_on=_taken_on(record)
+            )
         else:
             yield _not_a_record(number)
 
@@ -108,9 +118,37 @@ def _entry(record: Record, number: int) -> Entry:
         person.setdefault("parentesco", Cell("jefe", number, ""))
         entry.persons.insert(0, person)
     entry.household.update((name, top[name]) for name in top.keys() & HOUSEHOLD_COLUMNS.keys())
-    _fall_back(entry, record, "codigo_hogar", ("_uuid", "meta/instanceID"))
+    _fall_back(entry, record, "codigo_hogar", _CODES)
     _fall_back(entry, record, "fecha_registro", ("_submission_time", "end", "start"))
     return entry
+
+
+def _submission(record: Record, row: Row) -> Submission | None:
+    instance = instance_of(record)
+    if not instance:
+        return None
+    code = row.origin.get("reference")
+    has_code = code is not None and code.column not in _CODES
+    return Submission(instance, _plain(record.get("meta/deprecatedID")), has_code)
+
+
+def _taken_on(record: Record) -> date | None:
+    """Return the day on which the form was filled in, as the device tells it."""
+    for key in _TAKEN:
+        value = record.get(key)
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                return date.fromisoformat(value.strip()[:10])
+    return None
+
+
+def instance_of(record: Record) -> str:
+    """Which submission a record is; "" where it doesn't say."""
+    return _plain(record.get("meta/instanceID")) or _plain(record.get("_uuid"))
+
+
+def _plain(value: object) -> str:
+    return value.strip().removeprefix("uuid:") if isinstance(value, str) else ""
 
 
 def _fall_back(entry: Entry, record: Record, name: str, keys: tuple[str, ...]) -> None:
@@ -118,6 +156,9 @@ def _fall_back(entry: Entry, record: Record, name: str, keys: tuple[str, ...]) -
         value = record.get(key)
         if isinstance(value, str) and value.strip():
             text = value.strip()[:10] if name == "fecha_registro" else value.strip()
+            if name == "codigo_hogar" and "_uuid" in record:
+                # The first submission's id has no prefix there.
+                text = text.removeprefix("uuid:")
             entry.household.setdefault(name, Cell(text, entry.number, key))
 
 

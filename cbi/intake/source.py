@@ -2,6 +2,7 @@
 
 import codecs
 from collections.abc import Mapping
+from datetime import date
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -116,6 +117,14 @@ class Entry(NamedTuple):
     sheet: str = ""
 
 
+class Submission(NamedTuple):
+    """Which submission of a form a record is, and which one it replaces; "" for none."""
+
+    instance: str
+    replaces: str
+    has_code: bool  # of the household, asked by the form
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One household of a file, as household.read wants it. `number` counts from 1."""
 
@@ -125,6 +134,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...]
     origin: Mapping[str, Cell]  # path → the cell it came from; empty for JSON
     sheet: str = ""
+    submission: Submission | None = None
+    taken_on: date | None = None  # where a device says when; otherwise the form may
 
 
 class Location(NamedTuple):

@@ -7,14 +7,14 @@ which cbi.intake.words knows.
 from collections.abc import Mapping, Sequence
 from datetime import date
 from io import BytesIO
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import xlsxwriter
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
-from cbi.intake.corrections import CREATED, OPTIONS
-from cbi.intake.source import LINES_MAX
+from cbi.intake import drop_downs
+from cbi.intake.drop_downs import CREATED, OPTIONS, base
 from cbi.intake.words import LABELS, OF_COLUMN, Language, title_of
 
 Line = Mapping[str, str | date]  # by column name of cbi.intake.words
@@ -32,11 +32,6 @@ COLUMNS = (
     *("tipo_documento_2", "numero_documento_2", "pais_documento_2", "vence_documento_2"),
     *("tipo_documento_3", "numero_documento_3", "pais_documento_3", "vence_documento_3"),
     "necesidades",
-)
-# Several words may stand in one cell, or others than those listed: a warning, no refusal.
-_OPEN = frozenset(
-    {"asistencia", "roles", "necesidades", "nacionalidad", "consentimiento_idioma"}
-    | {name for name in COLUMNS if name.startswith("pais_documento")}
 )
 _NAMES = {
     "es": ("Hogares", "Instrucciones", "Listas"),
@@ -83,13 +78,12 @@ def write(language: Language, lines: Sequence[Line] = ()) -> bytes:
     formats = _formats(book)
     sheet = book.add_worksheet(name)
     _instruct(book.add_worksheet(instructions), language, book.add_format({"text_wrap": True}))
-    ranges = _lists(book.add_worksheet(lists), language, lists)
+    ranges = drop_downs.lists(book.add_worksheet(lists), language)
     for place, column in enumerate(COLUMNS):
         form = formats.date if _is_date(column) else formats.text
         sheet.set_column(place, place, 18, form)
         sheet.write_string(0, place, title_of(column, language), formats.header)
-        if (words := ranges.get(OF_COLUMN.get(_base(column), ""))) is not None:
-            _offer(sheet, place, words, is_open=column in _OPEN)
+        drop_downs.offer(sheet, place, column, ranges)
     for row, line in enumerate([*example(language), *lines], start=1):
         _put(sheet, row, line, formats, is_example=row <= len(example(language)))
     sheet.freeze_panes(1, 1)
@@ -172,40 +166,17 @@ def _put(sheet: Worksheet, row: int, line: Line, formats: _Formats, *, is_exampl
             sheet.write_string(row, place, value, text)
 
 
-def _offer(sheet: Worksheet, place: int, words: str, *, is_open: bool) -> None:
-    kind: Literal["warning", "stop"] = "warning" if is_open else "stop"
-    rule = {"validate": "list", "source": words, "error_type": kind}
-    sheet.data_validation(1, place, LINES_MAX, place, rule)
-
-
-def _lists(sheet: Worksheet, language: Language, name: str) -> dict[str, str]:
-    """The words of each list, one column each, and where they stand."""
-    ranges = {}
-    for place, (key, values) in enumerate(LABELS.values.items()):
-        for row, label in enumerate(values.values()):
-            sheet.write_string(row, place, label[language])
-        column = xlsxwriter.utility.xl_col_to_name(place)
-        ranges[key] = f"={name}!${column}$1:${column}${len(values)}"
-    sheet.hide()
-    sheet.protect()
-    return ranges
-
-
 def _instruct(sheet: Worksheet, language: Language, wrapped: Format) -> None:
     sheet.set_column(0, 0, 28)
     sheet.set_column(1, 2, 60, wrapped)
     for row, text in enumerate(_SAY[language]):
         sheet.write_string(row, 1, text, wrapped)
     for row, column in enumerate(COLUMNS, start=len(_SAY[language]) + 1):
-        values = LABELS.values.get(OF_COLUMN.get(_base(column), ""), {})
+        values = LABELS.values.get(OF_COLUMN.get(base(column), ""), {})
         sheet.write_string(row, 0, title_of(column, language))
-        sheet.write_string(row, 1, LABELS.columns[_base(column)][language], wrapped)
+        sheet.write_string(row, 1, LABELS.columns[base(column)][language], wrapped)
         sheet.write_string(row, 2, ", ".join(each[language] for each in values.values()), wrapped)
     sheet.protect()
-
-
-def _base(column: str) -> str:
-    return column.rstrip("_23") if column[-1].isdigit() else column
 
 
 def _is_date(column: str) -> bool:

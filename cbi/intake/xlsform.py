@@ -10,7 +10,7 @@ from io import BytesIO
 
 import xlsxwriter
 
-from cbi.intake.corrections import CREATED, OPTIONS
+from cbi.intake.drop_downs import CREATED, OPTIONS
 from cbi.intake.words import LABELS, OF_COLUMN
 
 CONSENT_VERSIONS = ("2026-1",)

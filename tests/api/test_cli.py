@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -223,9 +224,11 @@ def test_the_faulty_rows_of_a_workbook_come_back_in_a_workbook(
     sheet = CalamineWorkbook.from_path(mended).get_sheet_by_index(0).to_python()
     assert [line[0] for line in sheet] == ["codigo_hogar", "H-2"]
     assert fault["es"] in sheet[1][-1]
-    lines = tmp_path / "lista.json"
-    lines.write_text("[]")
-    cbi("import", "households", lines, "--partner", "ALFA", "--corrections", mended, code=2)
+    lines, back = tmp_path / "lista.ndjson", tmp_path / "back.ndjson"
+    lines.write_text('{"reference": "H-9"}\n')
+    cbi("import", "households", lines, "--partner", "ALFA", "--corrections", back, code=1)
+    assert json.loads(back.read_text())["faults"]
+    assert stat.S_IMODE(back.stat().st_mode) == 0o600
 
 
 def test_a_file_of_a_bank_that_can_not_be_read_is_refused_with_its_place(

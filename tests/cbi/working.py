@@ -52,8 +52,14 @@ async def jobs_of_both_ends(conn: AsyncConnection) -> None:
 
 
 async def a_file_taken_in(conn: AsyncConnection) -> None:
-    """A file of ALFA with one row, in every table of imports."""
+    """A file of ALFA with one row, in every table of imports, and a submission of a form."""
     await db.set_facts(conn, ALFA)
+    await conn.execute(
+        text(
+            "INSERT INTO cbi.submission SELECT h.partner_id, 1, h.household_id, NULL, now()"
+            " FROM cbi.household AS h LIMIT 1"
+        )
+    )
     row = "(:id, 1, :partner"
     for statement in (
         "import_file VALUES (:id, :partner, :actor, '', sha256(''), 1, 1, '', '', false, now())",
