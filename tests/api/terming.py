@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from tests.api import granting
 from tests.api.house import House, programme, registration
 
 SCOPE = {
@@ -76,6 +77,7 @@ async def a_cap(house: House) -> tuple[str, str, object]:
 
 
 TERMS = {
+    **granting.GRANTS,
     "/v1/uit-values": a_uit,
     "/v1/instrument-caps": a_cap,
     "/v1/programmes/{programme_id}/terms": a_term,
@@ -87,6 +89,7 @@ TERMS = {
 UNKEPT = {"/v1/check", "/v1/fsp-profiles/preview", "/v1/programmes/{programme_id}/eligibility"}
 # A body of each, to be fuzzed.
 VALID = {
+    **granting.BODIES,
     "/v1/uit-values": UIT,
     "/v1/instrument-caps": CAP,
     "/v1/programmes/{programme_id}/terms": RULES,
