@@ -196,6 +196,8 @@ def ids_of(paid, case_id, household_id) -> dict[str, object]:
         "appeal_id": str(UUID(int=14)),
         "webhook_id": str(UUID(int=15)),
         **granting.IDS,
+        "uit_no": "77000",
+        "cap_no": "77000",
         **overlaps.IDS,
     }
 

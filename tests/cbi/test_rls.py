@@ -53,6 +53,7 @@ CHANGES = {
 # No payment failed in the story that the others are told with.
 # Nobody asked rules or entered caps either.
 NOTHING_FAILED = {"cbi.score", "cbi.uit_value", "cbi.instrument_cap"}
+NOTHING_FAILED |= {"cbi.uit_approval", "cbi.cap_approval"}
 NOTHING_FAILED |= {"cbi.grant_agreement", "cbi.grant_version", "cbi.grant_approval"}
 NOTHING_FAILED |= {"cbi.round_grant", "cbi.eligibility_answer", "cbi.eligibility_override"}
 NOTHING_FAILED |= {"cbi.expiry", "cbi.expiry_confirmation", "cbi.followup"} | {
