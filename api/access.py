@@ -96,6 +96,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/v1/overlap-rules/in-force"): EVERYBODY,
     ("POST", "/v1/overlap-rules/{version}/approval"): JUDGES,
     ("POST", "/v1/overlap-rules/simulation"): frozenset({PROGRAMME, COORDINATOR}),
+    ("GET", "/v1/overlap-rules/simulations"): frozenset({AUDITOR}),
     ("POST", "/v1/reservations"): frozenset({PROGRAMME}),
     ("GET", "/v1/reservations"): frozenset({PROGRAMME}),
     ("POST", "/v1/reservations/{reservation_id}/renewal"): frozenset({PROGRAMME}),

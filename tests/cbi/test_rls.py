@@ -49,6 +49,7 @@ CHANGES = {
     ("cbi.job_lease", "DELETE", ""),
     *events.BY_EVENT,
     ("cbi.import_key", "DELETE", ""),
+    ("cbi.refused_attempt", "DELETE", ""),
 }
 # No payment failed in the story that the others are told with.
 # Nobody asked rules or entered caps either.
