@@ -288,18 +288,40 @@ async def test_a_round_is_funded_from_the_grant_it_names_and_not_more_than_it_ha
     assert lines[second.code] == (20_000, 0, 20_000, 0, 0, 0, 20_000)
 
 
-async def test_rounds_of_a_grant_together_take_no_more_than_it_has(conn):
+async def two_lists(conn):
+    """Two rounds of 250.00 of a grant of 499.99, with money beside it for both."""
     programme, grant = await paid_programme(conn, 49_999)
-    first = await a_list(conn, programme)
-    following = await a_list(conn, programme, first=date(2026, 8, 1), end=date(2026, 9, 1))
-    for round_id in (first, following):
-        await named(conn, round_id, grant)
-    await released(conn, first)
-    # With money beside it, that of the grant would still be too little.
     other = await granted(conn, 1_000)
     await draws(conn, programme, grant, other)
     await deposited(conn, programme, other, 1_000)
     await allotted(conn, programme, other, 1_000)
+    first = await a_list(conn, programme)
+    following = await a_list(conn, programme, first=date(2026, 8, 1), end=date(2026, 9, 1))
+    for round_id in (first, following):
+        await named(conn, round_id, grant)
+    return grant, [first, following]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_of_two_rounds_funded_at_the_same_moment_the_second_sees_the_first(own, first):
+    async with own.begin() as conn:
+        _, rounds = await two_lists(conn)
+
+    async def late():
+        async with own.begin() as conn:
+            return await released(conn, rounds[1 - first])
+
+    async with own.begin() as conn:
+        await released(conn, rounds[first])
+        second = asyncio.create_task(late())
+        assert await own.waits(second)
+    (done,) = await asyncio.gather(second, return_exceptions=True)
+    assert isinstance(done, GrantSpent)
+
+
+async def test_rounds_of_a_grant_together_take_no_more_than_it_has(conn):
+    grant, (first, following) = await two_lists(conn)
+    await released(conn, first)
     await refused(conn, GrantSpent, released(conn, following))
     await amended(conn, grant, "top_up", 50_000)
     await approved(conn, grant, 2)
