@@ -213,7 +213,10 @@ BEGIN
                             WHERE a.account_id = n.debit_account OFFSET 0) AS d
         CROSS JOIN LATERAL (SELECT a.code FROM ledger.account AS a
                             WHERE a.account_id = n.credit_account OFFSET 0) AS c
-        WHERE n.kind = 'fund' AND n.payment_id IS NULL AND d.code ~ '^programme:[0-9a-f-]{36}:advance$'
+        -- An exchange brings nothing new; whatever else goes this way is a donor's.
+        WHERE n.kind <> 'exchange' AND n.payment_id IS NULL
+            AND d.code ~ '^programme:[0-9a-f-]{36}:advance$'
+            AND split_part(c.code, ':', 3) IN ('fund', 'grant')
         ORDER BY code
     LOOP
         drawn := ARRAY(SELECT * FROM cbi.programme_grants(this.programme_id, this.effective_on));

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from api import clock, db
 from cbi import bookings, grants
@@ -139,6 +140,8 @@ async def test_the_database_refuses_what_goes_past_the_program(conn):
     facts = {"partner_id": ALFA.partner_id, "actor_id": ALFA.actor_id, "at": AT}
     for transfers, rule in (
         ([deposit(None)], "funding_names_grant"),
+        # Under another kind of transfer it is the same money.
+        ([structs.replace(deposit(None), kind="adjust")], "funding_names_grant"),
         # Two at once that would fit alone.
         ([deposit(grant.code), deposit(grant.code)], "funding_within_grant"),
     ):
