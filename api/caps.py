@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody
+from litestar.params import FromPath, JSONBody
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
@@ -26,6 +26,7 @@ from cbi.who import Who
 Source = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=NOT_NUL)]
 Currency = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}" + END)]
 UIT_MAX = 1_000
+NUMBER_MAX = 2**63 - 1
 
 
 class NewUit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,7 +64,7 @@ async def add_uit(
     data: JSONBody[NewUit],
     idempotency_key: Key = None,
 ) -> Uit:
-    """Enter what a UIT is worth; the newest that is effective counts."""
+    """Enter what a UIT is worth; of those approved the newest that is effective counts."""
     uit = Uit(
         uit_no=0,
         effective_from=data.effective_from,
@@ -74,11 +75,24 @@ async def add_uit(
     return await caps.add_uit(conn, uit, who=_who(actor))
 
 
+@post("/v1/uit-values/{uit_no:int}/approval", tags=["rounds"])
+@once
+async def approve_uit(
+    request: Requested,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    uit_no: FromPath[int],
+    idempotency_key: Key = None,
+) -> Uit:
+    """Approve a value that somebody else entered."""
+    return await caps.approve_uit(conn, uit_no=_known(uit_no, "uit_no"), who=_who(actor))
+
+
 @get("/v1/uit-values", tags=["rounds"])
 async def list_uits(
     conn: NamedDependency[AsyncConnection], after: AfterNumber = 0, limit: Limit = 50
 ) -> Page[Uit]:
-    """List what a UIT was worth, as it was entered."""
+    """List what a UIT was worth, as it was entered, and who entered and approved it."""
     found = await caps.load_uits(conn, after=after, limit=limit + 1)
     return page(found, limit=limit, cursor="uit_no")
 
@@ -92,7 +106,7 @@ async def add_cap(
     data: JSONBody[NewCap],
     idempotency_key: Key = None,
 ) -> Cap:
-    """Enter the caps of an instrument; the newest that are effective count."""
+    """Enter the caps of an instrument; of those approved the newest that are effective count."""
     if (data.per_transaction, data.per_month, data.balance) == (None, None, None):
         raise BadValue(field="per_transaction", reason="a cap limits something")
     if data.in_uit and data.currency != "PEN":
@@ -112,11 +126,24 @@ async def add_cap(
     return await caps.add_cap(conn, cap, who=_who(actor))
 
 
+@post("/v1/instrument-caps/{cap_no:int}/approval", tags=["rounds"])
+@once
+async def approve_cap(
+    request: Requested,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    cap_no: FromPath[int],
+    idempotency_key: Key = None,
+) -> Cap:
+    """Approve a cap that somebody else entered."""
+    return await caps.approve_cap(conn, cap_no=_known(cap_no, "cap_no"), who=_who(actor))
+
+
 @get("/v1/instrument-caps", tags=["rounds"])
 async def list_caps(
     conn: NamedDependency[AsyncConnection], after: AfterNumber = 0, limit: Limit = 50
 ) -> Page[Cap]:
-    """List the caps of instruments, as they were entered."""
+    """List the caps of instruments, as they were entered, and who entered and approved them."""
     found = await caps.load_caps(conn, after=after, limit=limit + 1)
     return page(found, limit=limit, cursor="cap_no")
 
@@ -134,8 +161,14 @@ def _limit(data: NewCap, field: str) -> int | None:
     return int(thousandths)
 
 
+def _known(number: int, field: str) -> int:
+    if not 1 <= number <= NUMBER_MAX:
+        raise BadValue(field=field, reason="there is no such number")
+    return number
+
+
 def _who(actor: Actor) -> Who:
     return Who(partner_id=actor.partner_id, actor_id=actor.actor_id, at=clock.now())
 
 
-HANDLERS = (add_uit, list_uits, add_cap, list_caps)
+HANDLERS = (add_uit, approve_uit, list_uits, add_cap, approve_cap, list_caps)

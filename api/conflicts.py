@@ -1,7 +1,7 @@
-"""Conflicts between promises, and trying rules, over HTTP."""
+"""Conflicts between promises over HTTP."""
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -17,9 +17,8 @@ from api.overlaps import who
 from api.page import Key, Limit, Page, page
 from api.state import Requested
 from api.text import NOT_NUL
-from cbi import agree, conflicts, simulate
+from cbi import conflicts
 from cbi.conflicts import Choice, Conflict
-from cbi.simulate import Simulation
 
 
 class NewDecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,13 +30,6 @@ class NewDecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     decision: Choice
     month: date | None = None
     note: Annotated[str, msgspec.Meta(max_length=2000, pattern=NOT_NUL)] = ""
-
-
-class NewSimulation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A document of rules, and for how many months back it is tried."""
-
-    rules: dict[str, Any]
-    months: Annotated[int, msgspec.Meta(ge=1, le=simulate.MONTHS_MAX)] = 6
 
 
 @get("/v1/conflicts", tags=["adjudication"])
@@ -67,21 +59,4 @@ async def decide_conflict(
     )
 
 
-# Not `once`: it changes nothing.
-@post("/v1/overlap-rules/simulation", status_code=200, tags=["adjudication"])
-async def try_rules(
-    conn: NamedDependency[AsyncConnection],
-    actor: NamedDependency[Actor],
-    data: JSONBody[NewSimulation],
-) -> Simulation:
-    """Say what rules would have refused of the last months' promises, beside those in force."""
-    return await simulate.try_rules(
-        conn,
-        agree.read(data.rules),
-        months=data.months,
-        own=actor.partner_id,
-        at=clock.now(),
-    )
-
-
-HANDLERS = (list_conflicts, decide_conflict, try_rules)
+HANDLERS = (list_conflicts, decide_conflict)

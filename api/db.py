@@ -15,6 +15,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from cbi import attempts
 from cbi.identities import Opening, log_opening
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
@@ -80,17 +81,23 @@ def _replace_closed(connection: DBAPIConnection, record: object, proxy: object) 
 
 @asynccontextmanager
 async def transaction(
-    engine: AsyncEngine, actor: Actor | None, *, request_id: str = ""
+    engine: AsyncEngine,
+    actor: Actor | None,
+    *,
+    request_id: str = "",
+    attempt_key: bytes | None = None,
 ) -> AsyncIterator[AsyncConnection]:
     """Open the one transaction of a use case, with the facts that row-level security reads.
 
     What was opened of identities stays in the access log, also when the use case is refused and
-    everything else it wrote is undone.
+    everything else it wrote is undone; and so does, given a key, that overlap refused it.
     """
     opened: list[Opening] = []
+    attempted: attempts.Remembered | None = None
     try:
         async with engine.begin() as conn:
             conn.info["openings"] = opened
+            attempted = attempts.begin(conn, attempt_key)
             await set_facts(conn, actor, request_id=request_id)
             yield conn
     except GeneratorExit:
@@ -98,8 +105,9 @@ async def transaction(
         raise
     except BaseException:
         # Also when the work was cancelled, or the program is told to end.
-        if opened:
-            await asyncio.shield(_log_again(engine, actor, opened, request_id=request_id))
+        if opened or (attempted and attempted.attempts):
+            again = _log_again(engine, actor, opened, attempted, request_id=request_id)
+            await asyncio.shield(again)
         raise
 
 
@@ -115,16 +123,23 @@ async def snapshot(
 
 
 async def _log_again(
-    engine: AsyncEngine, actor: Actor | None, opened: Sequence[Opening], *, request_id: str
+    engine: AsyncEngine,
+    actor: Actor | None,
+    opened: Sequence[Opening],
+    attempted: attempts.Remembered | None,
+    *,
+    request_id: str,
 ) -> None:
     async with engine.begin() as conn:
         await set_facts(conn, actor, request_id=request_id)
         for opening in opened:
             await log_opening(conn, opening)
+        await attempts.write_all(conn, attempted)
 
 
 async def log_openings(conn: AsyncConnection) -> None:
-    """Write again what was opened, after a savepoint took it back with all the rest."""
+    """Write again what was opened or refused, after a savepoint took it back with all the rest."""
+    await attempts.write(conn)
     for opening in conn.info.get("openings", []):
         await log_opening(conn, opening)
 

@@ -33,6 +33,18 @@ SAID: dict[type[Exception], tuple[int, str, str, str]] = {
         "Nada impide asistir ya a esta familia",
         "Nothing keeps this family from being assisted now",
     ),
+    cbi.RulesNotProposed: (
+        403,
+        "rules-not-proposed",
+        "Solo la coordinación prueba reglas que nadie ha propuesto; nombre una versión",
+        "Only coordination tries rules that nobody has proposed; name a version",
+    ),
+    cbi.SimulationQuotaSpent: (
+        429,
+        "simulation-quota-spent",
+        "Su organización no prueba más reglas hoy",
+        "Your organisation tries no more rules today",
+    ),
     cbi.ReservationQuotaSpent: (
         409,
         "reservation-quota-spent",

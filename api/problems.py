@@ -21,6 +21,7 @@ from api import refusal
 from api.appeal_wording import REFUSALS as OF_APPEALS
 from api.constraints import CONSTRAINTS
 from api.event_wording import REFUSALS as OF_EVENTS
+from api.grant_wording import REFUSALS as OF_GRANTS
 from api.logs import LOG
 from api.term_wording import REFUSALS as OF_TERMS
 from api.wording import NOT_FOUND, Wording
@@ -32,7 +33,7 @@ from cbi.term_refusal import TermsJustChanged
 from dedup.refusal import DedupRefusal
 from ledger.refusal import LedgerRefusal, PeriodJustClosed
 
-REFUSALS = OF_ALL | OF_APPEALS | OF_EVENTS | OF_TERMS
+REFUSALS = OF_ALL | OF_APPEALS | OF_EVENTS | OF_GRANTS | OF_TERMS
 TYPE_PREFIX = "urn:cbi:problem:"
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2

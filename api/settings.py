@@ -34,6 +34,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes_max: int
     statement_bytes_max: int
     check_persons_per_day: int
+    simulations_per_day: int
+    refused_months: int
     slip_days: int
     appeal_working_days: int
     act_working_days: int
@@ -75,6 +77,8 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("CBI_STATEMENT_BYTES_MAX", "1073741824", "largest file of a bank in bytes"),
     ("CBI_CHECK_PERSONS_PER_DAY", "5000", "persons that one organisation may check a day"),
     ("CBI_CHECK_HOURS_MAX", "24", "a payment list older than its check is not approved, 1 to 168"),
+    ("CBI_SIMULATIONS_PER_DAY", "20", "simulations of one organisation a day, 0 to 1000"),
+    ("CBI_REFUSED_MONTHS", "12", "months that refused attempts are kept for simulations, 1 to 24"),
     ("CBI_SLIP_DAYS", "90", "days in which a refusal may be appealed, 1 to 730"),
     ("CBI_APPEAL_WORKING_DAYS", "10", "working days in which an appeal is decided, 1 to 60"),
     ("CBI_ACT_WORKING_DAYS", "5", "working days to act on a reversal, 1 to 60"),
@@ -114,6 +118,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         body_bytes_max=_number(values, "CBI_BODY_BYTES_MAX", 1024, 1024**3),
         statement_bytes_max=_number(values, "CBI_STATEMENT_BYTES_MAX", 1024, 2**40),
         check_persons_per_day=_number(values, "CBI_CHECK_PERSONS_PER_DAY", 0, 10**9),
+        simulations_per_day=_number(values, "CBI_SIMULATIONS_PER_DAY", 0, 1000),
+        refused_months=_number(values, "CBI_REFUSED_MONTHS", 1, 24),
         slip_days=_number(values, "CBI_SLIP_DAYS", 1, 730),
         appeal_working_days=_number(values, "CBI_APPEAL_WORKING_DAYS", 1, 60),
         act_working_days=_number(values, "CBI_ACT_WORKING_DAYS", 1, 60),

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from api import clock
 from api.db import Actor, connect, transaction
 from api.settings import Settings
+from cbi import attempts
 from cbi.payout import Keys
 from cbi.register import Desk
 from cbi.vault import Vault
@@ -116,7 +117,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         self, actor: Actor | None, *, request_id: str = ""
     ) -> AsyncIterator[AsyncConnection]:
         """Open a transaction in which `desk` weighs with the model in use."""
-        async with transaction(self.engine, actor, request_id=request_id) as conn:
+        key = attempts.key_of(self.settings.matching_key)
+        async with transaction(self.engine, actor, request_id=request_id, attempt_key=key) as conn:
             await self.model.follow(conn)
             yield conn
 

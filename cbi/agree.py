@@ -98,8 +98,12 @@ async def approve(conn: AsyncConnection, *, version: int, by: Who) -> Version:
 
 
 async def load_version(conn: AsyncConnection, version: int) -> Version:
+    """Load rules as they stand; raises NotFound."""
     rows = await conn.execute(text(f"{_VERSIONS} WHERE r.version = :version"), {"version": version})
-    return _version(rows.one())
+    row = rows.one_or_none()
+    if row is None:
+        raise NotFound(what="rules", wanted=version)
+    return _version(row)
 
 
 async def list_versions(conn: AsyncConnection, *, after: int, limit: int) -> list[Version]:

@@ -145,6 +145,10 @@ async def _keep(conn: AsyncConnection, round_id: UUID, basis: Basis, who: Who) -
                 )
             )
     except IntegrityError as error:
-        if constraint_of(error) in ("calculation_basis_in_force", "calculation_basis_once"):
+        if constraint_of(error) in (
+            "calculation_basis_in_force",
+            "calculation_basis_of_approved_caps",
+            "calculation_basis_once",
+        ):
             raise TermsJustChanged(round_id=round_id) from error
         raise

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Literal
+from uuid import UUID
 
 import msgspec
 
@@ -11,17 +12,22 @@ Instrument = Literal["bank_account", "mobile_wallet", "otc_cash"]
 
 
 class Uit(msgspec.Struct, frozen=True, kw_only=True):
-    """What a Peruvian tax unit (UIT) is worth from a day on, in céntimos."""
+    """What a Peruvian tax unit (UIT) is worth from a day on, in céntimos, once it is approved."""
 
     uit_no: int
     effective_from: date
     amount_minor: int
     source: str
     is_example: bool
+    entered_by: UUID | None = None
+    approved_by: UUID | None = None
 
 
 class Cap(msgspec.Struct, frozen=True, kw_only=True):
-    """What an instrument may be paid at most from a day on; None where there is no limit."""
+    """What an instrument may be paid at most from a day on, once it is approved.
+
+    None where there is no limit.
+    """
 
     cap_no: int
     instrument_kind: Instrument
@@ -33,6 +39,8 @@ class Cap(msgspec.Struct, frozen=True, kw_only=True):
     balance: int | None
     source: str
     is_example: bool
+    entered_by: UUID | None = None
+    approved_by: UUID | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

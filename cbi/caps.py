@@ -1,19 +1,20 @@
-"""Caps of instruments: enter and load them, and find payments that are above."""
+"""Caps of instruments: enter, approve and load them, and find payments that are above."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, select, text
+from sqlalchemy import Table, insert, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi.cap import Cap, Limits, Uit, limits_in_force, limits_of
 from cbi.disbursement import Round
 from cbi.entitlement import Entitlement
-from cbi.term_refusal import NoUit
-from cbi.term_tables import instrument_cap, uit_value
+from cbi.refusal import NotFound
+from cbi.term_refusal import ApprovedByAuthor, NoUit, TermApproved
+from cbi.term_tables import cap_approval, instrument_cap, uit_approval, uit_value
 from cbi.who import Who
 from dedup.driver import fetch
 from ledger.violation import constraint_of
@@ -38,66 +39,128 @@ _PAID = """
     WHERE n.instrument_kind = ANY ($3 ::text[])"""
 
 
-_NEWEST_CAPS = text("""
-    SELECT DISTINCT ON (c.instrument_kind) c.* FROM cbi.instrument_cap AS c
-    WHERE c.currency = :currency AND c.effective_from <= :on
-    ORDER BY c.instrument_kind, c.effective_from DESC, c.cap_no DESC""")
-_NEWEST_UIT = text("""
-    SELECT u.* FROM cbi.uit_value AS u WHERE u.effective_from <= :on
-    ORDER BY u.effective_from DESC, u.uit_no DESC LIMIT 1""")
+_CAPS = """
+    SELECT c.*, a.approved_by FROM cbi.instrument_cap AS c
+    LEFT JOIN cbi.cap_approval AS a USING (cap_no, entered_by)"""
+_UITS = """
+    SELECT u.*, a.approved_by FROM cbi.uit_value AS u
+    LEFT JOIN cbi.uit_approval AS a USING (uit_no, entered_by)"""
+_NEWEST_CAPS = text(f"""
+    SELECT DISTINCT ON (n.instrument_kind) n.* FROM ({_CAPS}) AS n
+    WHERE n.currency = :currency AND n.effective_from <= :on AND n.approved_by IS NOT NULL
+    ORDER BY n.instrument_kind, n.effective_from DESC, n.cap_no DESC""")  # noqa: S608 -- our own
+_NEWEST_UIT = text(f"""
+    SELECT n.* FROM ({_UITS}) AS n WHERE n.effective_from <= :on AND n.approved_by IS NOT NULL
+    ORDER BY n.effective_from DESC, n.uit_no DESC LIMIT 1""")  # noqa: S608 -- our own
+# Facts that the database gives, or another person.
+_LATER = ("uit_no", "cap_no", "approved_by")
 
 
 async def add_uit(conn: AsyncConnection, uit: Uit, *, who: Who) -> Uit:
-    """Enter what a UIT is worth from a day on; the number given is the database's."""
-    facts = msgspec.structs.asdict(uit)
-    del facts["uit_no"]
+    """Enter what a UIT is worth from a day on; it counts when another person approves it."""
     uit_no = await conn.scalar(
-        insert(uit_value)
-        .values(**facts, partner_id=who.partner_id, entered_by=who.actor_id, entered_at=who.at)
-        .returning(uit_value.c.uit_no)
+        insert(uit_value).values(**_entered(uit, who)).returning(uit_value.c.uit_no)
     )
     assert uit_no is not None
-    return msgspec.structs.replace(uit, uit_no=uit_no)
+    return await load_uit(conn, uit_no)
 
 
 async def add_cap(conn: AsyncConnection, cap: Cap, *, who: Who) -> Cap:
-    """Enter a cap; one in UIT needs a value for its first day, else NoUit."""
-    facts = msgspec.structs.asdict(cap)
-    del facts["cap_no"]
-    try:
-        async with conn.begin_nested():
-            cap_no = await conn.scalar(
-                insert(instrument_cap)
-                .values(
-                    **facts, partner_id=who.partner_id, entered_by=who.actor_id, entered_at=who.at
-                )
-                .returning(instrument_cap.c.cap_no)
-            )
-    except IntegrityError as error:
-        if constraint_of(error) == "instrument_cap_has_uit":
-            raise NoUit(on=cap.effective_from) from error
-        raise
+    """Enter a cap; it counts when another person approves it."""
+    cap_no = await conn.scalar(
+        insert(instrument_cap).values(**_entered(cap, who)).returning(instrument_cap.c.cap_no)
+    )
     assert cap_no is not None
-    return msgspec.structs.replace(cap, cap_no=cap_no)
+    return await load_cap(conn, cap_no)
+
+
+async def approve_uit(conn: AsyncConnection, *, uit_no: int, who: Who) -> Uit:
+    """Let a value count; raises NotFound, ApprovedByAuthor, TermApproved."""
+    found = await load_uit(conn, uit_no)
+    await _approve(
+        conn, uit_approval, {"uit_no": uit_no, "entered_by": found.entered_by}, what="uit", who=who
+    )
+    return msgspec.structs.replace(found, approved_by=who.actor_id)
+
+
+async def approve_cap(conn: AsyncConnection, *, cap_no: int, who: Who) -> Cap:
+    """Let a cap count; one in UIT needs a value that counts on its first day, else NoUit.
+
+    Raises NotFound, ApprovedByAuthor, TermApproved.
+    """
+    found = await load_cap(conn, cap_no)
+    try:
+        await _approve(
+            conn,
+            cap_approval,
+            {"cap_no": cap_no, "entered_by": found.entered_by},
+            what="cap",
+            who=who,
+        )
+    except IntegrityError as error:
+        if constraint_of(error) == "cap_approval_has_uit":
+            raise NoUit(on=found.effective_from) from error
+        raise
+    return msgspec.structs.replace(found, approved_by=who.actor_id)
 
 
 async def load_uits(conn: AsyncConnection, *, after: int, limit: int) -> list[Uit]:
-    row = uit_value.c
     rows = await conn.execute(
-        select(row.uit_no, row.effective_from, row.amount_minor, row.source, row.is_example)
-        .where(row.uit_no > after)
-        .order_by(row.uit_no)
-        .limit(limit)
+        text(f"{_UITS} WHERE u.uit_no > :after ORDER BY u.uit_no LIMIT :limit"),
+        {"after": after, "limit": limit},
     )
     return [msgspec.convert(found._mapping, Uit) for found in rows]  # noqa: SLF001 -- public by its docs
 
 
+async def load_uit(conn: AsyncConnection, uit_no: int) -> Uit:
+    """Load one; raises NotFound."""
+    for found in await load_uits(conn, after=uit_no - 1, limit=1):
+        if found.uit_no == uit_no:
+            return found
+    raise NotFound(what="uit", wanted=uit_no)
+
+
 async def load_caps(conn: AsyncConnection, *, after: int, limit: int) -> list[Cap]:
-    row = instrument_cap.c
     rows = await conn.execute(
-        select(instrument_cap).where(row.cap_no > after).order_by(row.cap_no).limit(limit)
+        text(f"{_CAPS} WHERE c.cap_no > :after ORDER BY c.cap_no LIMIT :limit"),
+        {"after": after, "limit": limit},
     )
     return [msgspec.convert(found._mapping, Cap) for found in rows]  # noqa: SLF001 -- public by its docs
+
+
+async def load_cap(conn: AsyncConnection, cap_no: int) -> Cap:
+    """Load one; raises NotFound."""
+    for found in await load_caps(conn, after=cap_no - 1, limit=1):
+        if found.cap_no == cap_no:
+            return found
+    raise NotFound(what="cap", wanted=cap_no)
+
+
+def _entered(made: Uit | Cap, who: Who) -> dict[str, object]:
+    facts = {key: value for key, value in msgspec.structs.asdict(made).items() if key not in _LATER}
+    return facts | {
+        "partner_id": who.partner_id,
+        "entered_by": who.actor_id,
+        "entered_at": who.at,
+    }
+
+
+async def _approve(
+    conn: AsyncConnection, table: Table, made: Mapping[str, object], *, what: str, who: Who
+) -> None:
+    number = made[f"{what}_no"]
+    assert isinstance(number, int)
+    facts = {"partner_id": who.partner_id, "approved_by": who.actor_id, "approved_at": who.at}
+    try:
+        async with conn.begin_nested():
+            await conn.execute(insert(table).values(**made, **facts))
+    except IntegrityError as error:
+        rule = constraint_of(error)
+        if rule == f"{what}_approval_two_people":
+            raise ApprovedByAuthor(kind=what, version=number) from error
+        if rule == f"{what}_approval_once":
+            raise TermApproved(kind=what, version=number) from error
+        raise
 
 
 async def load_limits(
@@ -125,10 +188,8 @@ async def load_limits_kept(
         return {}, None
     uit = None
     if uit_no is not None:
-        (uit,) = await load_uits(conn, after=uit_no - 1, limit=1)
-    caps = []
-    for cap_no in cap_nos:
-        caps += await load_caps(conn, after=cap_no - 1, limit=1)
+        uit = await load_uit(conn, uit_no)
+    caps = [await load_cap(conn, cap_no) for cap_no in cap_nos]
     return {each.instrument_kind: limits_of(each, uit) for each in caps}, uit
 
 

@@ -8,11 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings
 from cbi.enrol import load_programme
+from cbi.grants import raise_unfit
 from ledger import post
 from ledger.exchange import Exchange
 from ledger.exchanges import record_exchange
 from ledger.money import Money
-from ledger.refusal import TransferConflict
+from ledger.refusal import TransferConflict, TransferRefused
 from ledger.transfer import Transfer
 
 
@@ -31,7 +32,9 @@ async def deposit(
     """Book a donor's deposit on the paying account; the same deposit twice is one transfer.
 
     Money of a grant waits to be allotted, any other may be used at once. In whatever currency it
-    came: rounds are paid in the programme's. Raises NotFound and ledger's TransferConflict.
+    came: rounds are paid in the programme's. Where the programme draws on grants, money names one
+    and stays within it. Raises NotFound, GrantUnnamed, GrantNotDrawn, GrantInOtherCurrency,
+    OutsideGrantDays, GrantSpent and ledger's TransferConflict.
     """
     await load_programme(conn, programme_id)
     accounts = bookings.of_programme(programme_id, money.currency)
@@ -39,7 +42,12 @@ async def deposit(
         accounts.append(bookings.grant(programme_id, of_grant, money.currency))
     await post.open_accounts(conn, accounts, partner_id=partner_id)
     booked = bookings.funded(programme_id, money, deposit_id=deposit_id, on=on, of_grant=of_grant)
-    await post.post(conn, [booked], partner_id=partner_id, at=at, actor_id=actor_id)
+    try:
+        async with conn.begin_nested():
+            await post.post(conn, [booked], partner_id=partner_id, at=at, actor_id=actor_id)
+    except TransferRefused as error:
+        raise_unfit(error, programme_id, of_grant)
+        raise
     return booked
 
 

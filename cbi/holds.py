@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import agree, tables
+from cbi import agree, attempts, tables
 from cbi.overlap import Span, months_of, until
 from cbi.overlap_refusal import Overlap
 from cbi.refusal import BadValue, HouseholdEnded, NotFound
@@ -69,11 +69,15 @@ async def overlap(
         if each.assistance == assistance
     ]
     in_the_way = [span for span in spans if span.overlaps(wanted)]
+    version, rules = await agree.in_force(conn, day)
+    attempts.remember(
+        conn, household_id, assistance=assistance, months=wanted, rules_version=version, at=at
+    )
     return Overlap(
         household_id=household_id,
         assistance=assistance,
         until=until(in_the_way or spans),
-        ask=(await agree.in_force(conn, day))[1].contact,
+        ask=rules.contact,
     )
 
 

@@ -29,7 +29,8 @@ Open = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
 class Blocking(msgspec.Struct, frozen=True, kw_only=True):
     """After `first`, no `then` in the same months, nor in so many after them.
 
-    That two kinds may not be in the same months holds both ways; a cool-down only this way.
+    That two kinds may not be in the same months holds both ways; a cool-down only this way. The
+    month of a one-off grant is the one in which it can be paid.
     """
 
     first: Assistance
@@ -38,7 +39,10 @@ class Blocking(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OneOff(msgspec.Struct, frozen=True, kw_only=True):
-    """A grant that is paid once: it keeps away its own kind for some days, and nothing else."""
+    """A grant that is paid once: it keeps away its own kind for some days, not for months.
+
+    Other kinds it keeps away only as `blocks` says.
+    """
 
     type: Assistance
     window_days: Days
@@ -130,23 +134,23 @@ def windows(promise: Promise, rules: Rules) -> dict[str, Span]:
     The database's `cbi.overlap_windows` says the same.
     """
     held = promise.assistance
-    days = next((each.window_days for each in rules.one_off if each.type == held), None)
     kinds = {held, *(_other(each, held) for each in rules.blocks if held in _kinds(each))}
-    if days is not None:
-        first = max(promise.months.first, promise.held_on)
-        return dict.fromkeys(kinds, Span(first=first, end=first + timedelta(days=days)))
     cooldown: dict[str, int] = {
         each.then: each.cooldown_months for each in rules.blocks if each.first == held
     }
-    return {
+    days = next((each.window_days for each in rules.one_off if each.type == held), None)
+    paid_on = max(promise.months.first, promise.held_on)
+    months = promise.months if days is None else months_of(paid_on, 1)
+    found = {
         kind: Span(
-            first=promise.months.first,
-            end=None
-            if promise.months.end is None
-            else months_after(promise.months.end, cooldown.get(kind, 0)),
+            first=months.first,
+            end=None if months.end is None else months_after(months.end, cooldown.get(kind, 0)),
         )
         for kind in kinds
     }
+    if days is not None:
+        found[held] = Span(first=paid_on, end=paid_on + timedelta(days=days))
+    return found
 
 
 def against(one: Promise, other: Promise, rules: Rules) -> bool:
@@ -183,7 +187,7 @@ def _faults_of(rules: Rules) -> Iterator[Finding]:
         if (each.first, each.then) in seen:
             yield Finding(("blocks", place), "overlap_twice")
         seen.add((each.first, each.then))
-        if one_off & {each.first, each.then}:
+        if each.first == each.then and each.first in one_off:
             yield Finding(("blocks", place), "overlap_one_off")
     for place, grant in enumerate(rules.one_off):
         if grant.type in {each.type for each in rules.one_off[:place]}:

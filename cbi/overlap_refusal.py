@@ -31,6 +31,19 @@ class OwnProposal(CbiRefusal):
 
 
 @dataclass(kw_only=True, eq=False)
+class RulesNotProposed(CbiRefusal):
+    """Only coordination tries rules that nobody has proposed; anybody else names a version."""
+
+
+@dataclass(kw_only=True, eq=False)
+class SimulationQuotaSpent(CbiRefusal):
+    """The organisation tries no more rules today."""
+
+    simulations_per_day: int
+    opens_again_at: datetime
+
+
+@dataclass(kw_only=True, eq=False)
 class Overlap(CbiRefusal):
     """The family has assistance that keeps this away; by whom is not said.
 

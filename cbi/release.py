@@ -30,6 +30,7 @@ from cbi.disburse import (
 from cbi.disbursement import PaymentList, Progress, Round, Signed, Step, end_to_end_id
 from cbi.enrol import Programme, load_programme
 from cbi.entitlement import Entitlement
+from cbi.grants import grant_of_round, raise_unfit
 from cbi.payees import blocked_of, look_up_by_id
 from cbi.payout import Keys
 from cbi.profiles import load_round_profile
@@ -87,9 +88,9 @@ async def release(
 
     Progress says that the piece is done and others are left: call again, each time in a
     transaction of its own. A piece that was done is never done twice, whoever calls. Raises
-    StepDone, StepOutOfOrder, SamePerson, NothingToPay, PayeesBlocked and ledger's
-    InsufficientFunds; after any of them the pieces before stand, and the way on is to mend what it
-    names.
+    StepDone, StepOutOfOrder, SamePerson, NothingToPay, PayeesBlocked, GrantUnnamed, GrantNotDrawn,
+    OutsideGrantDays, GrantSpent and ledger's InsufficientFunds; after any of them the pieces before
+    stand, and the way on is to mend what it names.
     """
     opened = await load_round(conn, round_id)
     programme = await load_programme(conn, opened.programme_id)
@@ -204,6 +205,8 @@ async def _fund(conn: AsyncConnection, job: _Job) -> PaymentList:
     except IntegrityError as error:
         if constraint_of(error) == "funding_fourth_person":
             raise SamePerson(round_id=round_id, step=Step.RELEASED.word) from error
+        code = await grant_of_round(conn, round_id)
+        raise_unfit(error, job.programme.programme_id, code)
         raise
     transfer = bookings.set_aside(
         job.programme.programme_id, round_id, listed.total, on=job.opened.pays_on

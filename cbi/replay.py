@@ -1,7 +1,8 @@
 """Try rules on what was promised: which promises they would have refused, and how much that was.
 
-Pure: facts in, figures out. Only what was promised is known, so rules that allow more show by what
-they would not have refused, and never by whom they would have let in.
+Pure: facts in, figures out. Rules that allow more show by what they would not have refused: of the
+promises, and of the attempts that were refused in their day. An attempt that is let through stands
+in nobody's way, for it never was a promise.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,14 +12,21 @@ from uuid import UUID
 import msgspec
 
 from cbi.overlap import Promise, Rules, against
+from cbi.suppress import TooSmall, suppress
 from ledger.money import Money
 
 # A cell of fewer families is not shown of another organisation.
 CELL_MIN = 5
+# To an organisation households are told in fives.
+STEP = 5
+# What one did oneself.
+KNOWN_ANYWAY = frozenset({"promised", "attempts"})
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """A promise to a family (a number that means nothing elsewhere), and whether it is counted.
+
+    Unless `is_promise`, it was refused.
 
     One that isn't counted was made before, or is another organisation's: it only stands in the
     way. `stands_until` is when it was given up; None if it wasn't.
@@ -31,6 +39,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     stands_until: datetime | None
     money: Money | None
     is_counted: bool
+    is_promise: bool = True
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,35 +49,52 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     amounts: tuple[Money, ...]
 
 
+NOBODY = Cell(households=0, amounts=())
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What an organisation promised, and what of it rules refuse; None is too few to tell."""
+    """What an organisation promised, and what of it rules refuse; None is too few to tell.
+
+    `attempts` were refused in their day; which of them rules let through has no amount.
+    """
 
     partner_id: UUID
     promised: Cell | None
     refused_in_force: Cell | None
     refused_proposed: Cell | None
+    attempts: Cell | None = NOBODY
+    let_in_force: Cell | None = NOBODY
+    let_proposed: Cell | None = NOBODY
+
+
+COLUMNS = tuple(name for name in Outcome.__struct_fields__ if name != "partner_id")
 
 
 def simulate(facts: Sequence[Fact], *, in_force: Rules, proposed: Rules) -> list[Outcome]:
     """Replay the promises in their order under both rule sets; organisations by id."""
     ordered = sorted(facts, key=lambda fact: fact.held_at)
-    now, then = refused(ordered, in_force), refused(ordered, proposed)
+    promises = [place for place, fact in enumerate(ordered) if fact.is_promise]
+    attempts = [place for place, fact in enumerate(ordered) if not fact.is_promise]
+    now, then = set(refused(ordered, in_force)), set(refused(ordered, proposed))
     partner_ids = sorted(
         {fact.partner_id for fact in ordered if fact.is_counted and fact.partner_id is not None}
     )
     return [
         Outcome(
             partner_id=partner_id,
-            promised=_cell(ordered, partner_id, range(len(ordered))),
-            refused_in_force=_cell(ordered, partner_id, now),
-            refused_proposed=_cell(ordered, partner_id, then),
+            promised=_cell(ordered, partner_id, promises),
+            refused_in_force=_cell(ordered, partner_id, now.intersection(promises)),
+            refused_proposed=_cell(ordered, partner_id, then.intersection(promises)),
+            attempts=_cell(ordered, partner_id, attempts),
+            let_in_force=_cell(ordered, partner_id, set(attempts) - now),
+            let_proposed=_cell(ordered, partner_id, set(attempts) - then),
         )
         for partner_id in partner_ids
     ]
 
 
 def refused(ordered: Sequence[Fact], rules: Rules) -> list[int]:
-    """Return the places of the promises that earlier ones to their family stand against.
+    """Return the places of the facts that earlier promises to their family stand against.
 
     What was refused stands against nothing.
     """
@@ -82,7 +108,7 @@ def refused(ordered: Sequence[Fact], rules: Rules) -> list[int]:
             for other in others
         ):
             found.append(place)
-        else:
+        elif fact.is_promise:
             others.append(fact)
     return found
 
@@ -96,33 +122,73 @@ def suppressed(outcomes: Sequence[Outcome], *, own: UUID | None) -> list[Outcome
     return [
         Outcome(
             partner_id=outcome.partner_id,
-            promised=outcome.promised if outcome.partner_id == own else _told(outcome.promised),
-            refused_in_force=_told(outcome.refused_in_force),
-            refused_proposed=_told(outcome.refused_proposed),
+            **{
+                name: cell if outcome.partner_id == own and name in KNOWN_ANYWAY else _told(cell)
+                for name, cell in _cells(outcome).items()
+            },
         )
         for outcome in outcomes
     ]
 
 
-def total(outcomes: Sequence[Outcome]) -> Outcome | None:
-    """Sum all organisations; None where a cell is left out, for it would tell what that one is."""
-    cells = [
-        (outcome.promised, outcome.refused_in_force, outcome.refused_proposed)
-        for outcome in outcomes
-    ]
-    columns = [[cell for cell in column if cell is not None] for column in zip(*cells, strict=True)]
-    if not outcomes or any(len(column) < len(outcomes) for column in columns):
-        return None
-    promised, now, then = (_sum(column) for column in columns)
+def rounded(outcome: Outcome) -> Outcome:
+    """Tell an organisation of its own figures what tells nothing of single families.
+
+    Households are rounded to fives. What rules do to few is left out, and then what they don't do
+    as well, which would tell it; no amount is told but that of all it promised.
+    """
+    promised, attempts = outcome.promised, outcome.attempts
+    assert promised is not None
+    assert attempts is not None
     return Outcome(
-        partner_id=UUID(int=0), promised=promised, refused_in_force=now, refused_proposed=then
+        partner_id=outcome.partner_id,
+        promised=_rounded(promised.households, promised.amounts),
+        refused_in_force=_part(outcome.refused_in_force, promised),
+        refused_proposed=_part(outcome.refused_proposed, promised),
+        attempts=_rounded(attempts.households),
+        let_in_force=_part(outcome.let_in_force, attempts),
+        let_proposed=_part(outcome.let_proposed, attempts),
     )
 
 
-def _cell(ordered: Sequence[Fact], partner_id: UUID, places: Sequence[int]) -> Cell:
+def total(outcomes: Sequence[Outcome]) -> Outcome | None:
+    """Sum all organisations; None where a cell is left out, for it would tell what that one is."""
+    columns = {
+        name: [cell for each in outcomes if (cell := getattr(each, name)) is not None]
+        for name in COLUMNS
+    }
+    if not outcomes or any(len(column) < len(outcomes) for column in columns.values()):
+        return None
+    return Outcome(
+        partner_id=UUID(int=0), **{name: _sum(column) for name, column in columns.items()}
+    )
+
+
+def _cells(outcome: Outcome) -> dict[str, Cell | None]:
+    return {name: getattr(outcome, name) for name in COLUMNS}
+
+
+def _rounded(households: int, amounts: tuple[Money, ...] = ()) -> Cell | None:
+    if households < CELL_MIN:
+        return None
+    return Cell(households=(households + STEP // 2) // STEP * STEP, amounts=amounts)
+
+
+def _part(part: Cell | None, whole: Cell) -> Cell | None:
+    """Tell a part of a whole that is told as well, if neither it nor the rest is small."""
+    assert part is not None
+    table = [[part.households], [whole.households - part.households]]
+    try:
+        (shown, _) = suppress(table, minimum=CELL_MIN).row_totals
+    except TooSmall:
+        return None
+    return None if shown is None else _rounded(shown)
+
+
+def _cell(ordered: Sequence[Fact], partner_id: UUID, places: Iterable[int]) -> Cell:
     mine = [
         ordered[place]
-        for place in places
+        for place in sorted(places)
         if ordered[place].is_counted and ordered[place].partner_id == partner_id
     ]
     return Cell(

@@ -14,12 +14,14 @@ from cbi.term_refusal import InvalidTerm
 from cbi.top_up import NewTopUp
 from ledger import money
 
-Kind = Literal["values", "scope", "schedule", "top_up", "eligibility"]
+Kind = Literal["values", "scope", "schedule", "top_up", "eligibility", "grants"]
+GrantCode = Annotated[str, msgspec.Meta(pattern=r"^[A-Z][A-Z0-9-]{1,19}\Z", max_length=20)]
 Prefix = Annotated[str, msgspec.Meta(pattern=r"^([0-9]{2}){1,3}\Z", max_length=6)]
 
 # Peru keeps UTC−5 the whole year; a term counts from its day in Peru.
 PERU = timezone(timedelta(hours=-5))
 AREAS_MAX = 200
+GRANTS_MAX = 20
 RULE_BYTES_MAX = 20_000
 _PLACE = re.compile(r"`\$([^`]*)`$")
 
@@ -56,14 +58,20 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return not self.areas or ubigeo.startswith(self.areas)
 
 
+class Grants(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The codes of the grants that the programme draws on; none means its money names none."""
+
+    grants: Annotated[tuple[GrantCode, ...], msgspec.Meta(max_length=GRANTS_MAX)]
+
+
 class Eligibility(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who may be enrolled: a rule of `cbi/eligibility.py`, as it was written."""
 
     rule: Any
 
 
-Content = Scope | Schedule
-_SHAPES: Mapping[str, type[Content]] = {"scope": Scope, "schedule": Schedule}
+Content = Scope | Schedule | Grants
+_SHAPES: Mapping[str, type[Content]] = {"scope": Scope, "schedule": Schedule, "grants": Grants}
 T = TypeVar("T")
 
 
@@ -148,5 +156,8 @@ def _check(found: Content) -> None:
                     raise InvalidTerm(path=(name,), reason="a month is written as its first day")
             if first is not None and last is not None and last < first:
                 raise InvalidTerm(path=("last_month",), reason="it is before the first month")
+        case Grants(grants=codes):
+            if len(set(codes)) < len(codes):
+                raise InvalidTerm(path=("grants",), reason="a grant is named once")
         case _:
             return

@@ -106,6 +106,24 @@ uit_value = Table(
     Column("entered_by", Uuid, nullable=False),
     Column("entered_at", MOMENT, nullable=False),
 )
+uit_approval = Table(
+    "uit_approval",
+    metadata,
+    Column("uit_no", BigInteger, primary_key=True),
+    Column("entered_by", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("approved_by", Uuid, nullable=False),
+    Column("approved_at", MOMENT, nullable=False),
+)
+cap_approval = Table(
+    "cap_approval",
+    metadata,
+    Column("cap_no", BigInteger, primary_key=True),
+    Column("entered_by", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("approved_by", Uuid, nullable=False),
+    Column("approved_at", MOMENT, nullable=False),
+)
 instrument_cap = Table(
     "instrument_cap",
     metadata,

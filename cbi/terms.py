@@ -67,6 +67,9 @@ async def add(
     except IntegrityError as error:
         if constraint_of(error) == "term_of_programme":
             raise NotFound(what="programme", wanted=programme_id) from error
+        if constraint_of(error) == "term_grants_known":
+            reason = "a grant that the organisation doesn't have"
+            raise InvalidTerm(path=("grants",), reason=reason) from error
         raise
     return added
 

@@ -9,7 +9,7 @@ import rich_click as click
 from api import clock
 from api.db import SYSTEM, transaction
 from api.terminal import CONSOLE, WRONG_USE, Run, as_json, command, existing_file, leave, show
-from cbi import agree, partners
+from cbi import agree, attempts, partners
 from cbi.refusal import BadValue
 from cbi.replay import Cell, Outcome
 from cbi.simulate import MONTHS_MAX, Simulation, try_rules
@@ -42,11 +42,20 @@ def simulate() -> None:
 async def overlap(run: Run, *, file: Path, months: int, as_json: bool) -> None:
     """Say which promises of the last months these rules refuse, beside those in force.
 
-    By organisation: households and amounts. Cells of fewer than five households are left out.
+    And how many attempts that were refused they let through. By organisation: households and
+    amounts. The try is kept in the list that auditors read. Cells of fewer than five households
+    are left out.
     """
     rules = agree.read(await asyncio.to_thread(_document, file))
     async with transaction(run.service.engine, COORDINATOR, request_id="cli") as conn:
-        found = await try_rules(conn, rules, months=months, own=None, at=clock.now())
+        found = await try_rules(
+            conn,
+            rules,
+            months=months,
+            own=None,
+            attempt_key=attempts.key_of(run.service.settings.matching_key),
+            at=clock.now(),
+        )
         codes = {
             each.partner_id: each.code
             for each in await partners.list_partners(conn, after=None, limit=LISTED_MAX)
@@ -76,6 +85,9 @@ def _row(name: str, outcome: Outcome) -> dict[str, object]:
         "promised": _cell(outcome.promised),
         "refused by those in force": _cell(outcome.refused_in_force),
         "refused by these": _cell(outcome.refused_proposed),
+        "attempts refused": _cell(outcome.attempts),
+        "let through by those in force": _cell(outcome.let_in_force),
+        "let through by these": _cell(outcome.let_proposed),
     }
 
 

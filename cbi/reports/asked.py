@@ -18,6 +18,7 @@ Name = Literal[
     "fees",
     "exchanges",
     "grants",
+    "grant-use",
     "bank-match",
     "control",
     "trace",
@@ -26,7 +27,7 @@ Name = Literal[
 NAMES: tuple[Name, ...] = get_args(Name)
 # Of the whole books of an organisation, or of its bank: programme staff read what is of a round or
 # a programme.
-OF_THE_BOOKS: frozenset[Name] = frozenset({"bank-match", "trial-balance", "trace"})
+OF_THE_BOOKS: frozenset[Name] = frozenset({"bank-match", "grant-use", "trial-balance", "trace"})
 NEEDS_ROUND: frozenset[Name] = frozenset({"round-summary", "payments", "control"})
 NEEDS_PROGRAMME: frozenset[Name] = frozenset({"advance-liquidation"})
 BETWEEN_DAYS: frozenset[Name] = frozenset(

@@ -16,8 +16,10 @@ from cbi.reports import (
     control,
     currencies,
     fees,
+    grant_use,
     grants,
     load_books,
+    load_grants,
     load_proof,
     round_summary,
     trace,
@@ -132,6 +134,9 @@ async def _sections(conn: AsyncConnection, asked: Asked, payer: UUID) -> list[Se
                 conn, partner_id=payer, since=asked.since, until=asked.until or asked.as_of
             )
             return bank_match.sections(statements)
+        case "grant-use":
+            used = await load_grants.grants_used(conn, partner_id=payer, as_of=asked.as_of)
+            return grant_use.sections(used)
         case "trace":
             traced = await load_proof.trace(
                 conn, payment_id=asked.payment_id, household_id=asked.household_id

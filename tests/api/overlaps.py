@@ -121,7 +121,7 @@ NOBODY = str(UUID(int=13))
 # A body that each takes, for whoever sends others.
 BODIES = {
     "/v1/overlap-rules": {"rules": example(), "effective_from": "2090-01-01"},
-    "/v1/overlap-rules/simulation": {"rules": example(), "months": 2},
+    "/v1/overlap-rules/simulation": {"version": 1, "months": 2},
     "/v1/overlap-rules/{version}/approval": {},
     "/v1/reservations": {
         "household_id": NOBODY,

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from tests.api import granting
 from tests.api.house import House, programme, registration
 
 SCOPE = {
@@ -70,14 +71,28 @@ async def a_uit(house: House) -> tuple[str, str, object]:
     return "/v1/uit-values", "A/coordinator", UIT
 
 
+async def a_uit_approval(house: House) -> tuple[str, str, object]:
+    made = await house.made("/v1/uit-values", "B/coordinator", UIT)
+    return f"/v1/uit-values/{made['uit_no']}/approval", "A/coordinator", None
+
+
+async def a_cap_approval(house: House) -> tuple[str, str, object]:
+    await house.made((await a_uit_approval(house))[0], "A/coordinator")
+    made = await house.made("/v1/instrument-caps", "B/coordinator", CAP)
+    return f"/v1/instrument-caps/{made['cap_no']}/approval", "A/coordinator", None
+
+
 async def a_cap(house: House) -> tuple[str, str, object]:
-    await house.made("/v1/uit-values", "A/coordinator", UIT)
+    del house
     return "/v1/instrument-caps", "A/coordinator", CAP
 
 
 TERMS = {
+    **granting.GRANTS,
     "/v1/uit-values": a_uit,
     "/v1/instrument-caps": a_cap,
+    "/v1/uit-values/{uit_no}/approval": a_uit_approval,
+    "/v1/instrument-caps/{cap_no}/approval": a_cap_approval,
     "/v1/programmes/{programme_id}/terms": a_term,
     "/v1/programmes/{programme_id}/terms/approval": an_approval,
     "/v1/programmes/{programme_id}/eligibility/overrides": an_override,
@@ -87,8 +102,11 @@ TERMS = {
 UNKEPT = {"/v1/check", "/v1/fsp-profiles/preview", "/v1/programmes/{programme_id}/eligibility"}
 # A body of each, to be fuzzed.
 VALID = {
+    **granting.BODIES,
     "/v1/uit-values": UIT,
     "/v1/instrument-caps": CAP,
+    "/v1/uit-values/{uit_no}/approval": {},
+    "/v1/instrument-caps/{cap_no}/approval": {},
     "/v1/programmes/{programme_id}/terms": RULES,
     "/v1/programmes/{programme_id}/terms/approval": {"kind": "scope", "version": 1},
     "/v1/programmes/{programme_id}/eligibility": {"household_ids": [str(UUID(int=3))]},

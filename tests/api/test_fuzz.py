@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from api import access, clock
 from ledger.formats.layout import example
-from tests.api import appealing, overlaps
+from tests.api import appealing, granting, overlaps
 from tests.api.happening import bodies as of_events
 from tests.api.house import House, new_round, open_case, programme, registration
 from tests.api.jobbing import JOB_BODIES, JOB_IDS
@@ -195,6 +195,9 @@ def ids_of(paid, case_id, household_id) -> dict[str, object]:
         "slip_id": str(UUID(int=13)),
         "appeal_id": str(UUID(int=14)),
         "webhook_id": str(UUID(int=15)),
+        **granting.IDS,
+        "uit_no": "77000",
+        "cap_no": "77000",
         **overlaps.IDS,
     }
 

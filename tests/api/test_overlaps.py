@@ -9,7 +9,7 @@ from api import clock
 from api.cli import main
 from cbi.overlap import example
 from tests.api.house import House, programme, registration
-from tests.api.overlaps import FIRST, conflicts, household, joined, rules
+from tests.api.overlaps import FIRST, conflicts, enrol, household, joined, rules
 
 
 async def twice(house: House) -> tuple[str, str]:
@@ -89,7 +89,7 @@ async def test_rules_with_faults_are_refused_with_all_of_them_in_two_languages(h
     day = str(clock.today() - timedelta(days=9))
     for path, who, body in (
         ("/v1/overlap-rules", "A/adjudicator", {"rules": wrong, "effective_from": day}),
-        ("/v1/overlap-rules/simulation", "A/programme", {"rules": wrong}),
+        ("/v1/overlap-rules/simulation", "A/coordinator", {"rules": wrong}),
     ):
         answer = await house.post(path, who, body)
         assert answer.status_code == 422
@@ -119,18 +119,57 @@ async def test_a_conflict_names_organisations_and_months_and_nobody(house: House
     assert [each["decision"] for each in done["decisions"]] == ["end_later"]
 
 
-async def test_a_simulation_tells_an_organisation_of_itself(house: House):
+async def test_a_simulation_tells_an_organisation_little_and_only_of_itself(house: House):
     await joined(house)
-    body = {"rules": example(), "months": 1}
-    answer = await house.post("/v1/overlap-rules/simulation", "A/programme", body)
+    path = "/v1/overlap-rules/simulation"
+    version = (await house.made("/v1/overlap-rules", "A/adjudicator", rules()))["version"]
+    answer = await house.post(path, "A/programme", {"version": version, "months": 1})
     assert answer.status_code == 200, answer.text
-    (mine,) = answer.json()["outcomes"]
-    assert mine["partner_id"] == str(house.partners["A"])
-    assert mine["promised"]["households"] >= 1
-    every = (await house.post("/v1/overlap-rules/simulation", "A/coordinator", body)).json()
+    # What was promised this month is told when the month is over.
+    assert answer.json()["outcomes"] == []
+    assert answer.json()["total"] is None
+    tries = "SELECT count(*) FROM cbi.simulation WHERE is_exact = :exact"
+    before = [await house.sql(tries, exact=exact) for exact in (False, True)]
+    for body in ({"rules": example()}, {"rules": example(), "version": version}, {}):
+        refused = await house.post(path, "A/programme", body)
+        assert refused.json()["type"] == "urn:cbi:problem:rules-not-proposed", body
+    body = {"rules": example(), "months": 1}
+    every = (await house.post(path, "A/coordinator", body)).json()
     assert {each["partner_id"] for each in every["outcomes"]} == {
         str(house.partners[letter]) for letter in "AB"
     }
+    for body in ({}, {"rules": example(), "version": version}):
+        refused = await house.post(path, "A/coordinator", body)
+        assert refused.json()["type"] == "urn:cbi:problem:bad-value"
+    gone = await house.post(path, "A/programme", {"version": 2**31 - 1})
+    assert gone.status_code == 404
+    # What was refused is not kept as a try.
+    after = [await house.sql(tries, exact=exact) for exact in (False, True)]
+    assert after == [before[0], before[1] + 1]
+    newest = await house.sql("SELECT max(simulation_no) FROM cbi.simulation WHERE is_exact")
+    shown = await house.get(f"/v1/overlap-rules/simulations?after={newest - 1}", "A/auditor")
+    (tried,) = shown.json()["items"][:1]
+    assert (tried["rules_version"], tried["months"]) == (None, 1)
+    assert tried["partner_id"] == str(house.partners["A"])
+
+
+async def test_a_refused_attempt_is_kept_once_with_and_without_an_idempotency_key(house: House):
+    mine, theirs = await twice(house)
+    await enrol(house, "A", mine)
+    opened = await house.made("/v1/programmes", "B/programme", programme())
+    path = f"/v1/programmes/{opened['programme_id']}/enrolments"
+    counted = "SELECT count(*) FROM cbi.refused_attempt"
+    before = await house.sql(counted)
+    for month, key in (("2027-01-01", None), ("2027-02-01", "k-1"), ("2027-02-01", "k-1")):
+        body = {"household_id": theirs, "first_month": month, "months": 1}
+        headers = {"Idempotency-Key": key} if key else {}
+        answer = await house.post(path, "B/programme", body, headers=headers)
+        assert answer.json()["type"] == "urn:cbi:problem:overlap", answer.text
+    assert await house.sql(counted) == before + 2
+    body = {"household_id": theirs, "assistance": "mpca", "first_month": FIRST, "months": 2}
+    answer = await house.post("/v1/reservations", "B/programme", body)
+    assert answer.json()["type"] == "urn:cbi:problem:overlap", answer.text
+    assert await house.sql(counted) == before + 3
 
 
 def test_the_command_tries_a_document_and_tells_its_faults(postgres, tmp_path, monkeypatch):

@@ -95,8 +95,17 @@ async def test_scores_are_paged_and_only_ones_own(house: House):
 
 
 async def test_caps_are_coordinations_and_everybody_who_pays_reads_them(house: House):
-    await house.made("/v1/uit-values", "A/coordinator", UIT)
+    worth = await house.made("/v1/uit-values", "A/coordinator", UIT)
     made = await house.made("/v1/instrument-caps", "A/coordinator", CAP)
+    approval = f"/v1/instrument-caps/{made['cap_no']}/approval"
+    uit_approval = f"/v1/uit-values/{worth['uit_no']}/approval"
+    for path in (approval, uit_approval):
+        told(await house.post(path, "A/coordinator"), 403, "approved-by-author")
+    await house.made(uit_approval, "B/coordinator")
+    approved = await house.made(approval, "B/coordinator")
+    assert made["approved_by"] is None
+    assert approved == made | {"approved_by": approved["approved_by"]}
+    told(await house.post(approval, "B/coordinator"), 409, "term-approved")
     assert (made["unit"], made["per_transaction"], made["balance"]) == (
         "uit_thousandths",
         125,
@@ -104,7 +113,7 @@ async def test_caps_are_coordinations_and_everybody_who_pays_reads_them(house: H
     )
     for who in ("A/finance", "B/programme", "B/auditor"):
         listed = (await house.get("/v1/instrument-caps?limit=200", who)).json()["items"]
-        assert made in listed
+        assert approved in listed
     assert (await house.get("/v1/uit-values", "B/finance")).json()["items"]
     for change in (
         {"currency": "USD"},

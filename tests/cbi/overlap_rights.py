@@ -11,6 +11,7 @@ UNUSED = {f"cbi.{name}" for name in ("overlap_rules", "overlap_approval")}
 UNUSED |= {f"cbi.{name}" for name in ("reservation", "reservation_event")}
 UNUSED |= {f"cbi.{name}" for name in ("waiting", "waiting_withdrawal")}
 UNUSED |= {f"cbi.{name}" for name in ("conflict", "conflict_decision")}
+UNUSED |= {"cbi.simulation"}
 TRIGGERS = {"check_holds", "follow_hold", "hold_enrolled", "hold_reserved", "release_closed"}
 TRIGGERS |= {
     "release_cancelled",
@@ -24,13 +25,17 @@ READ = {
     "cbi.conflict": "case_id conflict_id earlier_hold earlier_partner later_hold later_partner"
     " opened_at",
     "cbi.conflict_decision": "actor_id at conflict_id decision decision_no ends note partner_id",
-    "cbi.enrolment": "assistance_group closed_at enrolment_id household_id",
+    "cbi.enrolment": "assistance_group closed_at enrolment_id household_id programme_id",
     "cbi.entitlement": "amount_minor assistance_group cancelled_at currency enrolment_id"
     " household_id months round_id",
     "cbi.hold": "assistance beneficiary_id enrolment_id held_at held_on hold_id household_id months"
     " partner_id promised reservation_id standing",
     "cbi.hold_pair": "beneficiary_id hold_id household_id months pair partner_id rules_version side"
     " standing",
+    "cbi.programme": "currency programme_id",
+    "cbi.refused_attempt": "assistance at household_key months partner_id rules_version",
+    "cbi.term": "content effective_from kind programme_id version",
+    "cbi.term_approval": "kind programme_id version",
     "cbi.overlap_approval": "actor_id at partner_id proposed_by version",
     "cbi.overlap_rules": "document effective_from partner_id proposed_at proposed_by sha256"
     " version",

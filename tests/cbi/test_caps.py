@@ -1,5 +1,6 @@
 """A payment above its instrument's cap is left out, and stopped at the gate."""
 
+import asyncio
 from datetime import date
 
 import pytest
@@ -10,10 +11,12 @@ from cbi import caps, disburse
 from cbi.basis import load_kept
 from cbi.cap import Cap, Limits, Uit, limits_in_force
 from cbi.disbursement import Progress, Step
-from cbi.refusal import PayeesBlocked
-from cbi.term_refusal import NoUit
-from tests.cbi.agreed import agreed, who_of
+from cbi.refusal import NotFound, PayeesBlocked
+from cbi.term_refusal import ApprovedByAuthor, NoUit, TermApproved
+from tests.cbi.agreed import agreed, basis_by_hand, who_of
 from tests.cbi.world import (
+    ALFA,
+    PAYS_ON,
     a_round,
     calculated,
     calculated_once,
@@ -24,8 +27,11 @@ from tests.cbi.world import (
     signed,
     staff,
 )
+from tests.conftest import PARTNER_B
 
 COORDINATION = staff(20, roles={"coordinator"})
+# Of another organisation: caps are everybody's.
+SECOND = staff(21, PARTNER_B, {"coordinator"})
 LONG_AGO = date(2026, 1, 1)
 
 
@@ -50,9 +56,26 @@ def uit(**more) -> Uit:
     return Uit(**(facts | {"source": "an example", "is_example": True} | more))
 
 
-async def capped(conn, who=COORDINATION, **more) -> Cap:
+async def entered(conn, who=COORDINATION, **more) -> Cap:
     await db.set_facts(conn, who)
     return await caps.add_cap(conn, cap(**more), who=who_of(who))
+
+
+async def capped(conn, **more) -> Cap:
+    """A cap that counts."""
+    made = await entered(conn, **more)
+    await db.set_facts(conn, SECOND)
+    return await caps.approve_cap(conn, cap_no=made.cap_no, who=who_of(SECOND))
+
+
+async def worth(conn, amount_minor, **more) -> Uit:
+    """A value of a UIT that counts."""
+    await db.set_facts(conn, COORDINATION)
+    made = await caps.add_uit(
+        conn, uit(amount_minor=amount_minor, **more), who=who_of(COORDINATION)
+    )
+    await db.set_facts(conn, SECOND)
+    return await caps.approve_uit(conn, uit_no=made.uit_no, who=who_of(SECOND))
 
 
 async def paid(conn, round_id) -> list[int]:
@@ -158,15 +181,13 @@ async def test_top_up_and_instalment_count_together_for_month_and_balance(conn):
 
 async def test_a_round_goes_on_with_the_caps_and_the_uit_of_its_first_page(conn):
     _, household_ids, round_id = await a_round(conn, 3)
-    await db.set_facts(conn, COORDINATION)
-    worth = await caps.add_uit(conn, uit(amount_minor=100_000), who=who_of(COORDINATION))
+    counted = await worth(conn, 100_000)
     await capped(conn, per_transaction=150, unit="uit_thousandths")
     assert isinstance(await calculated_once(conn, round_id, chunk_max=1), Progress)
-    await db.set_facts(conn, COORDINATION)
-    await caps.add_uit(conn, uit(amount_minor=900_000), who=who_of(COORDINATION))
+    await worth(conn, 900_000)
     made = await calculated(conn, round_id)
     assert made.left_out == {str(household_ids[2]): ("above_instrument_cap",)}
-    assert (await load_kept(conn, round_id)).uit_no == worth.uit_no
+    assert (await load_kept(conn, round_id)).uit_no == counted.uit_no
 
 
 async def test_a_cap_in_uit_needs_a_uit_and_only_coordination_enters_caps(conn):
@@ -175,4 +196,70 @@ async def test_a_cap_in_uit_needs_a_uit_and_only_coordination_enters_caps(conn):
     for roles in ({"programme", "finance"}, {"auditor"}, {"admin"}):
         with pytest.raises(DBAPIError, match="row-level security"):
             async with conn.begin_nested():
-                await capped(conn, staff(21, roles=roles), per_month=1_000)
+                await entered(conn, staff(21, roles=roles), per_month=1_000)
+
+
+async def test_what_one_person_entered_counts_for_nothing_until_another_approves(conn):
+    _, household_ids, round_id = await a_round(conn, 2)
+    made = await entered(conn, per_transaction=12_000)
+    assert await caps.load_limits(conn, currency="PEN", on=PAYS_ON) == ({}, None)
+    by_hand = basis_by_hand(conn, round_id, ALFA, cap_nos=[made.cap_no])
+    with pytest.raises(DBAPIError, match="calculation_basis_of_approved_caps"):
+        async with conn.begin_nested():
+            await by_hand
+    for who, refusal in ((COORDINATION, ApprovedByAuthor), (SECOND, None), (SECOND, TermApproved)):
+        await db.set_facts(conn, who)
+        approving = caps.approve_cap(conn, cap_no=made.cap_no, who=who_of(who))
+        if refusal is None:
+            assert (await approving).approved_by == who.actor_id
+            continue
+        with pytest.raises(refusal):
+            await approving
+    found = await calculated(conn, round_id)
+    assert set(found.left_out) == {str(household_ids[1])}
+
+
+async def test_a_uit_counts_when_it_is_approved_and_is_what_a_cap_stands_on(conn):
+    await worth(conn, 100_000)
+    await capped(conn, per_transaction=150, unit="uit_thousandths")
+    await db.set_facts(conn, COORDINATION)
+    more = await caps.add_uit(conn, uit(amount_minor=900_000), who=who_of(COORDINATION))
+
+    async def counted() -> int | None:
+        limits, _ = await caps.load_limits(conn, currency="PEN", on=PAYS_ON)
+        return limits["bank_account"].per_transaction_minor
+
+    assert await counted() == 15_000
+    with pytest.raises(ApprovedByAuthor):
+        await caps.approve_uit(conn, uit_no=more.uit_no, who=who_of(COORDINATION))
+    await db.set_facts(conn, SECOND)
+    await caps.approve_uit(conn, uit_no=more.uit_no, who=who_of(SECOND))
+    assert await counted() == 135_000
+
+
+async def test_two_who_approve_one_cap_at_the_same_moment_approve_it_once(own):
+    async with own.begin(COORDINATION) as conn:
+        made = await entered(conn, per_transaction=1)
+
+    async def approve(place):
+        who = staff(place, roles={"coordinator"})
+        async with own.begin(who) as conn:
+            return await caps.approve_cap(conn, cap_no=made.cap_no, who=who_of(who))
+
+    done = await asyncio.gather(*map(approve, (30, 31)), return_exceptions=True)
+    assert sorted(type(each).__name__ for each in done) == ["Cap", "TermApproved"]
+
+
+async def test_nothing_else_is_approved_than_what_was_entered(conn):
+    await db.set_facts(conn, SECOND)
+    for approving in (
+        caps.approve_cap(conn, cap_no=2**62, who=who_of(SECOND)),
+        caps.approve_uit(conn, uit_no=2**62, who=who_of(SECOND)),
+    ):
+        with pytest.raises(NotFound):
+            await approving
+    made = await entered(conn, per_transaction=1)
+    other = staff(22, roles={"programme", "finance", "admin"})
+    await db.set_facts(conn, other)
+    with pytest.raises(DBAPIError, match="row-level security"):
+        await caps.approve_cap(conn, cap_no=made.cap_no, who=who_of(other))

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from api import db
 from cbi import enrol, holds
 from cbi.disburse import load_entitlements
+from cbi.overlap import example
 from cbi.overlap_refusal import Overlap
 from tests.cbi.deciding import join, taken_back
 from tests.cbi.overlapping import AUGUST, JULY, OCTOBER, agreed, one, promised
@@ -31,6 +32,7 @@ from tests.cbi.world import (
 from tests.conftest import PARTNER_A
 
 JANUARY = date(2027, 1, 1)
+AFTER_TRANSIT = {"first": "transit_grant", "then": "mpca", "cooldown_months": 1}
 IN_JULY = {"first": JULY, "end": AUGUST}
 
 
@@ -100,6 +102,18 @@ async def test_a_one_off_grant_keeps_its_own_kind_away_for_some_days_only(conn):
         await promised(conn, other, theirs, BETA, first=date(2026, 6, 1), at=AT + timedelta(3))
     assert refused.value.until == date(2026, 6, 15)
     await promised(conn, await programme_of(conn, BETA), theirs, BETA)
+
+
+async def test_a_one_off_grant_keeps_another_kind_away_for_months_if_the_rules_say_so(conn):
+    mine, theirs = await one_family(conn)
+    await agreed(conn, blocks=[AFTER_TRANSIT])
+    await promised(conn, await programme_of(conn, group="transit_grant"), mine)
+    other = await programme_of(conn, BETA)
+    with pytest.raises(Overlap) as refused:
+        await promised(conn, other, theirs, BETA, first=JULY)
+    assert refused.value.until == AUGUST
+    await promised(conn, await programme_of(conn, BETA, group="food"), theirs, BETA, first=JULY)
+    await promised(conn, other, theirs, BETA, first=AUGUST)
 
 
 async def test_a_cool_down_of_the_later_one_reaches_what_was_promised_before_it(conn):
@@ -248,13 +262,15 @@ async def test_the_exclusion_constraint_alone_keeps_two_holds_apart(own):
         await outer.rollback()
 
 
-@pytest.mark.parametrize("kinds", [("mpca", "mpca"), ("mpca", "food"), ("food", "mpca")])
+@pytest.mark.parametrize(
+    "kinds", [("mpca", "mpca"), ("mpca", "food"), ("food", "mpca"), ("transit_grant", "mpca")]
+)
 @pytest.mark.parametrize("first", [0, 1])
 async def test_of_two_partners_at_the_same_moment_the_first_wins_and_the_other_is_told(
     own, kinds, first
 ):
     async with own.begin() as conn:
-        await agreed(conn)
+        await agreed(conn, blocks=[*example()["blocks"], AFTER_TRANSIT])
         mine, theirs = await one_family(conn)
         jobs = [
             (await programme_of(conn, ALFA, group=kinds[0]), mine, ALFA),

@@ -24,6 +24,19 @@ RULES = [
     {"blocks": []},
     {"blocks": [{"first": "food", "then": "rent", "cooldown_months": 2}], "one_off": []},
     {"blocks": [{"first": "mpca", "then": "mpca", "cooldown_months": 1}]},
+    {
+        "blocks": [
+            {"first": "transit_grant", "then": "mpca", "cooldown_months": 2},
+            {"first": "rent", "then": "transit_grant", "cooldown_months": 1},
+        ]
+    },
+    {
+        "blocks": [{"first": "food", "then": "transit_grant", "cooldown_months": 1}],
+        "one_off": [
+            {"type": "transit_grant", "window_days": 14},
+            {"type": "food", "window_days": 20},
+        ],
+    },
 ]
 PROMISE = st.tuples(
     st.just("promise"),

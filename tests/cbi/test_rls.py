@@ -49,11 +49,14 @@ CHANGES = {
     ("cbi.job_lease", "DELETE", ""),
     *events.BY_EVENT,
     ("cbi.import_key", "DELETE", ""),
+    ("cbi.refused_attempt", "DELETE", ""),
 }
 # No payment failed in the story that the others are told with.
 # Nobody asked rules or entered caps either.
 NOTHING_FAILED = {"cbi.score", "cbi.uit_value", "cbi.instrument_cap"}
-NOTHING_FAILED |= {"cbi.eligibility_answer", "cbi.eligibility_override"}
+NOTHING_FAILED |= {"cbi.uit_approval", "cbi.cap_approval"}
+NOTHING_FAILED |= {"cbi.grant_agreement", "cbi.grant_version", "cbi.grant_approval"}
+NOTHING_FAILED |= {"cbi.round_grant", "cbi.eligibility_answer", "cbi.eligibility_override"}
 NOTHING_FAILED |= {"cbi.expiry", "cbi.expiry_confirmation", "cbi.followup"} | {
     f"cbi.followup_{what}" for what in ("payment", "left_out", "step", "file")
 }

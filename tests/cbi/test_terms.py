@@ -336,7 +336,9 @@ JSON = st.recursive(
 )
 
 
-@given(st.sampled_from(["values", "scope", "schedule", "top_up", "eligibility", "x"]), JSON)
+@given(
+    st.sampled_from(["values", "scope", "schedule", "top_up", "eligibility", "grants", "x"]), JSON
+)
 def test_whatever_is_sent_as_a_term_is_read_or_refused(kind, raw):
     with suppress(InvalidTerm):
         assert isinstance(term.read(kind, raw, currency="PEN"), dict)

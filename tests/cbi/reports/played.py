@@ -17,6 +17,7 @@ from cbi.reports.sheet import Section, Sheet
 from ledger.exchange import Exchange
 from ledger.money import Money
 from tests.cbi.bank import line, settled, statement, taken_in
+from tests.cbi.granted import granted
 from tests.cbi.world import (
     ALFA,
     AT,
@@ -76,7 +77,11 @@ async def played(conn: AsyncConnection) -> Played:
 
 
 async def money_beside(conn: AsyncConnection, programme_id: UUID) -> None:
-    """A grant in dollars, half of it exchanged with a small loss; and a fee."""
+    """A grant in dollars, half of it exchanged with a small loss; and a fee.
+
+    And one that was agreed, of which nothing has come yet.
+    """
+    await granted(conn, 500_000, code="GIZ-7")
     await db.set_facts(conn, ALFA)
     who = {"partner_id": PARTNER_A, "actor_id": ALFA.actor_id, "at": AT, "on": TODAY}
     dollars = {"programme_id": programme_id, "of_grant": "ECHO-1", **who}
