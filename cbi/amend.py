@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import consent, tables
+from cbi import consent, retain, tables
 from cbi.consent import Consent
 from cbi.event import AmendReason, Happened, Kind, Member, follow, keep, pair, pair_mistaken
 from cbi.household import Person, Read, Registration
@@ -50,10 +50,11 @@ async def amend(
 
     The same content again is no event. Who stands in the form and not in the household joins it,
     and who does not stand there any more has left; with the reason `data_error` he was never of it.
-    Documents that were shown stay known, unless they were an error too. Cases are opened as at
-    registration, and decisions stay. Raises InvalidRegistration, OutsideArea, NotFound,
-    HouseholdEnded, IdentityErased, PersonDeceased, and BadValue for another reference or
-    a day to come.
+    Documents that were shown stay known, unless they were an error too; and while months promised
+    to the household run, whom it takes away stays findable (`cbi/retain.py`). Cases are opened as
+    at registration, and decisions stay. Raises InvalidRegistration, OutsideArea, NotFound,
+    HouseholdEnded, IdentityErased, PersonDeceased, and BadValue for another reference or a day
+    to come.
     """
     if read.registration is None:
         raise InvalidRegistration(faults=read.faults)
@@ -72,6 +73,7 @@ async def amend(
     after = msgspec.structs.replace(
         _told(before, registration), content_key=content_key, members=members
     )
+    after = await retain.with_replaced(conn, before, after, desk=desk, at=at)
     who = Who(partner_id=partner_id, actor_id=actor_id, at=at)
     kind: Kind = "corrected" if is_error else "updated"
     happened = Happened(kind=kind, reason=reason, on=on or today, note=note)
@@ -86,6 +88,7 @@ async def amend(
     )
     await rewrite(conn, before, after, needs=needs)
     await _answer(conn, household_id, registration.consents, who, is_error=is_error)
+    await retain.retain_replaced(conn, before, after, desk=desk, at=at)
     await recheck(conn, before, after, desk=desk, who=who)
     return await _receipt(conn, household_id, read, desk)
 

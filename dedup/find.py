@@ -239,7 +239,7 @@ class _Search:
                 self._comparing.likeness(record, opened[other_id])
                 for record in members
                 for other_id in candidates.get(record.person_id, ())
-                if other_id in opened
+                if other_id in opened and opened[other_id].household_id != record.household_id
             )
             for one in one_to_one(
                 one for one in alike if one.weight_bits >= self._model.review_bits

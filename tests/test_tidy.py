@@ -96,6 +96,7 @@ VERBS = {
         "report",
         "reserve",
         "resolve",
+        "retain",
         "seek",
         "settle",
         "signing",
