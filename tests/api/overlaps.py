@@ -8,7 +8,7 @@ from cbi.overlap import example
 from tests.api.breaking import Asked
 from tests.api.house import House, programme, registration
 
-DECISION = {"decision": "no_overlap", "note": "two families after all"}
+DECISION = {"decision": "no_overlap", "reason": "different_families"}
 FIRST = "2027-01-01"
 
 
@@ -105,6 +105,13 @@ async def a_decision(house: House) -> Asked:
     return f"/v1/conflicts/{newest}/decision", "A/coordinator", DECISION
 
 
+async def a_confirmation(house: House) -> Asked:
+    path, who, body = await a_decision(house)
+    made = await house.made(path, who, body)
+    path = path.replace("decision", "confirmation")
+    return path, "B/coordinator", {"decision_no": made["decisions"][-1]["decision_no"]}
+
+
 OVERLAPS = {
     "/v1/overlap-rules": a_proposal_of_rules,
     "/v1/overlap-rules/{version}/approval": an_approval,
@@ -114,6 +121,7 @@ OVERLAPS = {
     "/v1/waiting": an_entry,
     "/v1/waiting/{waiting_id}/withdrawal": a_withdrawal,
     "/v1/conflicts/{conflict_id}/decision": a_decision,
+    "/v1/conflicts/{conflict_id}/confirmation": a_confirmation,
 }
 # These change nothing, and their answers are not kept.
 UNKEPT = {"/v1/check", "/v1/fsp-profiles/preview", "/v1/overlap-rules/simulation"}
@@ -135,5 +143,6 @@ BODIES = {
     "/v1/waiting": {"household_id": NOBODY, "assistance": "rent"},
     "/v1/waiting/{waiting_id}/withdrawal": {},
     "/v1/conflicts/{conflict_id}/decision": {**DECISION, "month": FIRST},
+    "/v1/conflicts/{conflict_id}/confirmation": {"decision_no": 1},
 }
 IDS = {"version": "77", "reservation_id": NOBODY, "waiting_id": NOBODY, "conflict_id": NOBODY}
