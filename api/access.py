@@ -121,6 +121,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/v1/rounds/{round_id}/followups"): MONEY_SEEN,
     ("GET", "/v1/followups/{followup_id}"): MONEY_SEEN,
     ("POST", "/v1/followups/{followup_id}/prepare"): MONEY,
+    ("POST", "/v1/followups/{followup_id}/check"): MONEY,
     ("POST", "/v1/followups/{followup_id}/review"): MONEY,
     ("POST", "/v1/followups/{followup_id}/approve"): MONEY,
     ("POST", "/v1/followups/{followup_id}/release"): frozenset({FINANCE}),

@@ -49,6 +49,7 @@ VERBS = {
         "caps",
         "check",
         "check_files",
+        "check_followup",
         "check_tables",
         "check_staged",
         "conflicts",

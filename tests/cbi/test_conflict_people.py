@@ -49,8 +49,8 @@ async def working(conn, *coordinators, until=AT + 30 * DAY):
             ),
             (
                 "INSERT INTO cbi.api_key (key_id, prefix, digest, actor_id, roles, issued_at,"
-                " expires_at) VALUES (uuidv7(), :prefix, sha256(convert_to(:prefix, 'UTF8')), :actor,"
-                " ARRAY['coordinator'], :at, :until)"
+                " expires_at) VALUES (uuidv7(), :prefix, sha256(convert_to(:prefix, 'UTF8')),"
+                " :actor, ARRAY['coordinator'], :at, :until)"
             ),
         ):
             needed = {name: facts[name] for name in facts if f":{name}" in statement}

@@ -55,7 +55,7 @@ CHANGES = {
 NOTHING_FAILED = {"cbi.score", "cbi.uit_value", "cbi.instrument_cap"}
 NOTHING_FAILED |= {"cbi.eligibility_answer", "cbi.eligibility_override"}
 NOTHING_FAILED |= {"cbi.expiry", "cbi.expiry_confirmation", "cbi.followup"} | {
-    f"cbi.followup_{what}" for what in ("payment", "left_out", "step", "file")
+    f"cbi.followup_{what}" for what in ("payment", "left_out", "step", "file", "check_page")
 }
 OF_OURS = "n.nspname IN ('cbi', 'dedup', 'ledger')"
 
