@@ -102,5 +102,6 @@ retained = Table(
     Column("household_id", Uuid, nullable=False),
     Column("partner_id", Uuid, nullable=False),
     Column("keys", ARRAY(BigInteger), nullable=False),
+    Column("stands_for", Uuid),
     Column("since", MOMENT, nullable=False),
 )

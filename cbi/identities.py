@@ -319,7 +319,11 @@ class Candidates:
             key = self._keys[household_id] = self._vault.unwrap(wrapped, household_id)
         person = open_as(key, row["sealed"], KnownPerson, kind="person", owner=person_id)
         record = household.to_record(
-            person, household_id=household_id, person_id=person_id, ubigeo=row["ubigeo"]
+            person,
+            household_id=household_id,
+            person_id=person_id,
+            ubigeo=row["ubigeo"],
+            stands_for=row["stands_for"],
         )
         self._opened[person_id] = record if person.lives_in_household else None
         return self._opened[person_id]

@@ -4,7 +4,7 @@ Who withdraws or is corrected into somebody else could otherwise register anew, 
 promised the same months again. Once they are over, a duty of the worker lets them go.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from uuid import UUID
 
@@ -111,7 +111,14 @@ async def retain_replaced(
         await index.add(conn, (*records, *there), keys)
     taken = {each.person_id for each in after.members if each.gone == "error"}
     await retain(conn, before, desk=desk, at=at, person_ids=taken if agrees else None)
-    await _retain(conn, {one.person_id: keys[one.person_id] for one in records}, at=at)
+    origin = {
+        shadow.person_id: each.person_id
+        for shadow in new
+        for each in before.members
+        if each.person == shadow.person
+    }
+    of_new = {one.person_id: keys[one.person_id] for one in records}
+    await _retain(conn, of_new, at=at, stand_for=origin)
 
 
 async def must_be_over(conn: AsyncConnection, household_id: UUID, *, at: datetime) -> None:
@@ -141,18 +148,25 @@ async def let_go(conn: AsyncConnection, *, at: datetime, after: UUID | None = No
     return last
 
 
-async def _retain(conn: AsyncConnection, keys: Keyed, *, at: datetime) -> None:
+async def _retain(
+    conn: AsyncConnection,
+    keys: Keyed,
+    *,
+    at: datetime,
+    stand_for: Mapping[UUID, UUID] = {},
+) -> None:
     person_ids = sorted(keys)
     rows = [(place, key) for place, one in enumerate(person_ids, 1) for key in sorted(keys[one])]
     if not rows:
         return
     await conn.execute(
         text(
-            "SELECT cbi.retain(:person_ids ::uuid[], :owners ::integer[], :keys ::bigint[],"
-            " :at ::timestamptz)"
+            "SELECT cbi.retain(:person_ids ::uuid[], :stand_for ::uuid[], :owners ::integer[],"
+            " :keys ::bigint[], :at ::timestamptz)"
         ),
         {
             "person_ids": person_ids,
+            "stand_for": [stand_for.get(one) for one in person_ids],
             "owners": [place for place, _ in rows],
             "keys": [key for _, key in rows],
             "at": at,

@@ -8,8 +8,12 @@ CREATE TABLE cbi.retained (
     household_id uuid NOT NULL,
     partner_id uuid NOT NULL,
     keys bigint[] NOT NULL CONSTRAINT retained_keys_some CHECK (cardinality(keys) > 0),
+    -- Who of the household was told of like this, before an error was mended.
+    stands_for uuid,
     since timestamptz NOT NULL,
     CONSTRAINT retained_of_person FOREIGN KEY (person_id, partner_id)
+        REFERENCES cbi.person (person_id, partner_id),
+    CONSTRAINT retained_for_person FOREIGN KEY (stands_for, partner_id)
         REFERENCES cbi.person (person_id, partner_id),
     CONSTRAINT retained_of_household FOREIGN KEY (household_id, partner_id)
         REFERENCES cbi.household (household_id, partner_id)
@@ -71,8 +75,10 @@ $$;
 
 -- Keep persons of a household findable, by those of these keys that they are found by now, if
 -- months promised to the household run. By an event of this transaction, which would have taken
--- them out; `owners` and `keys` run in parallel, an owner being a place in `person_ids`.
-CREATE FUNCTION cbi.retain(person_ids uuid[], owners integer[], keys bigint[], moment timestamptz)
+-- them out; `owners` and `keys` run in parallel, an owner being a place in `person_ids`, and in
+-- `stand_for`, which says of whoever was replaced by whom.
+CREATE FUNCTION cbi.retain(person_ids uuid[], stand_for uuid[], owners integer[], keys bigint[],
+                           moment timestamptz)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF EXISTS (
@@ -84,15 +90,17 @@ BEGIN
         RAISE EXCEPTION 'persons are retained by an event of the household'
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'keys_by_event';
     END IF;
-    INSERT INTO cbi.retained AS r (person_id, household_id, partner_id, keys, since)
-    SELECT p.person_id, p.household_id, p.partner_id, array_agg(k.key ORDER BY k.key), moment
+    INSERT INTO cbi.retained AS r (person_id, household_id, partner_id, keys, stands_for, since)
+    SELECT p.person_id, p.household_id, p.partner_id, array_agg(k.key ORDER BY k.key),
+        (SELECT m.person_id FROM cbi.person AS m
+         WHERE m.person_id = stand_for[q.owner] AND m.household_id = p.household_id), moment
     FROM unnest(owners, keys) AS q(owner, key)
     JOIN cbi.person AS p ON p.person_id = person_ids[q.owner]
     CROSS JOIN LATERAL (
         SELECT d.key FROM dedup.key_entry AS d
         WHERE d.key = q.key AND d.person_id = p.person_id OFFSET 0) AS k
     WHERE cbi.promises_end(p.household_id, moment) IS NOT NULL
-    GROUP BY p.person_id, p.household_id, p.partner_id
+    GROUP BY p.person_id, p.household_id, p.partner_id, q.owner
     ORDER BY p.person_id
     ON CONFLICT ON CONSTRAINT retained_pkey DO UPDATE SET keys = ARRAY(
         SELECT DISTINCT u.key FROM unnest(r.keys || EXCLUDED.keys) AS u(key) ORDER BY 1);
@@ -152,15 +160,15 @@ END $$;
 RESET ROLE;
 GRANT CREATE ON SCHEMA cbi TO cbi_door;
 ALTER FUNCTION cbi.retained_until(uuid, timestamptz) OWNER TO cbi_door;
-ALTER FUNCTION cbi.retain(uuid[], integer[], bigint[], timestamptz) OWNER TO cbi_door;
+ALTER FUNCTION cbi.retain(uuid[], uuid[], integer[], bigint[], timestamptz) OWNER TO cbi_door;
 ALTER FUNCTION cbi.release_retained(timestamptz, uuid, integer) OWNER TO cbi_door;
 ALTER FUNCTION cbi.let_go_erased(uuid, timestamptz) OWNER TO cbi_door;
 REVOKE ALL ON FUNCTION cbi.retained_until(uuid, timestamptz), cbi.promises_end(uuid, timestamptz),
-    cbi.retain(uuid[], integer[], bigint[], timestamptz), cbi.agrees(uuid), cbi.let_go(uuid),
+    cbi.retain(uuid[], uuid[], integer[], bigint[], timestamptz), cbi.agrees(uuid), cbi.let_go(uuid),
     cbi.release_retained(timestamptz, uuid, integer), cbi.let_go_erased(uuid, timestamptz)
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION cbi.retained_until(uuid, timestamptz),
-    cbi.retain(uuid[], integer[], bigint[], timestamptz),
+    cbi.retain(uuid[], uuid[], integer[], bigint[], timestamptz),
     cbi.release_retained(timestamptz, uuid, integer), cbi.let_go_erased(uuid, timestamptz)
     TO cbi_app;
 GRANT EXECUTE ON FUNCTION cbi.promises_end(uuid, timestamptz), cbi.agrees(uuid), cbi.let_go(uuid)
@@ -192,27 +200,30 @@ DROP FUNCTION cbi.sealed_persons(uuid[]);
 DROP FUNCTION cbi.sealed_households(uuid[]);
 CREATE FUNCTION cbi.sealed_persons(wanted uuid[])
 RETURNS TABLE (person_id uuid, household_id uuid, ubigeo text, sealed bytea, kek_id text,
-               wrapped bytea)
+               wrapped bytea, stands_for uuid)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
-    SELECT p.person_id, h.household_id, h.ubigeo, p.sealed, d.kek_id, d.wrapped
+    SELECT p.person_id, h.household_id, h.ubigeo, p.sealed, d.kek_id, d.wrapped, r.stands_for
     FROM unnest(wanted[1:5000]) AS w(person_id)
     JOIN cbi.person p USING (person_id) JOIN cbi.household h USING (household_id)
     JOIN cbi.data_key d USING (household_id)
+    LEFT JOIN LATERAL (
+        SELECT r.stands_for, true AS is_retained FROM cbi.retained AS r
+        WHERE r.person_id = p.person_id OFFSET 0) AS r ON true
     WHERE (p.gone IS NULL OR p.gone IN ('left', 'deceased'))
       AND (SELECT c.granted AND c.withdrawn_on IS NULL FROM cbi.consent c
            WHERE c.household_id = h.household_id AND c.kind = 'duplicate_check'
            ORDER BY c.recorded_at DESC LIMIT 1)
-       OR (SELECT true FROM cbi.retained AS r WHERE r.person_id = p.person_id)
+       OR r.is_retained
     ORDER BY p.person_id
 $$;
 CREATE FUNCTION cbi.sealed_households(wanted uuid[])
 RETURNS TABLE (person_id uuid, household_id uuid, partner_id uuid, ubigeo text, sealed bytea,
-               kek_id text, wrapped bytea, is_retained boolean)
+               kek_id text, wrapped bytea, stands_for uuid, is_retained boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
     SELECT p.person_id, h.household_id, h.partner_id, h.ubigeo, p.sealed, d.kek_id, d.wrapped,
-        NOT a.agrees
+        r.stands_for, NOT a.agrees
     FROM unnest(wanted[1:5000]) AS w(household_id)
     JOIN cbi.household h USING (household_id) JOIN cbi.person p USING (household_id)
     JOIN cbi.data_key d USING (household_id)
@@ -221,7 +232,10 @@ SET plan_cache_mode = force_generic_plan AS $$
             SELECT c.granted AND c.withdrawn_on IS NULL FROM cbi.consent c
             WHERE c.household_id = h.household_id AND c.kind = 'duplicate_check'
             ORDER BY c.recorded_at DESC LIMIT 1), false) AS agrees OFFSET 0) AS a
-    WHERE a.agrees OR (SELECT true FROM cbi.retained AS r WHERE r.person_id = p.person_id)
+    LEFT JOIN LATERAL (
+        SELECT r.stands_for, true AS is_retained FROM cbi.retained AS r
+        WHERE r.person_id = p.person_id OFFSET 0) AS r ON true
+    WHERE a.agrees OR r.is_retained
     ORDER BY h.household_id, p.person_id
 $$;
 ALTER FUNCTION cbi.sealed_persons(uuid[]) OWNER TO cbi_door;

@@ -204,7 +204,7 @@ READ_BY_DOORS = {
     "cbi.household_event": "event_id household_id kind other_household_id partner_id"
     " transaction_no version",
     "cbi.person": "gone household_id ordinal partner_id person_id sealed",
-    "cbi.retained": "household_id keys partner_id person_id since",
+    "cbi.retained": "household_id keys partner_id person_id since stands_for",
     "cbi.split_promise": "assistance_group entitlement_id household_id kind months partner_id",
     "cbi.succession": "event_id household_a household_b",
     "cbi.transfer_answer": "answer offer_id to_partner_id transaction_no",

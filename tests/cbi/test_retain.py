@@ -183,6 +183,19 @@ async def test_documents_and_persons_taken_away_as_errors_still_find_the_family(
     assert await count(conn, "dedup.match_case WHERE household_a = household_b") == 0
 
 
+async def test_a_correction_asks_nobody_again_about_what_people_have_decided(conn):
+    raw = family(633)
+    one, _ = await paid_for_july(conn, raw)
+    theirs = await registered(conn, again(raw), BETA)
+    await judged(conn, theirs.flags[0].case_id, "different")
+    await amended(conn, one, somebody_else(raw, 634), reason="data_error")
+    # What was told of the family then is what people have judged.
+    form = again(raw, population_type="in_transit")
+    receipt = await amended(conn, theirs.household_id, form, BETA, days=2)
+    assert receipt.status == "clear"
+    assert await count(conn, "dedup.match_case") == 1
+
+
 async def test_a_correction_of_who_is_promised_nothing_keeps_nobody(conn):
     raw = family(615)
     one = (await registered(conn, raw)).household_id
