@@ -99,17 +99,26 @@ async def conflicts(house: House) -> list[dict]:
     return answer.json()["items"]
 
 
+async def deciders(house: House) -> tuple[str, str]:
+    """Coordinators of two organisations that promise nobody anything."""
+    for letter in "HI":
+        await house.hire(letter, "coordinator")
+    return "H/coordinator", "I/coordinator"
+
+
 async def a_decision(house: House) -> Asked:
     await joined(house)
     newest = (await conflicts(house))[-1]["conflict_id"]
-    return f"/v1/conflicts/{newest}/decision", "A/coordinator", DECISION
+    first, _ = await deciders(house)
+    return f"/v1/conflicts/{newest}/decision", first, DECISION
 
 
 async def a_confirmation(house: House) -> Asked:
     path, who, body = await a_decision(house)
     made = await house.made(path, who, body)
     path = path.replace("decision", "confirmation")
-    return path, "B/coordinator", {"decision_no": made["decisions"][-1]["decision_no"]}
+    _, second = await deciders(house)
+    return path, second, {"decision_no": made["decisions"][-1]["decision_no"]}
 
 
 OVERLAPS = {
