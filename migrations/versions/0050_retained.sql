@@ -150,7 +150,8 @@ BEGIN
             SELECT FROM cbi.household_event AS e
             WHERE e.household_id = wanted AND e.kind = 'erased' AND e.partner_id = cbi.partner_id()
               AND e.transaction_no = pg_current_xact_id()::text::bigint)
-       OR cbi.promises_end(wanted, moment) IS NOT NULL THEN
+       OR EXISTS (SELECT FROM cbi.retained AS r WHERE r.household_id = wanted)
+           AND cbi.promises_end(wanted, moment) IS NOT NULL THEN
         RAISE EXCEPTION 'household % is promised months', wanted
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'keys_by_event';
     END IF;

@@ -7,11 +7,13 @@ import pytest
 
 from api import db
 from cbi import retain
+from cbi.disburse import load_entitlements
 from cbi.identities import Candidates
 from cbi.overlap_refusal import Overlap
 from cbi.refusal import HouseholdEnded, OpenCase, PromisesStand
 from cbi.seek import open_all
 from tests.cbi.events import amended, erased, merged, of_their_own, parted, withdrawn
+from tests.cbi.follow import came
 from tests.cbi.overlapping import JULY, promised
 from tests.cbi.test_event_races import during
 from tests.cbi.world import (
@@ -20,6 +22,7 @@ from tests.cbi.world import (
     DESK,
     GAMA,
     again,
+    approved,
     calculated,
     cancelled,
     consent,
@@ -30,6 +33,7 @@ from tests.cbi.world import (
     opened,
     programme_of,
     registered,
+    released,
     rolled_back,
 )
 
@@ -116,6 +120,26 @@ async def test_after_the_month_nobody_is_found_and_the_family_can_be_erased(conn
     await db.set_facts(conn, ALFA)
     await retain.must_be_over(conn, one, at=OVER)
     assert round_id is not None
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+async def test_who_is_found_for_a_month_is_not_erased_in_it_though_it_was_paid(conn, agrees):
+    programme = await programme_of(conn)
+    receipt = await registered(conn, family(635, duplicate_check=agrees))
+    for flag in receipt.flags:
+        await judged(conn, flag.case_id, "different")
+    await enrolled(conn, programme, receipt.household_id)
+    round_id = (await opened(conn, programme)).round_id
+    await approved(conn, round_id)
+    await released(conn, round_id)
+    await db.set_facts(conn, ALFA)
+    await came(conn, "delivered", await load_entitlements(conn, round_id))
+    await withdrawn(conn, receipt.household_id, "registration")
+    if agrees:
+        with pytest.raises(PromisesStand):
+            await erased(conn, receipt.household_id)
+    else:
+        await erased(conn, receipt.household_id)
 
 
 async def test_a_family_that_was_promised_nothing_is_forgotten_at_once(conn):
