@@ -16,20 +16,22 @@ from api.once import once
 from api.overlaps import who
 from api.page import Key, Limit, Page, page
 from api.state import Requested
-from api.text import NOT_NUL
 from cbi import conflicts
-from cbi.conflicts import Choice, Conflict
+from cbi.conflicts import Choice, Conflict, Grounds, OwnConflict
 
 
 class NewDecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`month` is the last that both are kept for, or the first that the later one isn't for.
-
-    The note must not name anybody.
-    """
+    """`month` is the last that both are kept for, or the first that the later one isn't for."""
 
     decision: Choice
+    reason: Grounds
     month: date | None = None
-    note: Annotated[str, msgspec.Meta(max_length=2000, pattern=NOT_NUL)] = ""
+
+
+class NewConfirmation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which decision of the conflict is confirmed: the newest, by its number."""
+
+    decision_no: Annotated[int, msgspec.Meta(ge=1, le=32767)]
 
 
 @get("/v1/conflicts", tags=["adjudication"])
@@ -53,10 +55,35 @@ async def decide_conflict(
     data: JSONBody[NewDecision],
     idempotency_key: Key = None,
 ) -> Conflict:
-    """Decide what becomes of two promises; a later decision counts, this one stays as history."""
+    """Decide what becomes of two promises; it counts once another has confirmed it."""
     return await conflicts.decide(
-        conn, conflict_id, data.decision, month=data.month, note=data.note, by=who(actor)
+        conn, conflict_id, data.decision, month=data.month, reason=data.reason, by=who(actor)
     )
 
 
-HANDLERS = (list_conflicts, decide_conflict)
+@post("/v1/conflicts/{conflict_id:uuid}/confirmation", tags=["adjudication"])
+@once
+async def confirm_conflict(
+    request: Requested,
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    conflict_id: FromPath[UUID],
+    data: JSONBody[NewConfirmation],
+    idempotency_key: Key = None,
+) -> Conflict:
+    """Confirm what another decided, which counts from then on."""
+    return await conflicts.confirm(conn, conflict_id, data.decision_no, by=who(actor))
+
+
+@get("/v1/conflicts/own", tags=["adjudication"])
+async def list_own_conflicts(
+    conn: NamedDependency[AsyncConnection],
+    after: FromQuery[UUID | None] = None,
+    limit: Limit = 50,
+) -> Page[OwnConflict]:
+    """List the conflicts that one's own promises are in; nothing of the other side."""
+    items = await conflicts.list_own(conn, after=after, limit=limit + 1, at=clock.now())
+    return page(items, limit=limit, cursor="conflict_id")
+
+
+HANDLERS = (list_conflicts, list_own_conflicts, decide_conflict, confirm_conflict)

@@ -34,6 +34,12 @@ REFUSALS: dict[type[Exception], Wording] = {
         "Hay pagos al hogar prometidos o en camino",
         "Payments to the household are promised or on their way",
     ),
+    cbi.PromisesStand: Wording(
+        409,
+        "promises-stand",
+        "Todavía corren meses prometidos al hogar",
+        "Months promised to the household still run",
+    ),
     cbi.OfferStands: Wording(
         409,
         "offer-stands",

@@ -1,7 +1,7 @@
 """Follow-ups over HTTP: what failed in a round is paid again, under four signatures."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, cast
 from uuid import UUID
 
 import msgspec
@@ -16,13 +16,17 @@ from api.db import Actor
 from api.download import Part, download
 from api.once import once
 from api.page import Key, Limit, Page, page
+from api.pieces import UNDER_WAY, in_pieces
 from api.state import Requested, Service
 from api.text import NOT_NUL
 from cbi import disburse, expire, follow, reissue, tables
-from cbi.disbursement import Signed, Step
+from cbi.check_followup import FollowupChecked, check_followup
+from cbi.disbursement import Progress, Signed, Step
 from cbi.expire import Expiry
 from cbi.follow import FollowupList
 from cbi.followup import Followup
+from cbi.recheck import PAGE_MAX
+from cbi.who import Who
 
 
 class NewFollowup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,17 +91,42 @@ async def read_followup(
     return await follow.load_list(conn, followup_id)
 
 
-@post("/v1/followups/{followup_id:uuid}/prepare", tags=["rounds"])
-@once
+@post("/v1/followups/{followup_id:uuid}/prepare", tags=["rounds"], responses=UNDER_WAY)
 async def prepare_followup(
     request: Requested,
-    conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
     followup_id: FromPath[UUID],
     idempotency_key: Key = None,
 ) -> Signed:
-    """Sign the list as its preparer."""
-    return await _sign(conn, actor, followup_id, Step.PREPARED)
+    """Check everybody on the list against everybody anew, and sign it as its preparer.
+
+    A large list takes several calls: 202 says how far it is, and the same call goes on.
+    """
+
+    async def piece(conn: AsyncConnection) -> Signed | Progress:
+        checked = await _checked(conn, service, actor, followup_id, before=Step.PREPARED)
+        if isinstance(checked, Progress):
+            return checked
+        return await _sign(conn, service, actor, followup_id, Step.PREPARED)
+
+    return cast(Signed, await in_pieces(request, service, piece))
+
+
+@post("/v1/followups/{followup_id:uuid}/check", tags=["rounds"], responses=UNDER_WAY)
+async def check_followup_list(
+    request: Requested,
+    actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
+    followup_id: FromPath[UUID],
+    idempotency_key: Key = None,
+) -> FollowupChecked:
+    """Check everybody on a follow-up's list anew, when its check is too old to approve it."""
+
+    async def piece(conn: AsyncConnection) -> FollowupChecked | Progress:
+        return await _checked(conn, service, actor, followup_id, before=Step.APPROVED)
+
+    return cast(FollowupChecked, await in_pieces(request, service, piece))
 
 
 @post("/v1/followups/{followup_id:uuid}/review", tags=["rounds"])
@@ -106,11 +135,12 @@ async def review_followup(
     request: Requested,
     conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
     followup_id: FromPath[UUID],
     idempotency_key: Key = None,
 ) -> Signed:
     """Sign the list as its reviewer, who is not the preparer."""
-    return await _sign(conn, actor, followup_id, Step.REVIEWED)
+    return await _sign(conn, service, actor, followup_id, Step.REVIEWED)
 
 
 @post("/v1/followups/{followup_id:uuid}/approve", tags=["rounds"])
@@ -119,11 +149,12 @@ async def approve_followup(
     request: Requested,
     conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
+    service: NamedDependency[Service],
     followup_id: FromPath[UUID],
     idempotency_key: Key = None,
 ) -> Signed:
     """Approve as a third person; every payee and the money are checked as of now."""
-    return await _sign(conn, actor, followup_id, Step.APPROVED)
+    return await _sign(conn, service, actor, followup_id, Step.APPROVED)
 
 
 @post("/v1/followups/{followup_id:uuid}/release", tags=["rounds"])
@@ -203,7 +234,23 @@ async def confirm_expiry(
     )
 
 
-async def _sign(conn: AsyncConnection, actor: Actor, followup_id: UUID, step: Step) -> Signed:
+async def _checked(
+    conn: AsyncConnection, service: Service, actor: Actor, followup_id: UUID, *, before: Step
+) -> FollowupChecked | Progress:
+    by = Who(partner_id=actor.partner_id, actor_id=actor.actor_id, at=clock.now())
+    return await check_followup(
+        conn,
+        followup_id=followup_id,
+        desk=service.desk,
+        who=by,
+        before=before,
+        page_max=min(PAGE_MAX, service.settings.chunk_payments),
+    )
+
+
+async def _sign(
+    conn: AsyncConnection, service: Service, actor: Actor, followup_id: UUID, step: Step
+) -> Signed:
     return await follow.sign_followup(
         conn,
         followup_id=followup_id,
@@ -211,6 +258,7 @@ async def _sign(conn: AsyncConnection, actor: Actor, followup_id: UUID, step: St
         partner_id=actor.partner_id,
         actor_id=actor.actor_id,
         at=clock.now(),
+        check_hours_max=service.settings.check_hours_max,
     )
 
 
@@ -219,6 +267,7 @@ HANDLERS = (
     list_followups,
     read_followup,
     prepare_followup,
+    check_followup_list,
     review_followup,
     approve_followup,
     release_followup,

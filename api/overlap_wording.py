@@ -75,6 +75,24 @@ SAID: dict[type[Exception], tuple[int, str, str, str]] = {
         "El conflicto terminó por sí solo",
         "The conflict has ended by itself",
     ),
+    cbi.ConflictOfOthers: (
+        403,
+        "conflict-of-others",
+        "Deben decidir organizaciones que no hicieron ninguna de las dos promesas",
+        "Organisations that made neither promise must decide",
+    ),
+    cbi.ConflictTwoPeople: (
+        403,
+        "conflict-two-people",
+        "Debe confirmar otra persona, de otra organización",
+        "Another person, of another organisation, must confirm",
+    ),
+    cbi.ConflictDecidedAnew: (
+        409,
+        "conflict-decided-anew",
+        "Hay una decisión posterior sobre este conflicto",
+        "There is a later decision on this conflict",
+    ),
     cbi.ConflictUnendable: (
         409,
         "conflict-unendable",

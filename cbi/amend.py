@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import consent, tables
+from cbi import consent, retain, tables
 from cbi.consent import Consent
 from cbi.event import AmendReason, Happened, Kind, Member, follow, keep, pair, pair_mistaken
 from cbi.household import Person, Read, Registration
@@ -58,8 +58,9 @@ async def amend(
 
     The same content again is no event. Who stands in the form and not in the household joins it,
     and who does not stand there any more has left; with the reason `data_error` he was never of it.
-    Documents that were shown stay known, unless they were an error too. Cases are opened as at
-    registration, and decisions stay. A form without a code of its own `keeps_reference`. Raises
+    Documents that were shown stay known, unless they were an error too; and while months promised
+    to the household run, whom it takes away stays findable (`cbi/retain.py`). Cases are opened as
+    at registration, and decisions stay. A form without a code of its own `keeps_reference`. Raises
     InvalidRegistration, OutsideArea, NotFound, HouseholdEnded, IdentityErased, PersonDeceased,
     BadValue for another reference or a day to come; ReferenceTaken where it is `by_reference`
     alone that the household is known, and nobody of it stands in the form.
@@ -87,6 +88,7 @@ async def amend(
         is_error=is_error,
         by_reference=by_reference,
     )
+    after = await retain.with_replaced(conn, before, after, desk=desk, at=at)
     who = Who(partner_id=partner_id, actor_id=actor_id, at=at)
     kind: Kind = "corrected" if is_error else "updated"
     happened = Happened(kind=kind, reason=reason, on=on or today, note=note)
@@ -94,6 +96,7 @@ async def amend(
     await _turn(conn, before, happened, event_id=desk.new_id(), who=who)
     await rewrite(conn, before, after, needs=needs)
     await _answer(conn, household_id, registration.consents, who, is_error=is_error)
+    await retain.retain_replaced(conn, before, after, desk=desk, at=at)
     await recheck(conn, before, after, desk=desk, who=who)
     return await _receipt(conn, household_id, read, desk)
 

@@ -23,6 +23,7 @@ from cbi.disburse import (
 from cbi.disbursement import Progress, Round, Signed, Step
 from cbi.enrol import Programme, load_programme
 from cbi.entitlement import Entitlement, Payee, Why, compute
+from cbi.holds import OVERLAPS
 from cbi.payees import load_payees, look_up_by_id
 from cbi.refusal import MonthsOverlap, NothingToPay, StepDone, TooManyPayees
 from cbi.vault import Vault
@@ -131,6 +132,7 @@ async def calculate(
         basis,
         after=before.upto_enrolment,
         limit=chunk_max + 1,
+        at=at,
         vault=vault,
     )
     is_last, payees = len(payees) <= chunk_max, payees[:chunk_max]
@@ -291,6 +293,9 @@ async def _insert(conn: AsyncConnection, round_id: UUID, facts: dict[str, object
             case "entitlement_pkey" | "entitlement_once" | "entitlement_before_signatures":
                 raise StepDone(round_id=round_id, step=Step.CALCULATED.word) from error
             case "entitlement_no_overlap" | "entitlement_no_overlap_of_household":
+                raise MonthsOverlap(round_id=round_id) from error
+            # Promised to somebody meanwhile: months before an enrolment's own are held as well.
+            case name if name in OVERLAPS:
                 raise MonthsOverlap(round_id=round_id) from error
         raise
 

@@ -35,6 +35,26 @@ round_check_page = Table(
     Column("is_last", Boolean, nullable=False),
     Column("list_digest", LargeBinary),
 )
+followup_check_page = Table(
+    "followup_check_page",
+    metadata,
+    Column("followup_id", Uuid, primary_key=True),
+    Column("round_id", Uuid, nullable=False),
+    Column("check_no", Integer, primary_key=True),
+    Column("page_no", Integer, primary_key=True),
+    Column("previous", Integer),
+    Column("partner_id", Uuid, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("model_id", Text, nullable=False),
+    Column("begun_at", MOMENT, nullable=False),
+    Column("at", MOMENT, nullable=False),
+    Column("upto_payment", Uuid, nullable=False),
+    Column("payments", Integer, nullable=False),
+    Column("unread", Integer, nullable=False),
+    Column("cases", Integer, nullable=False),
+    Column("is_last", Boolean, nullable=False),
+    Column("list_digest", LargeBinary),
+)
 check_file = Table(
     "check_file",
     metadata,

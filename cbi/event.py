@@ -42,7 +42,7 @@ Reason = Literal[
 ]
 AmendReason = Literal["data_error", "changed"]
 # Why a person is in the household no more; the first two stay findable.
-Gone = Literal["left", "deceased", "error", "elsewhere", "moved"]
+Gone = Literal["left", "deceased", "error", "elsewhere", "moved", "replaced"]
 FINDABLE: frozenset[Gone | None] = frozenset({None, "left", "deceased"})
 
 EARLIER_DOCUMENTS_MAX = 100

@@ -11,7 +11,7 @@ from sqlalchemy import (
     Text,
     Uuid,
 )
-from sqlalchemy.dialects.postgresql import DATERANGE
+from sqlalchemy.dialects.postgresql import ARRAY, DATERANGE
 
 from cbi.tables import MOMENT, metadata
 
@@ -94,4 +94,14 @@ split_promise = Table(
     Column("assistance_group", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("months", DATERANGE, nullable=False),
+)
+retained = Table(
+    "retained",
+    metadata,
+    Column("person_id", Uuid, primary_key=True),
+    Column("household_id", Uuid, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("keys", ARRAY(BigInteger), nullable=False),
+    Column("stands_for", Uuid),
+    Column("since", MOMENT, nullable=False),
 )

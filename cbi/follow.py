@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import bookings, failed, tables
-from cbi.disburse import load_round, load_steps, lock_round
+from cbi.disburse import CHECK_HOURS_MAX, load_round, load_steps, lock_round
 from cbi.disbursement import PaymentList, Round, Signed, Step
 from cbi.enrol import Programme, load_programme
 from cbi.followup import PAYMENTS_MAX, Again, Followup, LeftOut, Reason
@@ -198,11 +198,13 @@ async def sign_followup(
     partner_id: UUID,
     actor_id: UUID,
     at: datetime,
+    check_hours_max: int = CHECK_HOURS_MAX,
 ) -> Signed:
     """Prepare, review or approve a follow-up; approving checks every payee and the money again.
 
-    Raises StepDone, StepOutOfOrder, SamePerson, FollowupSuperseded, PayeesBlocked, MoneyGivenBack
-    and ledger's InsufficientFunds.
+    It is approved within so many hours of its duplicate check (`cbi/check_followup.py`). Raises
+    StepDone, StepOutOfOrder, SamePerson, CheckStale, FollowupSuperseded, PayeesBlocked,
+    MoneyGivenBack and ledger's InsufficientFunds.
     """
     assert step in (Step.PREPARED, Step.REVIEWED, Step.APPROVED)
     followup = await load_followup(conn, followup_id)
@@ -210,6 +212,9 @@ async def sign_followup(
     await lock_round(conn, followup.round_id)
     if step is Step.APPROVED:
         await gate(conn, followup, programme)
+        await conn.execute(
+            select(func.set_config("app.check_hours_max", str(check_hours_max), True))
+        )
     return await add_step(
         conn, followup, step, programme, partner_id=partner_id, actor_id=actor_id, at=at
     )

@@ -139,7 +139,14 @@ def records_of(
     )
 
 
-def to_record(each: Person, *, household_id: UUID, person_id: UUID, ubigeo: str) -> Record:
+def to_record(
+    each: Person,
+    *,
+    household_id: UUID,
+    person_id: UUID,
+    ubigeo: str,
+    stands_for: UUID | None = None,
+) -> Record:
     """One person as matching sees it."""
     return Record(
         person_id=person_id,
@@ -155,6 +162,7 @@ def to_record(each: Person, *, household_id: UUID, person_id: UUID, ubigeo: str)
         ),
         phones=each.phones,
         ubigeo=ubigeo,
+        stands_for=stands_for,
     )
 
 

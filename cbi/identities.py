@@ -259,9 +259,16 @@ class Candidates:
         opened = await self._open_all(await self._fetch(_SEALED_PERSONS, person_ids))
         return {record.person_id: record for record in opened if record is not None}
 
-    async def households(self, household_ids: Sequence[UUID]) -> list[Household]:
-        """Open everybody who lives in these households, under the same conditions."""
+    async def households(
+        self, household_ids: Sequence[UUID], *, are_searched: bool = False
+    ) -> list[Household]:
+        """Open everybody who lives in these households, under the same conditions.
+
+        Nobody is searched for who is only retained until what was promised is over.
+        """
         rows = await self._fetch(_SEALED_HOUSEHOLDS, household_ids)
+        if are_searched:
+            rows = [row for row in rows if not row["is_retained"]]
         partner_of = {row["household_id"]: row["partner_id"] for row in rows}
         persons: dict[UUID, list[Record]] = {household_id: [] for household_id in partner_of}
         for record in await self._open_all(rows):
@@ -312,7 +319,11 @@ class Candidates:
             key = self._keys[household_id] = self._vault.unwrap(wrapped, household_id)
         person = open_as(key, row["sealed"], KnownPerson, kind="person", owner=person_id)
         record = household.to_record(
-            person, household_id=household_id, person_id=person_id, ubigeo=row["ubigeo"]
+            person,
+            household_id=household_id,
+            person_id=person_id,
+            ubigeo=row["ubigeo"],
+            stands_for=row["stands_for"],
         )
         self._opened[person_id] = record if person.lives_in_household else None
         return self._opened[person_id]

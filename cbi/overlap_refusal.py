@@ -106,3 +106,24 @@ class ConflictUnendable(CbiRefusal):
     """The decision would give back months that somebody was promised meanwhile."""
 
     conflict_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class ConflictOfOthers(CbiRefusal):
+    """Whoever decides the conflict must be of an organisation that has neither promise."""
+
+    conflict_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class ConflictTwoPeople(CbiRefusal):
+    """A decision is confirmed by another person, of another organisation than decided."""
+
+    conflict_id: UUID
+
+
+@dataclass(kw_only=True, eq=False)
+class ConflictDecidedAnew(CbiRefusal):
+    """A later decision has taken the place of the one to be confirmed."""
+
+    conflict_id: UUID

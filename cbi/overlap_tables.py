@@ -1,6 +1,6 @@
 """The tables of overlap rules and of what is held by them, beside the others of `cbi`."""
 
-from sqlalchemy import Column, Date, Integer, LargeBinary, SmallInteger, Table, Text, Uuid
+from sqlalchemy import Boolean, Column, Date, Integer, LargeBinary, SmallInteger, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import DATERANGE, JSONB, TSTZRANGE
 
 from cbi.tables import MOMENT, metadata
@@ -40,6 +40,8 @@ hold = Table(
     Column("held_at", MOMENT, nullable=False),
     Column("enrolment_id", Uuid),
     Column("reservation_id", Uuid),
+    Column("entitlement_id", Uuid),
+    Column("before_hold", Uuid),
 )
 hold_pair = Table(
     "hold_pair",
@@ -116,7 +118,18 @@ conflict_decision = Table(
     Column("decision_no", SmallInteger, primary_key=True),
     Column("decision", Text, nullable=False),
     Column("ends", Date),
-    Column("note", Text, nullable=False),
+    Column("partner_id", Uuid, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("at", MOMENT, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("is_alone", Boolean, nullable=False),
+)
+conflict_confirmation = Table(
+    "conflict_confirmation",
+    metadata,
+    Column("conflict_id", Uuid, primary_key=True),
+    Column("decision_no", SmallInteger, primary_key=True),
+    Column("decided_by", Uuid, nullable=False),
     Column("partner_id", Uuid, nullable=False),
     Column("actor_id", Uuid, nullable=False),
     Column("at", MOMENT, nullable=False),

@@ -5,7 +5,7 @@ families that can be paid, nothing is told.
 """
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import get_args
 from uuid import UUID
 
@@ -79,6 +79,11 @@ _NOT_PROMISED = """
             AND (lower(e.months) > $3 ::date OR upper(h.months) < $4 ::date
                  OR NOT upper_inf(h.standing)))"""
 
+# Whom the rules keep from months of the round that are before the enrolment's own.
+_EARLIER_HELD = """
+    SELECT k.household_id FROM cbi.earlier_held(
+        $1 ::uuid[], $2 ::uuid, daterange($3 ::date, $4 ::date), $5 ::timestamptz) AS k"""
+
 # Families that the round pays by a page before this one.
 _IN_ROUND = """
     SELECT e.beneficiary_id FROM cbi.entitlement AS e
@@ -140,6 +145,7 @@ async def load_payees(
     *,
     after: UUID,
     limit: int,
+    at: datetime,
     vault: Vault | None = None,
 ) -> list[Payee]:
     """Load the next open enrolments of the programme with what blocks each, ordered by enrolment.
@@ -151,7 +157,7 @@ async def load_payees(
     by_day = basis.schedule is not None
     rows = await fetch(conn, _ENROLLED, programme.programme_id, after, limit, by_day)
     believed = {row[1]: row[2] for row in rows}
-    found = await _look(conn, opened, programme, believed)
+    found = await _look(conn, opened, programme, believed, at=at)
     beneficiary_of = believed | found.moved
     # Of two households of one family the first is paid: they may have been joined since.
     taken = {
@@ -242,7 +248,12 @@ async def blocked_of(
 
 
 async def _look(
-    conn: AsyncConnection, opened: Round, programme: Programme, believed: dict[UUID, UUID]
+    conn: AsyncConnection,
+    opened: Round,
+    programme: Programme,
+    believed: dict[UUID, UUID],
+    *,
+    at: datetime | None = None,
 ) -> _Found:
     # In the order of the indexes, neighbours are on one page of them.
     wanted = sorted(believed)
@@ -270,7 +281,9 @@ async def _look(
     for household_id in await _without_instrument(conn, opened, wanted):
         reasons.setdefault(household_id, []).append("no_instrument")
     months = (opened.programme_id, opened.first_month, opened.end_month)
-    for (household_id,) in await fetch(conn, _NOT_PROMISED, wanted, *months):
+    not_promised = {row[0] for row in await fetch(conn, _NOT_PROMISED, wanted, *months)}
+    not_promised |= {row[0] for row in await fetch(conn, _EARLIER_HELD, wanted, *months, at)}
+    for household_id in sorted(not_promised):
         reasons.setdefault(household_id, []).append("not_promised")
     for (household_id,) in await fetch(conn, _ERASED, wanted):
         reasons.setdefault(household_id, []).append("erased")

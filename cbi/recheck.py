@@ -4,12 +4,12 @@ Page by page, each a transaction of its own. What is found opens cases as a regi
 those keep a first payment back. What stays is when, under which model, and of which list.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi.check_tables import round_check_page
@@ -62,7 +62,7 @@ class RoundChecked(msgspec.Struct, frozen=True, kw_only=True):
     list_digest: str  # SHA-256, hexadecimal
 
 
-class _Page(msgspec.Struct, frozen=True):
+class Page(msgspec.Struct, frozen=True):
     """Where a check goes on."""
 
     check_no: int
@@ -94,10 +94,11 @@ async def check_round(
     if before.word in steps:
         raise StepDone(round_id=round_id, step=before.word)
     await look_up_by_id(conn)
-    page = await _next(conn, round_id, model_id=desk.model.model_id, at=who.at)
+    owner = {"round_id": round_id}
+    page = await next_page(conn, round_check_page, owner, model_id=desk.model.model_id, at=who.at)
     rows = await load_entitlements(conn, round_id, after=page.after, limit=page_max + 1)
     is_last, rows = len(rows) <= page_max, rows[:page_max]
-    unread, cases = await _match(conn, [row.household_id for row in rows], desk=desk, who=who)
+    unread, cases = await match_anew(conn, [row.household_id for row in rows], desk=desk, who=who)
     # The digest of a long list takes a second: once, not on every page.
     listed = await load_list(conn, round_id, programme.currency) if is_last else None
     await conn.execute(
@@ -154,25 +155,33 @@ async def load_check(conn: AsyncConnection, round_id: UUID) -> RoundChecked | No
     )
 
 
-async def _next(conn: AsyncConnection, round_id: UUID, *, model_id: str, at: datetime) -> _Page:
-    column = round_check_page.c
+async def next_page(
+    conn: AsyncConnection,
+    pages: Table,
+    owner: Mapping[str, UUID],
+    *,
+    model_id: str,
+    at: datetime,
+) -> Page:
+    """Return where the checks of what `owner` names go on: with a page, or with a check anew."""
+    column = pages.c
     last = (
         await conn.execute(
-            select(round_check_page)
-            .where(column.round_id == round_id)
+            select(pages)
+            .where(*(column[name] == value for name, value in owner.items()))
             .order_by(column.check_no.desc(), column.page_no.desc())
             .limit(1)
         )
     ).one_or_none()
     if last is None:
-        return _Page(1, 1, at, FIRST)
+        return Page(1, 1, at, FIRST)
     left = at - last.begun_at > timedelta(hours=LEFT_HOURS_MAX)
     if last.is_last or last.model_id != model_id or left:
-        return _Page(last.check_no + 1, 1, at, FIRST)
-    return _Page(last.check_no, last.page_no + 1, last.begun_at, last.upto_payment)
+        return Page(last.check_no + 1, 1, at, FIRST)
+    return Page(last.check_no, last.page_no + 1, last.begun_at, last.upto_payment)
 
 
-async def _match(
+async def match_anew(
     conn: AsyncConnection, household_ids: Sequence[UUID], *, desk: Desk, who: Who
 ) -> tuple[int, int]:
     """Match households against everybody, open cases; return how many went unread, and the cases.

@@ -361,6 +361,14 @@ class PaymentsPending(CbiRefusal):
 
 
 @dataclass(kw_only=True, eq=False)
+class PromisesStand(CbiRefusal):
+    """Months promised to the household run until that day; without one, until they are closed."""
+
+    household_id: UUID
+    until: date | None
+
+
+@dataclass(kw_only=True, eq=False)
 class OfferStands(CbiRefusal):
     """The household is offered to an organisation already, which has not answered."""
 

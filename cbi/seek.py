@@ -38,7 +38,7 @@ async def seek(
 async def open_all(opener: Candidates, household_ids: Sequence[UUID]) -> list[Household]:
     """Open households; those that don't open, the erased and who declined are missing."""
     try:
-        return await opener.households(household_ids)
+        return await opener.households(household_ids, are_searched=True)
     except Broken:
         if len(household_ids) == 1:
             return []

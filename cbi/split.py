@@ -11,6 +11,7 @@ from cbi.event import Happened, Member, follow, pair
 from cbi.household import Read, Registration
 from cbi.refusal import BadValue, InvalidRegistration, OutsideArea
 from cbi.register import Desk, Receipt, must_be_free, reference_key_of, register
+from cbi.retain import retain
 from cbi.turn import (
     Held,
     counted,
@@ -69,6 +70,9 @@ async def split(
         kind="split", reason="separated", on=on, note=note, other_household_id=new_id
     )
     await _leave(conn, before, after, happened, desk=desk, who=who)
+    if not _agrees(registration):
+        # Nobody would find them in the new household.
+        await retain(conn, before, desk=desk, at=who.at, person_ids=parting)
     # Before the check, or the new household would be found as a duplicate of the old one.
     await forget(conn, before, desk=desk, but=after)
     receipt = await register(
@@ -82,6 +86,10 @@ async def split(
     )
     await _part(conn, household_id, new_id, on=on, desk=desk, who=who)
     return receipt
+
+
+def _agrees(registration: Registration) -> bool:
+    return any(each.kind == "duplicate_check" and each.granted for each in registration.consents)
 
 
 def _parting(before: Held, registration: Registration) -> tuple[Registration, set[UUID]]:

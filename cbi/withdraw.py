@@ -18,11 +18,13 @@ from cbi.refusal import (
     PaymentsPending,
 )
 from cbi.register import Desk
+from cbi.retain import let_go_erased, must_be_over, retain
 from cbi.turn import (
     close_enrolments,
     forget,
     hold,
     in_force,
+    lock_families,
     must_be_past,
     recheck,
     rewrite,
@@ -55,10 +57,15 @@ async def withdraw(
 
     Without the duplicate check nobody finds the household any more, and a person looks at it.
     Without the registration itself every other consent ends too, and so do the household and its
-    enrolments; payments that are on their way go on. Raises NotFound, HouseholdEnded,
+    enrolments; payments that are on their way go on. While months promised to it run, it is still
+    found by who registers it anew. Raises NotFound, HouseholdEnded,
     IdentityErased, ConsentNotGiven, BadValue.
     """
     must_be_past(on, today)
+    ends = kind == "registration"
+    if ends:
+        # What is being promised at this moment is seen, or sees that it has ended.
+        await lock_families(conn)
     before = await hold(conn, household_id, vault=desk.vault, purpose="withdrawal")
     answers = await in_force(conn, household_id)
     given = answers.get(kind)
@@ -66,7 +73,6 @@ async def withdraw(
         raise ConsentNotGiven(household_id=household_id, kind=kind)
     if on < given.given_on:
         raise BadValue(field="on", reason="before it was given")
-    ends = kind == "registration"
     happened = Happened(
         kind="withdrawn" if ends else "consent_withdrawn",
         reason="family_asked",
@@ -88,8 +94,10 @@ async def withdraw(
     if ends:
         await rewrite(conn, before, msgspec.structs.replace(before, ended_at=who.at))
         await close_enrolments(conn, household_id, at=who.at)
+        await retain(conn, before, desk=desk, at=who.at)
         await forget(conn, before, desk=desk)
     elif kind == "duplicate_check":
+        await retain(conn, before, desk=desk, at=who.at)
         await recheck(conn, before, before, desk=desk, who=who)
 
 
@@ -98,7 +106,8 @@ async def erase(
 ) -> None:
     """Destroy the data key of an ended household: nobody reads it, or a version of it, again.
 
-    What counts and pays stays. Raises NotFound, HouseholdStands, IdentityErased, PaymentsPending.
+    What counts and pays stays. Raises NotFound, HouseholdStands, IdentityErased, PaymentsPending,
+    PromisesStand.
     """
     before = await hold(conn, household_id, vault=desk.vault, purpose="erasure", has_ended=True)
     if before.ended_at is None:
@@ -106,6 +115,7 @@ async def erase(
     pending = await conn.scalar(_PENDING, {"household_id": household_id})
     if pending:
         raise PaymentsPending(household_id=household_id, payments=pending)
+    await must_be_over(conn, household_id, at=who.at)
     happened = Happened(kind="erased", reason="family_asked", on=today)
     await turn(
         conn,
@@ -115,6 +125,7 @@ async def erase(
         who=who,
         version=before.version,
     )
+    await let_go_erased(conn, household_id, at=who.at)
     await forget(conn, before, desk=desk)
     key = tables.data_key
     erased = await conn.execute(delete(key).where(key.c.household_id == household_id))

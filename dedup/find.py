@@ -155,8 +155,8 @@ def in_context(
     """
     most = max(max(one.bits, one.kin_bits) for one in model.evidence[_HOUSEHOLD])
     is_solo = 1 in {
-        len({one.record.person_id for one in likenesses}),
-        len({one.other.person_id for one in likenesses}),
+        len({one.record.who for one in likenesses}),
+        len({one.other.who for one in likenesses}),
     }
     chosen = {_two(one) for one in sure}
     weighed = []
@@ -182,8 +182,8 @@ def one_to_one(likenesses: Iterable[Likeness]) -> list[Likeness]:
     kept = []
     for one in sorted(likenesses, key=lambda one: (-one.weight_bits, _two(one))):
         sides = (
-            (one.record.person_id, one.other.household_id),
-            (one.other.person_id, one.record.household_id),
+            (one.record.who, one.other.household_id),
+            (one.other.who, one.record.household_id),
         )
         if taken.isdisjoint(sides):
             taken.update(sides)
@@ -239,7 +239,7 @@ class _Search:
                 self._comparing.likeness(record, opened[other_id])
                 for record in members
                 for other_id in candidates.get(record.person_id, ())
-                if other_id in opened
+                if other_id in opened and opened[other_id].household_id != record.household_id
             )
             for one in one_to_one(
                 one for one in alike if one.weight_bits >= self._model.review_bits
@@ -308,7 +308,7 @@ def _pair(likeness: Likeness, partner_id: UUID, model: Model) -> Pair:
     return Pair(
         person_id=likeness.record.person_id,
         household_id=likeness.record.household_id,
-        other_person_id=likeness.other.person_id,
+        other_person_id=likeness.other.who,
         other_household_id=likeness.other.household_id,
         other_partner_id=partner_id,
         score=explained(likeness.compared, likeness.record.ubigeo, model),
@@ -316,4 +316,4 @@ def _pair(likeness: Likeness, partner_id: UUID, model: Model) -> Pair:
 
 
 def _two(likeness: Likeness) -> tuple[UUID, UUID]:
-    return likeness.record.person_id, likeness.other.person_id
+    return likeness.record.who, likeness.other.who

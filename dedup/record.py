@@ -22,6 +22,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     `sex` is "F", "M", "O" or "" when not stated; `ubigeo` is INEI's district code as text.
     A birth date known only by year, or by age, stands on some day of that year and says so.
+    `stands_for` is the person of the same household that this record told of before an error was
+    mended: the two are one.
     """
 
     person_id: UUID
@@ -34,3 +36,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     documents: tuple[Document, ...] = ()
     phones: tuple[str, ...] = ()
     ubigeo: str = ""
+    stands_for: UUID | None = None
+
+    @property
+    def who(self) -> UUID:
+        """The person that the record is of."""
+        return self.stands_for or self.person_id

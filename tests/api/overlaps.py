@@ -8,7 +8,7 @@ from cbi.overlap import example
 from tests.api.breaking import Asked
 from tests.api.house import House, programme, registration
 
-DECISION = {"decision": "no_overlap", "note": "two families after all"}
+DECISION = {"decision": "no_overlap", "reason": "different_families"}
 FIRST = "2027-01-01"
 
 
@@ -99,10 +99,26 @@ async def conflicts(house: House) -> list[dict]:
     return answer.json()["items"]
 
 
+async def deciders(house: House) -> tuple[str, str]:
+    """Coordinators of two organisations that promise nobody anything."""
+    for letter in "HI":
+        await house.hire(letter, "coordinator")
+    return "H/coordinator", "I/coordinator"
+
+
 async def a_decision(house: House) -> Asked:
     await joined(house)
     newest = (await conflicts(house))[-1]["conflict_id"]
-    return f"/v1/conflicts/{newest}/decision", "A/coordinator", DECISION
+    first, _ = await deciders(house)
+    return f"/v1/conflicts/{newest}/decision", first, DECISION
+
+
+async def a_confirmation(house: House) -> Asked:
+    path, who, body = await a_decision(house)
+    made = await house.made(path, who, body)
+    path = path.replace("decision", "confirmation")
+    _, second = await deciders(house)
+    return path, second, {"decision_no": made["decisions"][-1]["decision_no"]}
 
 
 OVERLAPS = {
@@ -114,6 +130,7 @@ OVERLAPS = {
     "/v1/waiting": an_entry,
     "/v1/waiting/{waiting_id}/withdrawal": a_withdrawal,
     "/v1/conflicts/{conflict_id}/decision": a_decision,
+    "/v1/conflicts/{conflict_id}/confirmation": a_confirmation,
 }
 # These change nothing, and their answers are not kept.
 UNKEPT = {"/v1/check", "/v1/fsp-profiles/preview", "/v1/overlap-rules/simulation"}
@@ -135,5 +152,6 @@ BODIES = {
     "/v1/waiting": {"household_id": NOBODY, "assistance": "rent"},
     "/v1/waiting/{waiting_id}/withdrawal": {},
     "/v1/conflicts/{conflict_id}/decision": {**DECISION, "month": FIRST},
+    "/v1/conflicts/{conflict_id}/confirmation": {"decision_no": 1},
 }
 IDS = {"version": "77", "reservation_id": NOBODY, "waiting_id": NOBODY, "conflict_id": NOBODY}

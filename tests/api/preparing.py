@@ -161,6 +161,11 @@ def a_step_again(step: str) -> Callable[[House], Awaitable[Prepared]]:
     return prepare
 
 
+async def a_check_again(house: House) -> Prepared:
+    asked = await a_step_again("review")(house)
+    return Prepared(asked.path.replace("/review", "/check"), asked.who)
+
+
 async def a_statement(house: House) -> Prepared:
     account = f"PE{uuid4().int % 10**12:012d}"
     await house.made("/v1/programmes", "A/programme", programme() | {"payer_account": account})
@@ -199,6 +204,7 @@ PREPARE: dict[str, Callable[[House], Awaitable[Prepared]]] = {
     "/v1/rounds/{round_id}/cancellations": a_cancellation,
     "/v1/rounds/{round_id}/followups": a_followup,
     **{f"/v1/followups/{{followup_id}}/{step}": a_step_again(step) for step in STEPS[1:]},
+    "/v1/followups/{followup_id}/check": a_check_again,
     "/v1/statements": a_statement,
     "/v1/reconciliations": a_reconciliation,
     **{

@@ -99,6 +99,7 @@ MONEY = {
 CHECKING = {
     "/v1/lists": {"name": "L", "purpose": "before_payment", "until": str(clock.today())},
     "/v1/rounds/{round_id}/check": {},
+    "/v1/followups/{followup_id}/check": {},
     "/v1/check/files": {},
 }
 BREAKS = {

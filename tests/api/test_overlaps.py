@@ -9,7 +9,7 @@ from api import clock
 from api.cli import main
 from cbi.overlap import example
 from tests.api.house import House, programme, registration
-from tests.api.overlaps import FIRST, conflicts, enrol, household, joined, rules
+from tests.api.overlaps import FIRST, conflicts, deciders, enrol, household, joined, rules
 
 
 async def twice(house: House) -> tuple[str, str]:
@@ -113,8 +113,23 @@ async def test_a_conflict_names_organisations_and_months_and_nobody(house: House
     assert found["state"] == "open"
     assert not any(household_id in json.dumps(found) for household_id in households)
     path = f"/v1/conflicts/{found['conflict_id']}/decision"
-    body = {"decision": "end_later", "month": "2027-02-01", "note": "A goes on"}
-    done = await house.made(path, "B/coordinator", body)
+    body = {"decision": "end_later", "month": "2027-02-01", "reason": "earlier_promise"}
+    first, second = await deciders(house)
+    side = await house.post(path, "B/coordinator", body)
+    assert side.json()["type"] == "urn:cbi:problem:conflict-of-others"
+    done = await house.made(path, first, body)
+    assert (done["state"], done["later"]["end_month"]) == ("proposed", "2027-04-01")
+    own = (await house.get("/v1/conflicts/own", "B/programme", params={"limit": "200"})).json()
+    mine = own["items"][-1]
+    assert [each["household_id"] for each in mine["promises"]] == [households[1]]
+    assert mine["state"] == "open"
+    assert households[0] not in json.dumps(own)
+    assert "PARTNER" not in json.dumps(mine["promises"])
+    path = path.replace("decision", "confirmation")
+    body = {"decision_no": done["decisions"][-1]["decision_no"]}
+    again = await house.post(path, first, body)
+    assert again.json()["type"] == "urn:cbi:problem:conflict-two-people"
+    done = await house.made(path, second, body)
     assert (done["state"], done["later"]["end_month"]) == ("decided", "2027-02-01")
     assert [each["decision"] for each in done["decisions"]] == ["end_later"]
 

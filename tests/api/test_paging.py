@@ -34,6 +34,7 @@ LISTS = {
     "/v1/reservations": "reservation_id",
     "/v1/waiting": "waiting_id",
     "/v1/conflicts": "conflict_id",
+    "/v1/conflicts/own": "conflict_id",
 }
 
 

@@ -195,13 +195,16 @@ DOORS = {f"cbi.{name}" for name in ("gone_of", "hand_over", "offered", "offered_
 DOORS |= {"cbi.accept_offer"}
 DOORS |= {f"cbi.{name}" for name in ("succeed", "carry_promises", "promise_stands")}
 DOORS |= {"cbi.promised_before_split", "dedup.drop"}
+DOORS |= {f"cbi.{name}" for name in ("let_go_erased", "release_retained", "retain")}
+DOORS |= {"cbi.retained_until"}
 READ_BY_DOORS = {
     "cbi.entitlement": "assistance_group cancelled_at entitlement_id household_id kind months"
     " round_id",
     "cbi.household": "ended_at household_id partner_id population_type sealed size ubigeo version",
     "cbi.household_event": "event_id household_id kind other_household_id partner_id"
     " transaction_no version",
-    "cbi.person": "gone household_id ordinal person_id sealed",
+    "cbi.person": "gone household_id ordinal partner_id person_id sealed",
+    "cbi.retained": "household_id keys partner_id person_id since stands_for",
     "cbi.split_promise": "assistance_group entitlement_id household_id kind months partner_id",
     "cbi.succession": "event_id household_a household_b",
     "cbi.transfer_answer": "answer offer_id to_partner_id transaction_no",
@@ -210,7 +213,7 @@ READ_BY_DOORS = {
     "dedup.case_pair": "case_id person_a person_b",
     "dedup.match_case": "case_id household_a household_b partner_a partner_b reopens",
 }
-HIDDEN = {"cbi.split_promise", "cbi.succession"}
+HIDDEN = {"cbi.retained", "cbi.split_promise", "cbi.succession"}
 WRITTEN_BY_DOORS = HIDDEN | {
     f"cbi.{name}"
     for name in ("household_event", "household_version", "person_version", "transfer_answer")

@@ -6,12 +6,15 @@ from sqlalchemy import text
 
 from api import clock, db
 from cbi import follow, reissue
+from cbi.check_followup import FollowupChecked, check_followup
 from cbi.disburse import load_entitlements
 from cbi.disbursement import Step, end_to_end_id
+from cbi.who import Who
 from tests.cbi.bank import line, settled, statement, taken_in
 from tests.cbi.world import (
     ALFA,
     AT,
+    DESK,
     KEYS,
     PAYS_ON,
     approved,
@@ -67,7 +70,20 @@ async def followed(conn, round_id, who=ALFA, **more):
     )
 
 
-async def signed_on(conn, followup_id, step, who):
+async def checked_again(conn, followup_id, who=ALFA, *, at=AT, desk=DESK, **more):
+    """Check everybody on the list, page by page in one transaction."""
+    await db.set_facts(conn, who, request_id="request-4")
+    by = Who(partner_id=who.partner_id, actor_id=who.actor_id, at=at)
+    done = None
+    while not isinstance(done, FollowupChecked):
+        done = await check_followup(conn, followup_id=followup_id, desk=desk, who=by, **more)
+    return done
+
+
+async def signed_on(conn, followup_id, step, who, *, at=AT, **more):
+    """Sign, after what preparing does before it signs."""
+    if step is Step.PREPARED:
+        await checked_again(conn, followup_id, who, at=at)
     await db.set_facts(conn, who)
     return await follow.sign_followup(
         conn,
@@ -75,7 +91,8 @@ async def signed_on(conn, followup_id, step, who):
         step=step,
         partner_id=who.partner_id,
         actor_id=who.actor_id,
-        at=AT,
+        at=at,
+        **more,
     )
 
 

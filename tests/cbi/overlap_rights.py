@@ -3,17 +3,27 @@
 # Of what is promised to families now; what was is in enrolments, reservations and decisions.
 LIVING = {"cbi.hold", "cbi.hold_pair"}
 WRITTEN = LIVING | {"cbi.conflict", "cbi.reservation_event"}
-DOORS = {"cbi.conflicts_at", "cbi.held", "cbi.promises_since", "cbi.waiting_at"}
+DOORS = {
+    "cbi.conflicts_at",
+    "cbi.earlier_held",
+    "cbi.held",
+    "cbi.own_conflicts",
+    "cbi.promises_since",
+    "cbi.waiting_at",
+}
 # Added to by triggers only.
 CLOSED = LIVING | {"cbi.conflict"}
 # No rules were agreed in the story that the others are told with.
 UNUSED = {f"cbi.{name}" for name in ("overlap_rules", "overlap_approval")}
 UNUSED |= {f"cbi.{name}" for name in ("reservation", "reservation_event")}
 UNUSED |= {f"cbi.{name}" for name in ("waiting", "waiting_withdrawal")}
-UNUSED |= {f"cbi.{name}" for name in ("conflict", "conflict_decision")}
+UNUSED |= {f"cbi.{name}" for name in ("conflict", "conflict_confirmation", "conflict_decision")}
 UNUSED |= {"cbi.simulation"}
 TRIGGERS = {"check_holds", "follow_hold", "hold_enrolled", "hold_reserved", "release_closed"}
 TRIGGERS |= {
+    "check_conflict_people",
+    "hold_earlier",
+    "release_earlier",
     "release_cancelled",
     "check_promised",
     "follow_decision",
@@ -24,12 +34,14 @@ TRIGGERS |= {
 READ = {
     "cbi.conflict": "case_id conflict_id earlier_hold earlier_partner later_hold later_partner"
     " opened_at",
-    "cbi.conflict_decision": "actor_id at conflict_id decision decision_no ends note partner_id",
-    "cbi.enrolment": "assistance_group closed_at enrolment_id household_id programme_id",
+    "cbi.conflict_confirmation": "actor_id at conflict_id decided_by decision_no partner_id",
+    "cbi.conflict_decision": "actor_id at conflict_id decision decision_no ends is_alone"
+    " partner_id reason",
+    "cbi.enrolment": "assistance_group closed_at enrolment_id household_id partner_id programme_id",
     "cbi.entitlement": "amount_minor assistance_group cancelled_at currency enrolment_id"
     " household_id months round_id",
-    "cbi.hold": "assistance beneficiary_id enrolment_id held_at held_on hold_id household_id months"
-    " partner_id promised reservation_id standing",
+    "cbi.hold": "assistance before_hold beneficiary_id enrolment_id entitlement_id held_at held_on"
+    " hold_id household_id months partner_id promised reservation_id standing",
     "cbi.hold_pair": "beneficiary_id hold_id household_id months pair partner_id rules_version side"
     " standing",
     "cbi.programme": "currency programme_id",
@@ -53,7 +65,7 @@ def triggers(path: str) -> set[tuple]:
         (
             f"cbi.{name}",
             "cbi_door",
-            by_index if name == "check_promised" else path,
+            by_index if name in {"check_promised", "hold_earlier"} else path,
             False,
             False,
         )

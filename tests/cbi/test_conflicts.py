@@ -54,11 +54,20 @@ async def listed(conn, at=AT, actor=COORDINATOR):
     return await conflicts.list_conflicts(conn, after=None, limit=50, at=at)
 
 
-async def decided(conn, conflict, choice, month=None, *, at=AT, actor=COORDINATOR):
+async def proposed(conn, conflict, choice, month=None, *, at=AT, actor=COORDINATOR):
     await db.set_facts(conn, actor)
     return await conflicts.decide(
-        conn, conflict.conflict_id, choice, month=month, note="agreed by phone", by=who(actor, at)
+        conn, conflict.conflict_id, choice, month=month, reason="other", by=who(actor, at)
     )
+
+
+async def decided(conn, conflict, choice, month=None, *, at=AT, actor=COORDINATOR):
+    """Let one decide, and somebody of another organisation confirm."""
+    made = await proposed(conn, conflict, choice, month, at=at, actor=actor)
+    second = staff(7, PARTNERS["GAMA"], {"coordinator"})
+    await db.set_facts(conn, second)
+    decision_no = made.decisions[-1].decision_no
+    return await conflicts.confirm(conn, made.conflict_id, decision_no, by=who(second, at))
 
 
 async def test_the_later_promise_is_on_the_coordinators_list_with_its_age(conn):

@@ -58,6 +58,7 @@ async def test_a_door_has_a_fixed_search_path_and_opens_for_the_service_only(con
     settings = dict.fromkeys(kept, planned)
     settings |= dict.fromkeys(appealing.BY_INDEX, PATH.replace("}", f",{by_index}}}"))
     settings["cbi.promises_since"] = PATH.replace("}", ",enable_nestloop=off}")
+    settings["cbi.earlier_held"] = PATH.replace("}", f",{by_index}}}")
     settings["cbi.assisted"] = PATH.replace("}", f",{by_index},jit=off}}")
     names = DOORS | appealing.DOORS | events.DOORS | overlap_rights.DOORS
     # One stays behind the others: it would tell a family's other registrations.
