@@ -51,6 +51,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/v1/imports/{import_id}/rows"): frozenset({REGISTRAR}),
     ("POST", "/v1/imports/{import_id}/acceptance"): frozenset({REGISTRAR}),
     ("POST", "/v1/imports/{import_id}/refusal"): frozenset({REGISTRAR}),
+    ("POST", "/v1/imports/{import_id}/closing"): frozenset({REGISTRAR}),
     ("GET", "/v1/jobs"): EVERYBODY,
     ("GET", "/v1/jobs/{job_id}"): EVERYBODY,
     ("POST", "/v1/jobs/{job_id}/cancellation"): WORKING,

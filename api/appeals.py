@@ -12,11 +12,12 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import access, clock
-from api.db import Actor
+from api.db import WORKER, Actor, transaction
 from api.once import once
 from api.page import AfterNumber, Key, Limit, Page, page
 from api.state import Requested, Service
 from api.text import NOT_NUL
+from api.worker import Duty
 from cbi import appeals, lodge
 from cbi.appeal import (
     STATEMENT_CHARACTERS_MAX,
@@ -347,6 +348,14 @@ def _begin(day: date) -> datetime:
     return datetime.combine(day, time(), tzinfo=clock.PERU).astimezone(UTC)
 
 
+async def _erase(service: Service) -> None:
+    """Destroy what was said in appeals that ended long enough ago."""
+    before = clock.now() - timedelta(days=service.settings.appeal_kept_days)
+    async with transaction(service.engine, WORKER, request_id="erase") as conn:
+        await lodge.erase_decided(conn, before=before)
+
+
+ERASE = Duty(name="erase_decided_appeals", every_seconds=3_600.0, do=_erase)
 HANDLERS = (
     take_appeal,
     take_appeal_without_slip,

@@ -58,6 +58,7 @@ import_row = Table(
     Column("sheet", Text, nullable=False),
     Column("faults", JSONB, nullable=False),
     Column("sealed", LargeBinary),
+    Column("masked", LargeBinary),
 )
 import_check = Table(
     "import_check",

@@ -19,6 +19,7 @@ from cbi.turn import (
     hold,
     lock_families,
     must_be_past,
+    note_succession,
     rewrite,
     size_of,
     turn,
@@ -55,10 +56,11 @@ async def split(
     reference_key = reference_key_of(read.registration, desk, who.partner_id)
     await must_be_free(conn, reference_key, partner_id=who.partner_id)
     registration, parting = _parting(before, read.registration)
+    leaving = {each.person_id for each in parting.values()}
     after = msgspec.structs.replace(
         before,
         members=tuple(
-            gone(each, "elsewhere") if each.person_id in parting else each
+            gone(each, "elsewhere") if each.person_id in leaving else each
             for each in before.members
         ),
     )
@@ -80,12 +82,14 @@ async def split(
         household_id=new_id,
         **msgspec.structs.asdict(who),
     )
+    became = {each.person_id: receipt.person_ids[at] for at, each in parting.items()}
+    await note_succession(conn, became, partner_id=who.partner_id)
     await _part(conn, household_id, new_id, on=on, desk=desk, who=who)
     return receipt
 
 
-def _parting(before: Held, registration: Registration) -> tuple[Registration, set[UUID]]:
-    """Return the form with what is known of the persons who part, and who they are."""
+def _parting(before: Held, registration: Registration) -> tuple[Registration, dict[int, Member]]:
+    """Return the form with what is known of the persons who part, and who they are, by place."""
     places = pair([each.person for each in before.present], registration.persons)
     parting: dict[int, Member] = {
         at: before.present[place] for at, place in enumerate(places) if place is not None
@@ -99,7 +103,7 @@ def _parting(before: Held, registration: Registration) -> tuple[Registration, se
         for at, each in enumerate(registration.persons)
     )
     whole = msgspec.structs.replace(registration, persons=persons)
-    return whole, {each.person_id for each in parting.values()}
+    return whole, parting
 
 
 async def _leave(

@@ -73,6 +73,12 @@ def import_() -> None:
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write the faulty households' rows, with their faults in a last column, to be mended.",
 )
+@click.option(
+    "--close",
+    "closes",
+    is_flag=True,
+    help="Erase at the end what the database keeps of a file taken in part, not after 30 days.",
+)
 @as_json
 @command
 async def households(
@@ -84,6 +90,7 @@ async def households(
     ubigeo_system: str,
     accept_valid: bool,
     corrections: Path | None,
+    closes: bool,
     as_json: bool,
 ) -> int:
     """Stage FILE, and register every household of it that is right and check it at once.
@@ -100,7 +107,7 @@ async def households(
     content = await asyncio.to_thread(_content, file)
     actor = await clerk(run, code, REGISTRAR)
     declared = Declared(format=kind, ubigeo_system=ubigeo_system, accept_valid=accept_valid)
-    results = await bring_in(run.service, content, declared, actor=actor)
+    results = await bring_in(run.service, content, declared, actor=actor, closes=closes)
     if corrections is not None and (kind == "csv" or kind == "xlsx"):  # noqa: PLR1714 -- mypy
         faults = {(each.sheet, each.row): notes(each) for each in results if faulty(each)}
         if faults:

@@ -38,11 +38,16 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def bring_in(
-    service: Service, content: bytes, declared: Declared, *, actor: Actor
+    service: Service,
+    content: bytes,
+    declared: Declared,
+    *,
+    actor: Actor,
+    closes: bool = False,
 ) -> list[RowResult]:
     """Stage a file and, if so declared, take in what is right of it; say what became of each row.
 
-    Another program that serves the same database may do the work; then this one watches. Raises
+    If it `closes` a file that was taken in, nothing of its content is kept. Another program that serves the same database may do the work; then this one watches. Raises
     FileUnreadable.
     """
     opened = await send(service, content, declared, actor)
@@ -59,7 +64,12 @@ async def bring_in(
                 await order_acceptance(conn, opened, actor)
         if declared.accept_valid:
             await _worked(service, opened, actor, progress, "registering")
-    return await _results(service, opened, actor)
+    results = await _results(service, opened, actor)
+    if closes and declared.accept_valid:
+        async with service.begin(actor, request_id=REQUEST) as conn:
+            await staging.must_be_over(conn, opened)
+            await uploads.erase(conn, opened.import_id)
+    return results
 
 
 async def send(service: Service, content: bytes, declared: Declared, actor: Actor) -> Import:
@@ -127,7 +137,10 @@ async def _results(service: Service, opened: Import, actor: Actor) -> list[RowRe
     after = 0
     while True:
         async with service.begin(actor, request_id=REQUEST) as conn:
-            rows = await staging.list_rows(conn, opened, status=None, after=after, limit=PAGE)
+            key = await uploads.key_if_kept(conn, opened.import_id, vault=service.vault)
+            rows = await staging.list_rows(
+                conn, opened, status=None, after=after, limit=PAGE, key=key
+            )
         results += [_result(row) for row in rows]
         if len(rows) < PAGE:
             return results

@@ -202,6 +202,9 @@ READ_BY_DOORS = {
     "cbi.household_event": "event_id household_id kind other_household_id partner_id"
     " transaction_no version",
     "cbi.person": "gone household_id ordinal person_id sealed",
+    "cbi.person_succession": "person_id successor_id",
+    "cbi.person_version": "person_id",
+    "cbi.specific_need": "person_id",
     "cbi.split_promise": "assistance_group entitlement_id household_id kind months partner_id",
     "cbi.succession": "event_id household_a household_b",
     "cbi.transfer_answer": "answer offer_id to_partner_id transaction_no",
@@ -211,10 +214,14 @@ READ_BY_DOORS = {
     "dedup.match_case": "case_id household_a household_b partner_a partner_b reopens",
 }
 HIDDEN = {"cbi.split_promise", "cbi.succession"}
-WRITTEN_BY_DOORS = HIDDEN | {
-    f"cbi.{name}"
-    for name in ("household_event", "household_version", "person_version", "transfer_answer")
-}
+WRITTEN_BY_DOORS = (
+    HIDDEN
+    | {
+        f"cbi.{name}"
+        for name in ("household_event", "household_version", "person_version", "transfer_answer")
+    }
+    | {"cbi.data_key"}
+)
 # No household was handed over or parted.
 NOTHING_MOVED = {f"cbi.{name}" for name in ("split_promise", "succession", "transfer_answer")}
-NOTHING_MOVED |= {"cbi.transfer_offer"}
+NOTHING_MOVED |= {"cbi.transfer_offer", "cbi.person_succession"}
