@@ -84,9 +84,10 @@ class NewOutcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class NewDone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the organisation that refused did about the reversal."""
+    """What the organisation that refused did about the reversal; whom it registered."""
 
     what: Done
+    household_id: UUID | None = None
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -277,7 +278,9 @@ async def act_on_appeal(
     idempotency_key: Key = None,
 ) -> Shown:
     """Say what one's organisation, which had refused, did about a reversal."""
-    appeal = await appeals.act(conn, appeal_id, what=data.what, who=_who(actor))
+    appeal = await appeals.act(
+        conn, appeal_id, what=data.what, who=_who(actor), household_id=data.household_id
+    )
     return shown(appeal, actor, clock.today())
 
 
@@ -314,9 +317,16 @@ def shown(appeal: Appeal, actor: Actor, today: date) -> Shown:
         refused_by=appeal.partner_id,
         reviewer=appeal.assignments[-1].reviewer_partner_id if appeal.assignments else None,
         effect=appeal.effect,
-        acted=appeal.acted,
+        acted=_acted(appeal, actor),
         history=history(appeal),
     )
+
+
+def _acted(appeal: Appeal, actor: Actor) -> Acted | None:
+    """Whom it registered is for the organisation that did to know."""
+    if appeal.acted is None or actor.partner_id == appeal.partner_id:
+        return appeal.acted
+    return msgspec.structs.replace(appeal.acted, household_id=None)
 
 
 async def _lodged(conn: AsyncConnection, done: Lodged, actor: Actor) -> Shown:

@@ -21,6 +21,10 @@ Reason = Literal[
     "consent_missing",
     "no_instrument",
     "no_funds",
+    "not_registered",
+    "row_refused",
+    "check_review",
+    "check_blocked",
 ]
 AssistanceGroup = Literal[
     "mpca", "transit_grant", "food", "rent", "health", "protection", "education", "livelihood"
@@ -39,6 +43,9 @@ _READABLE = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 class NewSlip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A refusal, by what it hangs on; `document_group` is for the figures and is not shown again.
 
+    Of somebody who was not registered: turned away at the desk or as a row of a file, or what a
+    check said of them. Such a slip hangs on nothing.
+
     An open case or a decision on duplicates names its case, a family left out of a round its
     enrolment and the round; an enrolment comes with its group of assistance.
     """
@@ -52,10 +59,13 @@ class NewSlip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Slip(msgspec.Struct, frozen=True, kw_only=True):
-    """A slip as the organisation that gave it sees it; `appeal_id` once there is an appeal."""
+    """A slip as the organisation that gave it sees it; `appeal_id` once there is an appeal.
+
+    Without a household it is of somebody who was not registered.
+    """
 
     slip_id: UUID
-    household_id: UUID
+    household_id: UUID | None
     reference: str
     reason: Reason
     assistance_group: AssistanceGroup | None
@@ -78,7 +88,7 @@ class Printed(msgspec.Struct, frozen=True, kw_only=True):
 
 def said(reason: Reason) -> Said:
     """Return what the slip says of a reason, in general terms."""
-    return "must_wait" if reason in ("open_case", "no_funds") else "not_accepted"
+    return "must_wait" if reason in ("open_case", "no_funds", "check_review") else "not_accepted"
 
 
 def token_of(random: bytes) -> str:

@@ -47,8 +47,8 @@ async def bring_in(
 ) -> list[RowResult]:
     """Stage a file and, if so declared, take in what is right of it; say what became of each row.
 
-    If it `closes` a file that was taken in, nothing of its content is kept. Another program that serves the same database may do the work; then this one watches. Raises
-    FileUnreadable.
+    If it `closes` a file that was taken in, nothing of its content is kept. Another program that
+    serves the same database may do the work; then this one watches. Raises FileUnreadable.
     """
     opened = await send(service, content, declared, actor)
     bar = Progress(

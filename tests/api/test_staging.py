@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from api import aside, clock, importing
-from api.commands.importing import Declared, bring_in
 from api.check import quota_of
+from api.commands.importing import Declared, bring_in
 from cbi import uploads
 from cbi.check import persons_left
 from cbi.imported import KEPT_DAYS

@@ -53,7 +53,7 @@ def fresh() -> Fresh:
 
 async def slip_of(
     conn: AsyncConnection,
-    household_id: UUID,
+    household_id: UUID | None,
     asked: NewSlip | None = None,
     actor: db.Actor = ALFA,
     on=TODAY,
@@ -169,12 +169,12 @@ DOORS_READ = {
     "cbi.appeal_assignment": "appeal_id assigned_at assigned_by assignment_no partner_id"
     " reviewer_actor_id reviewer_partner_id",
     "cbi.appeal_key": "appeal_id",
-    "cbi.appeal_done": "actor_id appeal_id done_at kind partner_id what",
-    "cbi.appeal_effect": "act_by appeal_id begun_at case_id kind partner_id reverses",
+    "cbi.appeal_done": "actor_id appeal_id done_at household_id kind partner_id what",
+    "cbi.appeal_effect": "act_by appeal_id begun_at case_id entitles_to kind partner_id reverses",
     "cbi.appeal_outcome": "appeal_id assignment_no because decided_at outcome partner_id"
     " reverses reviewer_actor_id reviewer_partner_id",
     "cbi.slip": "appeal_until assistance_group case_id enrolment_id household_id is_block"
-    " issued_at issued_by issued_on partner_id reason reference round_id slip_id",
+    " issued_at issued_by issued_on of_whom partner_id reason reference round_id slip_id",
     "cbi.slip_group": "document_group slip_id",
     "cbi.slip_print": "digest partner_id previous print_no printed_at printed_by slip_id",
     "dedup.case_pair": "case_id evidence model_id person_a person_b probability weight_bits",
