@@ -28,7 +28,6 @@ from cbi.appeal import (
     Effect,
     Event,
     Intake,
-    Language,
     Outcome,
     Reading,
     Refused,
@@ -39,6 +38,7 @@ from cbi.appeal import (
 from cbi.appeals import Wanted
 from cbi.consent import Channel
 from cbi.lodge import Days, Lodged
+from cbi.slip import Language
 from cbi.who import Who
 from dedup.deadline import due_on, holidays
 

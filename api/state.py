@@ -1,9 +1,11 @@
 """What a running service holds: settings, engine, keys and the matching model in use."""
 
+import asyncio
 import gc
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import date
 from math import inf
 from typing import Any
 
@@ -17,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from api import clock
 from api.db import Actor, connect, transaction
 from api.settings import Settings
+from cbi.figures import Figures
 from cbi.payout import Keys
 from cbi.register import Desk
 from cbi.vault import Vault
@@ -84,6 +87,14 @@ class ModelInUse:
         self._asked_at = time.monotonic()
 
 
+class KeptFigures:
+    """Published figures by the first day of their quarter; there are four more a year."""
+
+    def __init__(self) -> None:
+        self.kept: dict[date, Figures] = {}
+        self.lock = asyncio.Lock()
+
+
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """One process's resources."""
 
@@ -92,6 +103,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     vault: Vault
     model: ModelInUse
     signer: Ed25519PrivateKey
+    figures: KeptFigures
 
     @property
     def keys(self) -> Keys:
@@ -130,6 +142,7 @@ def open_service(settings: Settings, *, database_url: str) -> Service:
         vault=Vault({"k1": settings.sealing_key}),
         model=ModelInUse(),
         signer=Ed25519PrivateKey.from_private_bytes(settings.signing_key),
+        figures=KeptFigures(),
     )
 
 

@@ -8,10 +8,8 @@ from uuid import UUID
 import msgspec
 
 from cbi.consent import Channel
-from cbi.slip import AssistanceGroup, Reason
+from cbi.slip import AssistanceGroup, Language, Reason
 
-# BCP 47. A list, because a rare language would name the one person who speaks it.
-Language = Literal["es", "en", "pt", "fr", "ht", "qu", "ay", "wba", "guc", "other"]
 Outcome = Literal["upheld", "reversed", "reversed_in_part", "withdrawn", "not_competent"]
 Because = Literal[
     "refusal_correct",

@@ -38,7 +38,8 @@ slip_group = Table(
     metadata,
     Column("slip_id", Uuid, primary_key=True),
     Column("partner_id", Uuid, nullable=False),
-    Column("document_group", Text, nullable=False),
+    Column("document_group", Text),
+    Column("language", Text),
 )
 slip_print = Table(
     "slip_print",

@@ -29,6 +29,8 @@ Reason = Literal[
 AssistanceGroup = Literal[
     "mpca", "transit_grant", "food", "rent", "health", "protection", "education", "livelihood"
 ]
+# BCP 47. A list, because a rare language would name the one person who speaks it.
+Language = Literal["es", "en", "pt", "fr", "ht", "qu", "ay", "wba", "guc", "other"]
 DocumentGroup = Literal["peruvian", "venezuelan", "other", "none"]
 # What the slip itself says: a finer word would tell its finder what is not theirs to know.
 Said = Literal["not_accepted", "must_wait"]
@@ -41,7 +43,9 @@ _READABLE = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 
 class NewSlip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A refusal, by what it hangs on; `document_group` is for the figures and is not shown again.
+    """A refusal, by what it hangs on.
+
+    `document_group` and `language` (the person's) are for the figures and are not shown again.
 
     Of somebody who was not registered: turned away at the desk or as a row of a file, or what a
     check said of them. Such a slip hangs on nothing.
@@ -56,6 +60,7 @@ class NewSlip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     enrolment_id: UUID | None = None
     round_id: UUID | None = None
     document_group: DocumentGroup | None = None
+    language: Language | None = None
 
 
 class Slip(msgspec.Struct, frozen=True, kw_only=True):

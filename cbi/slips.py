@@ -49,7 +49,7 @@ async def issue(
     if household_id is not None:
         await _must_be_ours(conn, household_id)
     facts = msgspec.structs.asdict(asked)
-    document_group = facts.pop("document_group")
+    counted = {name: facts.pop(name) for name in ("document_group", "language")}
     try:
         async with conn.begin_nested():
             made = await conn.scalar(
@@ -71,11 +71,11 @@ async def issue(
     except IntegrityError as error:
         raise _refused(asked, constraint_of(error)) from error
     slip_id = made or await _same(conn, household_id, on, facts)
-    if made and document_group is not None:
+    if made and any(counted.values()):
         # Never read back by the service, so nothing may be asked of the row that was added.
         await conn.execute(
             insert(appeal_tables.slip_group)
-            .values(slip_id=slip_id, partner_id=who.partner_id, document_group=document_group)
+            .values(slip_id=slip_id, partner_id=who.partner_id, **counted)
             .inline()
         )
     return await reprint(

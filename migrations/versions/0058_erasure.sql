@@ -159,6 +159,23 @@ BEGIN
     RETURN erased;
 END $$;
 
+-- ---------------------------------------------------------------- words instead of free text
+
+-- What people wrote about a family in the clear would outlive its key: a word of a list stays. What
+-- was written so far is gone with this.
+ALTER TABLE cbi.eligibility_override
+    DROP CONSTRAINT eligibility_override_because,
+    ALTER COLUMN because TYPE text USING 'other',
+    ADD CONSTRAINT eligibility_override_because CHECK (because IN (
+        'documents_seen', 'home_visit', 'interview', 'confirmed_elsewhere', 'record_mended',
+        'other'));
+ALTER TABLE cbi.entitlement
+    ALTER COLUMN cancelled_because TYPE text
+        USING CASE WHEN cancelled_because IS NOT NULL THEN 'other' END,
+    ADD CONSTRAINT entitlement_cancelled_because CHECK (cancelled_because IN (
+        'family_asked', 'moved_away', 'deceased', 'helped_elsewhere', 'duplicate', 'wrong_payee',
+        'wrong_amount', 'other'));
+
 RESET ROLE;
 GRANT CREATE ON SCHEMA cbi TO cbi_door;
 ALTER FUNCTION cbi.erase_elsewhere() OWNER TO cbi_door;

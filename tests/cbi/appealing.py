@@ -154,6 +154,7 @@ DOORS = {"cbi.lodge_appeal", "cbi.appealed", "cbi.reverse_appealed", "cbi.appeal
     "cbi.make_notices",
     "cbi.claim_notices",
     "cbi.erase_decided_appeals",
+    "cbi.stop_counts",
 }
 # They look things up by indexes, whatever the planner believes.
 BY_INDEX = {"cbi.lodge_appeal", "cbi.reverse_appealed", "cbi.check_appeal_reviewer"}
@@ -175,7 +176,7 @@ DOORS_READ = {
     " reverses reviewer_actor_id reviewer_partner_id",
     "cbi.slip": "appeal_until assistance_group case_id enrolment_id household_id is_block"
     " issued_at issued_by issued_on of_whom partner_id reason reference round_id slip_id",
-    "cbi.slip_group": "document_group slip_id",
+    "cbi.slip_group": "document_group language slip_id",
     "cbi.slip_print": "digest partner_id previous print_no printed_at printed_by slip_id",
     "dedup.case_pair": "case_id evidence model_id person_a person_b probability weight_bits",
     "dedup.judgement": "actor_id case_id judgement_id partner_id supersedes",

@@ -1,6 +1,8 @@
 """What can still be read after an erasure, with every key that is left in the database."""
 
+import re
 from datetime import timedelta
+from typing import get_args
 
 import pytest
 from sqlalchemy import text
@@ -10,6 +12,8 @@ from api import db
 from cbi import lodge
 from cbi.appeal_refusal import StatementErased
 from cbi.appeals import read_statement
+from cbi.disbursement import CancelledBecause
+from cbi.eligible import OverriddenBecause
 from cbi.refusal import IdentityErased, PaymentsPending
 from cbi.vault import Broken, WrappedKey, open_bytes
 from ledger.violation import constraint_of
@@ -209,3 +213,18 @@ async def test_an_erasure_is_recorded_of_a_household_that_has_ended_only(conn):
         async with conn.begin_nested():
             await conn.execute(event, {"one": one, "on": day(0), "at": AT})
     assert constraint_of(refused.value) == "erased_after_end"
+
+
+async def test_what_people_say_of_a_family_in_the_clear_is_a_word_of_a_list(own):
+    async with own.owner.connect() as conn:
+        rows = await conn.execute(
+            text("""
+                SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conname IN (
+                    'entitlement_cancelled_because', 'eligibility_override_because')""")
+        )
+        checks = {name: check for name, check in rows}
+    for name, words in (
+        ("entitlement_cancelled_because", get_args(CancelledBecause)),
+        ("eligibility_override_because", get_args(OverriddenBecause)),
+    ):
+        assert set(re.findall(r"'(\w+)'", checks[name])) == set(words)
