@@ -30,14 +30,14 @@ async def appeal_figures(
     today = clock.today()
     check_quarter(first_day, until, today=today)
     async with service.figures.lock:
-        known = service.figures.kept.get(first_day)
+        # What began before midnight may end after it, so the first day's figures last a day.
+        named = (first_day, today == until)
+        known = service.figures.kept.get(named)
         if known is not None:
             return known
         async with transaction(service.engine, None) as conn:
             made = await count(conn, first_day=first_day, next_day=until, today=today)
-        # What began before midnight may end after it.
-        if today > until:
-            service.figures.kept[first_day] = made
+        service.figures.kept[named] = made
     return made
 
 

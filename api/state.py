@@ -88,10 +88,13 @@ class ModelInUse:
 
 
 class KeptFigures:
-    """Published figures by the first day of their quarter; there are four more a year."""
+    """Published figures by the first day of their quarter, and whether it ended today.
+
+    There are a few more each year.
+    """
 
     def __init__(self) -> None:
-        self.kept: dict[date, Figures] = {}
+        self.kept: dict[tuple[date, bool], Figures] = {}
         self.lock = asyncio.Lock()
 
 

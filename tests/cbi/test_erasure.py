@@ -219,10 +219,11 @@ async def test_what_people_say_of_a_family_in_the_clear_is_a_word_of_a_list(own)
     async with own.owner.connect() as conn:
         rows = await conn.execute(
             text("""
-                SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conname IN (
+                SELECT conname, pg_get_constraintdef(oid) AS definition FROM pg_constraint
+                WHERE conname IN (
                     'entitlement_cancelled_because', 'eligibility_override_because')""")
         )
-        checks = {name: check for name, check in rows}
+        checks = {row.conname: row.definition for row in rows}
     for name, words in (
         ("entitlement_cancelled_because", get_args(CancelledBecause)),
         ("eligibility_override_because", get_args(OverriddenBecause)),
