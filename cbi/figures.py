@@ -163,13 +163,14 @@ def _of_kind(counts: Sequence[Count]) -> OfKind:
     if total is None:
         return OfKind(all=Row(value=""), reversed_rate=None, by_language=(), by_document_group=())
     whole = _whole(total)
+    rate = share(whole.reversed, whole.slips)
     of_language = [one for one in counts if one.by == "language"]
     of_group = [one for one in counts if one.by == "document_group"]
     by_language = _broken_down(of_language, LANGUAGES, MINIMUM)
     grouped = _broken_down(of_group, GROUPS, MINIMUM_BY_DOCUMENTS)
     return OfKind(
-        all=whole,
-        reversed_rate=share(whole.reversed, whole.slips),
+        all=msgspec.structs.replace(whole, reversed_rate=rate),
+        reversed_rate=rate,
         by_language=by_language,
         by_document_group=grouped,
     )

@@ -156,7 +156,7 @@ def referable(seed: int, **more):
     return raw | {"consents": [*raw["consents"], consent("referral")]}
 
 
-async def parted(conn, household_id, form, who=ALFA, *, days=1):
+async def parted(conn, household_id, form, who=ALFA, *, days=1, note=""):
     await db.set_facts(conn, who, request_id="request-4")
     return await split(
         conn,
@@ -167,6 +167,7 @@ async def parted(conn, household_id, form, who=ALFA, *, days=1):
         area=who.area,
         today=day(days),
         on=day(days),
+        note=note,
     )
 
 

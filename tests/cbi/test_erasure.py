@@ -42,6 +42,7 @@ from tests.cbi.world import (
     registered,
 )
 
+NOTE = "She left him."
 # Every table with something sealed about people: the kind of message, and whose it is.
 SEALED = {
     "household": ("household", "household_id", "sealed"),
@@ -93,15 +94,18 @@ async def test_erasing_who_parted_reaches_what_the_old_household_keeps_of_them(o
         old = (await registered(conn, raw)).household_id
         raw["persons"][2]["preferred_name"] = "Otra"
         await amended(conn, old, raw)
-        new = (await parted(conn, old, of_their_own(raw, (2, 3), 702), days=2)).household_id
+        form = of_their_own(raw, (2, 3), 702)
+        new = (await parted(conn, old, form, days=2, note=NOTE)).household_id
     before = await readable(own)
     assert all(before.count(each) > 1 for each in apart)
+    assert NOTE in before
     async with own.begin() as conn:
         await withdrawn(conn, new, "registration", days=3)
         await erased(conn, new, days=4)
     after = await readable(own)
-    assert not [each for each in apart if each in after]
+    assert not [each for each in (*apart, NOTE) if each in after]
     assert all(each in after for each in staying)
+    assert after.count("disability") == len(staying)
     # Whom it kept goes on, and numbers nobody anew.
     async with own.begin() as conn:
         await joined(conn, old, family(703, size=2)["persons"][1:], days=5)
