@@ -18,7 +18,7 @@ MONEY = frozenset({PROGRAMME, FINANCE})
 MONEY_SEEN = MONEY | {AUDITOR}
 
 # Reachable without a key: they disclose no datum of anybody.
-PUBLIC = frozenset({"/health/live", "/health/ready", "/metrics"})
+PUBLIC = frozenset({"/health/live", "/health/ready", "/metrics", "/v1/figures/appeals"})
 PUBLIC_BELOW = ("/docs",)
 
 MAY: dict[tuple[str, str], frozenset[str]] = {
@@ -52,6 +52,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/v1/imports/{import_id}/corrections"): frozenset({REGISTRAR}),
     ("POST", "/v1/imports/{import_id}/acceptance"): frozenset({REGISTRAR}),
     ("POST", "/v1/imports/{import_id}/refusal"): frozenset({REGISTRAR}),
+    ("POST", "/v1/imports/{import_id}/closing"): frozenset({REGISTRAR}),
     ("GET", "/v1/jobs"): EVERYBODY,
     ("GET", "/v1/jobs/{job_id}"): EVERYBODY,
     ("POST", "/v1/jobs/{job_id}/cancellation"): WORKING,
@@ -168,6 +169,9 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/v1/ledger/verification"): frozenset({AUDITOR}),
     ("GET", "/v1/access-log"): frozenset({AUDITOR}),
     ("GET", "/v1/access-log/bulk"): frozenset({AUDITOR}),
+    ("POST", "/v1/slips"): frozenset({REGISTRAR, PROGRAMME}),
+    ("GET", "/v1/slips/{slip_id}"): frozenset({REGISTRAR, PROGRAMME}),
+    ("POST", "/v1/slips/{slip_id}/prints"): frozenset({REGISTRAR, PROGRAMME}),
     ("POST", "/v1/households/{household_id}/slips"): frozenset({REGISTRAR, PROGRAMME}),
     ("GET", "/v1/households/{household_id}/slips"): frozenset({REGISTRAR, PROGRAMME}),
     ("GET", "/v1/households/{household_id}/slips/{slip_id}"): frozenset({REGISTRAR, PROGRAMME}),
@@ -183,7 +187,6 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/v1/appeals/{appeal_id}/assignments"): JUDGES,
     ("POST", "/v1/appeals/{appeal_id}/outcome"): JUDGES,
     ("POST", "/v1/appeals/{appeal_id}/done"): frozenset({PROGRAMME}),
-    ("GET", "/v1/figures/appeals"): EVERYBODY,
     ("POST", "/v1/webhooks"): frozenset({PROGRAMME, ADMIN}),
     ("GET", "/v1/webhooks"): frozenset({PROGRAMME, ADMIN}),
     ("POST", "/v1/webhooks/{webhook_id}/closing"): frozenset({PROGRAMME, ADMIN}),

@@ -16,6 +16,12 @@ REFUSALS: dict[type[Exception], Wording] = {
         "La constancia ya se imprimió las veces permitidas",
         "The slip was printed as often as it may be",
     ),
+    refusal.SlipsSpent: Wording(
+        429,
+        "slips-spent",
+        "Su organización ya dio hoy las constancias permitidas a personas no registradas",
+        "Your organisation has given as many slips to people not registered as it may today",
+    ),
     refusal.AppealTriesSpent: Wording(
         429,
         "appeal-tries-spent",

@@ -12,11 +12,12 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import access, clock
-from api.db import Actor
+from api.db import WORKER, Actor, transaction
 from api.once import once
 from api.page import AfterNumber, Key, Limit, Page, page
 from api.state import Requested, Service
 from api.text import NOT_NUL
+from api.worker import Duty
 from cbi import appeals, lodge
 from cbi.appeal import (
     STATEMENT_CHARACTERS_MAX,
@@ -27,7 +28,6 @@ from cbi.appeal import (
     Effect,
     Event,
     Intake,
-    Language,
     Outcome,
     Reading,
     Refused,
@@ -38,6 +38,7 @@ from cbi.appeal import (
 from cbi.appeals import Wanted
 from cbi.consent import Channel
 from cbi.lodge import Days, Lodged
+from cbi.slip import Language
 from cbi.who import Who
 from dedup.deadline import due_on, holidays
 
@@ -83,9 +84,10 @@ class NewOutcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class NewDone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the organisation that refused did about the reversal."""
+    """What the organisation that refused did about the reversal; whom it registered."""
 
     what: Done
+    household_id: UUID | None = None
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -276,7 +278,9 @@ async def act_on_appeal(
     idempotency_key: Key = None,
 ) -> Shown:
     """Say what one's organisation, which had refused, did about a reversal."""
-    appeal = await appeals.act(conn, appeal_id, what=data.what, who=_who(actor))
+    appeal = await appeals.act(
+        conn, appeal_id, what=data.what, who=_who(actor), household_id=data.household_id
+    )
     return shown(appeal, actor, clock.today())
 
 
@@ -313,9 +317,16 @@ def shown(appeal: Appeal, actor: Actor, today: date) -> Shown:
         refused_by=appeal.partner_id,
         reviewer=appeal.assignments[-1].reviewer_partner_id if appeal.assignments else None,
         effect=appeal.effect,
-        acted=appeal.acted,
+        acted=_acted(appeal, actor),
         history=history(appeal),
     )
+
+
+def _acted(appeal: Appeal, actor: Actor) -> Acted | None:
+    """Whom it registered is for the organisation that did to know."""
+    if appeal.acted is None or actor.partner_id == appeal.partner_id:
+        return appeal.acted
+    return msgspec.structs.replace(appeal.acted, household_id=None)
 
 
 async def _lodged(conn: AsyncConnection, done: Lodged, actor: Actor) -> Shown:
@@ -347,6 +358,14 @@ def _begin(day: date) -> datetime:
     return datetime.combine(day, time(), tzinfo=clock.PERU).astimezone(UTC)
 
 
+async def _erase(service: Service) -> None:
+    """Destroy what was said in appeals that ended long enough ago."""
+    before = clock.now() - timedelta(days=service.settings.appeal_kept_days)
+    async with transaction(service.engine, WORKER, request_id="erase") as conn:
+        await lodge.erase_decided(conn, before=before)
+
+
+ERASE = Duty(name="erase_decided_appeals", every_seconds=3_600.0, do=_erase)
 HANDLERS = (
     take_appeal,
     take_appeal_without_slip,

@@ -14,9 +14,9 @@ from api.db import Actor
 from api.once import once
 from api.page import AfterNumber, Key, Limit, Page, page
 from api.state import Requested, Service
-from api.text import END, NOT_NUL
+from api.text import END
 from cbi import eligible, enrol, scores
-from cbi.eligible import HOUSEHOLDS_MAX, Asked, Override
+from cbi.eligible import HOUSEHOLDS_MAX, Asked, OverriddenBecause, Override
 from cbi.scores import Score
 from cbi.term import day_of
 from cbi.who import Who
@@ -40,10 +40,10 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person's yes where facts are missing; the reason must not name anybody."""
+    """A person's yes where facts are missing; the reason is a word of a list."""
 
     household_id: UUID
-    because: Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=NOT_NUL)]
+    because: OverriddenBecause
 
 
 class NewScore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -163,7 +163,7 @@ async def accept(conn: AsyncConnection, task: Task) -> Chunk:
         total = await staging.count_to_take(conn, work.opened, only=only)
     coming = await _next(work, after, only=only, many=REGISTERED_AT_ONCE)
     if not coming.numbers:
-        return await _accepted(work, total, is_whole=only is None)
+        return await _accepted(work, total)
     homes = await coming.ready
     task.kept["coming"] = await _made(work, coming.numbers[-1], only=only, many=REGISTERED_AT_ONCE)
     actor, now = task.actor, clock.now()
@@ -189,10 +189,10 @@ async def accept(conn: AsyncConnection, task: Task) -> Chunk:
     return Chunk(done=done, total=total, cursor={"after": coming.numbers[-1], "total": total})
 
 
-async def _accepted(work: _Work, total: int, *, is_whole: bool) -> Chunk:
+async def _accepted(work: _Work, total: int) -> Chunk:
     standing = await staging.load_standing(work.conn, work.opened)
-    if is_whole and standing.faulty == 0:
-        # Nothing of the file is needed any more.
+    if standing.faulty == 0:
+        # Every row is decided: what was not taken is not wanted, and nothing is left to mend.
         await uploads.erase(work.conn, work.opened.import_id)
     result = {
         "households": standing.households,

@@ -1,6 +1,6 @@
 """The kinds of jobs there are, by the name a job carries, and what is done without being asked."""
 
-from api import check_files, importing, retaining, simulations
+from api import appeals, check_files, importing, retaining, simulations
 from api.worker import Duty, Kind
 
 KINDS: dict[str, Kind] = {**importing.KINDS, check_files.KIND: check_files.CHECK_FILE}
@@ -9,4 +9,5 @@ DUTIES: tuple[Duty, ...] = (
     check_files.DESTROY,
     simulations.DROP,
     retaining.LET_GO,
+    appeals.ERASE,
 )

@@ -18,14 +18,14 @@ from api.once import once
 from api.page import Key, Limit, Page, page
 from api.pieces import UNDER_WAY, in_pieces
 from api.state import Requested, Service
-from api.text import LINE, NOT_NUL
+from api.text import LINE
 from cbi import calculate as calculation
 from cbi import cancel, disburse, payout, profiles, recheck, report, tables
 from cbi import release as releasing
 from cbi.basis import Kept, load_kept
 from cbi.calculate import Calculated, LeftOut
 from cbi.disburse import as_round
-from cbi.disbursement import Progress, Round, Signed, Step
+from cbi.disbursement import CancelledBecause, Progress, Round, Signed, Step
 from cbi.enrol import load_programme
 from cbi.entitlement import months_between
 from cbi.profiles import Listed
@@ -47,10 +47,10 @@ class NewRound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Cancellation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Takes one family off the round; the reason must not name anybody."""
+    """Takes one family off the round; the reason is a word of a list."""
 
     entitlement_id: UUID
-    because: Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=NOT_NUL)]
+    because: CancelledBecause
 
 
 class RoundView(msgspec.Struct, frozen=True, kw_only=True):

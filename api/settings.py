@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     refused_months: int
     slip_days: int
     appeal_working_days: int
+    appeal_kept_days: int
     act_working_days: int
     appeal_tries_per_day: int
     check_hours_max: int
@@ -81,6 +82,7 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("CBI_REFUSED_MONTHS", "12", "months that refused attempts are kept for simulations, 1 to 24"),
     ("CBI_SLIP_DAYS", "90", "days in which a refusal may be appealed, 1 to 730"),
     ("CBI_APPEAL_WORKING_DAYS", "10", "working days in which an appeal is decided, 1 to 60"),
+    ("CBI_APPEAL_KEPT_DAYS", "180", "days that what an appeal said is kept after it, 1 to 3650"),
     ("CBI_ACT_WORKING_DAYS", "5", "working days to act on a reversal, 1 to 60"),
     ("CBI_APPEAL_TRIES_PER_DAY", "200", "slips' codes that one organisation may try a day"),
     ("CBI_CHUNK_PAYMENTS", "10000", "payments of one part of a payment file, 1 to 10000"),
@@ -122,6 +124,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         refused_months=_number(values, "CBI_REFUSED_MONTHS", 1, 24),
         slip_days=_number(values, "CBI_SLIP_DAYS", 1, 730),
         appeal_working_days=_number(values, "CBI_APPEAL_WORKING_DAYS", 1, 60),
+        appeal_kept_days=_number(values, "CBI_APPEAL_KEPT_DAYS", 1, 3650),
         act_working_days=_number(values, "CBI_ACT_WORKING_DAYS", 1, 60),
         appeal_tries_per_day=_number(values, "CBI_APPEAL_TRIES_PER_DAY", 0, 10**6),
         check_hours_max=_number(values, "CBI_CHECK_HOURS_MAX", 1, 168),

@@ -55,21 +55,7 @@ async def give_slip(
     data: JSONBody[NewSlip],
 ) -> Printed:
     """Give a slip with a refusal, by which the family may appeal at any organisation."""
-    today = clock.today()
-    return await slips.issue(
-        conn,
-        data,
-        household_id=household_id,
-        fresh=Fresh(
-            slip_id=clock.new_id(),
-            reference=reference_of(secrets.token_bytes(REFERENCE_BYTES)),
-            token=_token(),
-        ),
-        on=today,
-        until=today + timedelta(days=service.settings.slip_days),
-        matching_key=service.settings.matching_key,
-        who=_who(actor),
-    )
+    return await _issue(conn, data, household_id, service=service, actor=actor)
 
 
 @get("/v1/households/{household_id:uuid}/slips", tags=["appeals"])
@@ -122,6 +108,85 @@ async def print_slip_again(
     )
 
 
+# Not `once`, as above; and each is another slip, for nothing tells one person from the next.
+@post("/v1/slips", tags=["appeals"])
+async def give_slip_without_household(
+    conn: NamedDependency[AsyncConnection],
+    service: NamedDependency[Service],
+    actor: NamedDependency[Actor],
+    data: JSONBody[NewSlip],
+) -> Printed:
+    """Give a slip to somebody who was not registered; nothing of the person is stored."""
+    return await _issue(conn, data, None, service=service, actor=actor)
+
+
+@get("/v1/slips/{slip_id:uuid}", tags=["appeals"])
+async def read_slip_without_household(
+    conn: NamedDependency[AsyncConnection],
+    service: NamedDependency[Service],
+    slip_id: FromPath[UUID],
+    format: FromQuery[Literal["json", "pdf"]] = "json",  # noqa: A002 -- the word of the query
+    language: FromQuery[Language] = "es",
+    slip_token: SlipToken = None,
+) -> Response[Slip] | Response[bytes]:
+    """Return a slip of somebody who was not registered; as a PDF for whoever holds its token."""
+    if format == "json":
+        return Response(await slips.load_slip(conn, household_id=None, slip_id=slip_id))
+    printed = await slips.printable(
+        conn,
+        household_id=None,
+        slip_id=slip_id,
+        token=slip_token or "",
+        matching_key=service.settings.matching_key,
+        on=clock.today(),
+    )
+    return await _page(printed, language)
+
+
+# Not `once`, as above.
+@post("/v1/slips/{slip_id:uuid}/prints", tags=["appeals"])
+async def print_slip_without_household_again(
+    conn: NamedDependency[AsyncConnection],
+    service: NamedDependency[Service],
+    actor: NamedDependency[Actor],
+    slip_id: FromPath[UUID],
+) -> Printed:
+    """Put a fresh token on a slip whose paper was spoilt; the one before is void from now on."""
+    return await slips.reprint(
+        conn,
+        household_id=None,
+        slip_id=slip_id,
+        token=_token(),
+        matching_key=service.settings.matching_key,
+        who=_who(actor),
+    )
+
+
+async def _issue(
+    conn: AsyncConnection,
+    asked: NewSlip,
+    household_id: UUID | None,
+    *,
+    service: Service,
+    actor: Actor,
+) -> Printed:
+    today = clock.today()
+    return await slips.issue(
+        conn,
+        asked,
+        household_id=household_id,
+        fresh=Fresh(
+            slip_id=clock.new_id(),
+            reference=reference_of(secrets.token_bytes(REFERENCE_BYTES)),
+            token=_token(),
+        ),
+        on=today,
+        until=today + timedelta(days=service.settings.slip_days),
+        matching_key=service.settings.matching_key,
+        who=_who(actor),
+    )
+
+
 def _token() -> str:
     return token_of(secrets.token_bytes(TOKEN_BYTES))
 
@@ -140,4 +205,12 @@ async def _page(printed: Printed, language: Language) -> Response[bytes]:
     )
 
 
-HANDLERS = (give_slip, list_slips, read_slip, print_slip_again)
+HANDLERS = (
+    give_slip,
+    list_slips,
+    read_slip,
+    print_slip_again,
+    give_slip_without_household,
+    read_slip_without_household,
+    print_slip_without_household_again,
+)

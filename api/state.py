@@ -1,9 +1,11 @@
 """What a running service holds: settings, engine, keys and the matching model in use."""
 
+import asyncio
 import gc
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import date
 from math import inf
 from typing import Any
 
@@ -18,6 +20,7 @@ from api import clock
 from api.db import Actor, connect, transaction
 from api.settings import Settings
 from cbi import attempts
+from cbi.figures import Figures
 from cbi.payout import Keys
 from cbi.register import Desk
 from cbi.vault import Vault
@@ -85,6 +88,17 @@ class ModelInUse:
         self._asked_at = time.monotonic()
 
 
+class KeptFigures:
+    """Published figures by the first day of their quarter, and whether it ended today.
+
+    There are a few more each year.
+    """
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[date, bool], Figures] = {}
+        self.lock = asyncio.Lock()
+
+
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """One process's resources."""
 
@@ -93,6 +107,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     vault: Vault
     model: ModelInUse
     signer: Ed25519PrivateKey
+    figures: KeptFigures
 
     @property
     def keys(self) -> Keys:
@@ -132,6 +147,7 @@ def open_service(settings: Settings, *, database_url: str) -> Service:
         vault=Vault({"k1": settings.sealing_key}),
         model=ModelInUse(),
         signer=Ed25519PrivateKey.from_private_bytes(settings.signing_key),
+        figures=KeptFigures(),
     )
 
 

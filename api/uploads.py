@@ -127,6 +127,7 @@ async def show_import(
 @get("/v1/imports/{import_id:uuid}/rows", tags=["registration"])
 async def list_rows(
     conn: NamedDependency[AsyncConnection],
+    service: NamedDependency[Service],
     import_id: FromPath[UUID],
     status: Status = None,
     after: AfterNumber = 0,
@@ -135,7 +136,12 @@ async def list_rows(
     """List an import's rows with their faults: where, what, the value masked, and the remedy."""
     opened = await uploads.load_import(conn, import_id)
     rows = await staging.list_rows(
-        conn, opened, status=status, after=min(after, NUMBER_MAX), limit=limit + 1
+        conn,
+        opened,
+        status=status,
+        after=min(after, NUMBER_MAX),
+        limit=limit + 1,
+        key=await uploads.key_if_kept(conn, import_id, vault=service.vault),
     )
     return page(rows, limit=limit, cursor="row_no")
 
@@ -209,7 +215,25 @@ async def refuse_import(
     return await staging.load_standing(conn, opened)
 
 
+@post("/v1/imports/{import_id:uuid}/closing", tags=["registration"])
+@once
+async def close_import(
+    request: Requested,
+    conn: NamedDependency[AsyncConnection],
+    import_id: FromPath[UUID],
+    idempotency_key: Key = None,
+) -> Standing:
+    """Erase at once what a file says that was taken in part: its faulty rows are mended elsewhere.
+
+    What became of its rows stays, and so does the household of each that was taken.
+    """
+    opened = await uploads.load_import(conn, import_id)
+    await staging.must_be_over(conn, opened)
+    await uploads.erase(conn, import_id)
+    return await staging.load_standing(conn, opened)
+
+
 HANDLERS = (
     *(open_upload, put_piece, show_import, list_rows, read_corrections),
-    *(accept_import, refuse_import),
+    *(accept_import, refuse_import, close_import),
 )

@@ -161,7 +161,7 @@ def _members(
     found = _found(known, registration.persons, is_error=is_error)
     told: dict[UUID, Member] = {}
     needs: dict[UUID, tuple[SpecificNeed, ...]] = {}
-    ordinal = max(each.ordinal for each in before.members)
+    ordinal = before.last_ordinal
     for person, member in zip(registration.persons, found, strict=True):
         if member is None:
             ordinal += 1

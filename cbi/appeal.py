@@ -8,10 +8,8 @@ from uuid import UUID
 import msgspec
 
 from cbi.consent import Channel
-from cbi.slip import AssistanceGroup, Reason
+from cbi.slip import AssistanceGroup, Language, Reason
 
-# BCP 47. A list, because a rare language would name the one person who speaks it.
-Language = Literal["es", "en", "pt", "fr", "ht", "qu", "ay", "wba", "guc", "other"]
 Outcome = Literal["upheld", "reversed", "reversed_in_part", "withdrawn", "not_competent"]
 Because = Literal[
     "refusal_correct",
@@ -28,7 +26,10 @@ Because = Literal[
     "decided_elsewhere",
 ]
 EffectKind = Literal["case_reopened", "must_act"]
-Done = Literal["enrolled", "put_on_list", "paid", "looked_at_again", "no_longer_wanted"]
+Right = Literal["registration", "another_look"]
+Done = Literal[
+    "enrolled", "put_on_list", "paid", "looked_at_again", "no_longer_wanted", "registered"
+]
 # "to_act" waits for the organisation that refused, after a reversal; "done" when it says it acted.
 State = Literal["waiting", "assigned", "decided", "to_act", "done"]
 What = Literal["taken", "assigned", "decided", "case_reopened", "must_act", "done"]
@@ -97,19 +98,24 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reversal does: a case judged anew, or something to do by a day."""
+    """What a reversal does: a case judged anew, or something to do by a day.
+
+    Who was not registered has a right to be, or to be looked at again: `entitles_to`.
+    """
 
     kind: EffectKind
     case_id: UUID | None
     act_by: date | None
     begun_at: datetime
+    entitles_to: Right | None
 
 
 class Acted(msgspec.Struct, frozen=True, kw_only=True):
-    """What the organisation that refused did about a reversal."""
+    """What the organisation that refused did about a reversal; whom it registered for it."""
 
     what: Done
     done_at: datetime
+    household_id: UUID | None
 
 
 class Appeal(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,10 @@ class PrintsSpent(CbiRefusal):
     slip_id: UUID
 
 
+class SlipsSpent(CbiRefusal):
+    """The organisation gave as many slips to people who are not registered as it may in a day."""
+
+
 @dataclass(kw_only=True, eq=False)
 class AppealTriesSpent(CbiRefusal):
     """The organisation may not try more tokens today."""

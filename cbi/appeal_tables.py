@@ -19,7 +19,8 @@ slip = Table(
     metadata,
     Column("slip_id", Uuid, primary_key=True),
     Column("partner_id", Uuid, nullable=False),
-    Column("household_id", Uuid, nullable=False),
+    Column("household_id", Uuid),
+    Column("of_whom", Uuid),
     Column("reference", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("is_block", Boolean, nullable=False),
@@ -37,7 +38,8 @@ slip_group = Table(
     metadata,
     Column("slip_id", Uuid, primary_key=True),
     Column("partner_id", Uuid, nullable=False),
-    Column("document_group", Text, nullable=False),
+    Column("document_group", Text),
+    Column("language", Text),
 )
 slip_print = Table(
     "slip_print",
@@ -100,6 +102,7 @@ appeal_effect = Table(
     Column("case_id", Uuid),
     Column("act_by", Date),
     Column("begun_at", MOMENT, nullable=False),
+    Column("entitles_to", Text),
 )
 appeal_done = Table(
     "appeal_done",
@@ -110,6 +113,7 @@ appeal_done = Table(
     Column("what", Text, nullable=False),
     Column("actor_id", Uuid, nullable=False),
     Column("done_at", MOMENT, nullable=False),
+    Column("household_id", Uuid),
 )
 appeal_key = Table(
     "appeal_key",

@@ -50,6 +50,7 @@ from cbi.appeal_refusal import (
 )
 from cbi.refusal import BadValue, CbiRefusal, NotFound
 from cbi.tables import actor as actors
+from cbi.tables import household as households
 from cbi.vault import Vault, WrappedKey, open_as
 from cbi.who import Who
 from ledger.violation import constraint_of
@@ -168,11 +169,20 @@ async def decide(
     return await load_appeal(conn, appeal_id)
 
 
-async def act(conn: AsyncConnection, appeal_id: UUID, *, what: Done, who: Who) -> Appeal:
+async def act(
+    conn: AsyncConnection,
+    appeal_id: UUID,
+    *,
+    what: Done,
+    who: Who,
+    household_id: UUID | None = None,
+) -> Appeal:
     """Say what the organisation that refused did about a reversal; raises NotFound.
 
-    NothingToActOn when nothing is asked of it, or it acted before.
+    Whom it registered it names. NothingToActOn when nothing is asked of it, or it acted before.
     """
+    if (what == "registered") != (household_id is not None):
+        raise BadValue(field="household_id", reason="of whom was registered, and of nobody else")
     appeal = await load_appeal(conn, appeal_id)
     if appeal.partner_id != who.partner_id or appeal.state != "to_act":
         raise NothingToActOn(appeal_id=appeal_id)
@@ -182,7 +192,12 @@ async def act(conn: AsyncConnection, appeal_id: UUID, *, what: Done, who: Who) -
         "what": what,
         "actor_id": who.actor_id,
         "done_at": who.at,
+        "household_id": household_id,
     }
+    if household_id is not None and not await conn.scalar(
+        select(households.c.size).where(households.c.household_id == household_id)
+    ):
+        raise NotFound(what="household", wanted=household_id)
     await _add(conn, insert(tables.appeal_done).values(row), appeal_id)
     return await load_appeal(conn, appeal_id)
 

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import tables
-from cbi.disbursement import Step
+from cbi.disbursement import CancelledBecause, Step
 from cbi.refusal import EntitlementSettled, NotFound, SamePerson
 from ledger.violation import constraint_of
 
@@ -29,7 +29,7 @@ async def cancel(
     *,
     round_id: UUID,
     entitlement_id: UUID,
-    because: str,
+    because: CancelledBecause,
     actor_id: UUID,
     at: datetime,
 ) -> None:

@@ -25,6 +25,19 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     pays_on: date
 
 
+# Words, for free text would name people and outlive their erasure.
+CancelledBecause = Literal[
+    "family_asked",
+    "moved_away",
+    "deceased",
+    "helped_elsewhere",
+    "duplicate",
+    "wrong_payee",
+    "wrong_amount",
+    "other",
+]
+
+
 class Step(IntEnum):
     """The steps of a round, in order; the last four need four different people."""
 

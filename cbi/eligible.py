@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -33,6 +34,12 @@ HOUSEHOLDS_MAX = 1_000
 _OPEN = frozenset({"size", "area", "population_type", "score"})
 
 
+# Words, for free text would name people and outlive their erasure.
+OverriddenBecause = Literal[
+    "documents_seen", "home_visit", "interview", "confirmed_elsewhere", "record_mended", "other"
+]
+
+
 class Ruled(msgspec.Struct, frozen=True, kw_only=True):
     """The rules that count on a day."""
 
@@ -49,12 +56,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Override(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's yes where the rules say unknown; `because` names nobody."""
+    """A person's yes where the rules say unknown."""
 
     override_id: UUID
     household_id: UUID
     rules_version: int
-    because: str
+    because: OverriddenBecause
     decided_by: UUID
 
 
@@ -158,7 +165,7 @@ async def override(
     override_id: UUID,
     programme_id: UUID,
     household_id: UUID,
-    because: str,
+    because: OverriddenBecause,
     vault: Vault,
     who: Who,
 ) -> Override:

@@ -55,6 +55,13 @@ person_version = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("gone", Text),
 )
+person_succession = Table(
+    "person_succession",
+    metadata,
+    Column("person_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("successor_id", Uuid, nullable=False),
+)
 transfer_offer = Table(
     "transfer_offer",
     metadata,

@@ -32,13 +32,14 @@ async def hand_back(
     standing = await staging.load_standing(conn, opened)
     if standing.state in ("uploading", "staging"):
         raise ImportNotReady(import_id=opened.import_id, state=standing.state)
+    key = await uploads.key_of(conn, opened.import_id, vault=vault)
     content = await uploads.content_of(conn, opened, vault=vault)
     await note_access(conn, [opened.import_id], purpose=PURPOSE)
     faults: dict[tuple[str, int], list[Note]] = {}
     after: int | None = 0
     while after is not None:
         rows = await staging.list_rows(
-            conn, opened, status="faulty", after=after, limit=ROWS_AT_ONCE
+            conn, opened, status="faulty", after=after, limit=ROWS_AT_ONCE, key=key
         )
         faults |= {(row.sheet, row.line): notes(row.faults, language) for row in rows}
         after = rows[-1].row_no if len(rows) == ROWS_AT_ONCE else None

@@ -28,7 +28,8 @@ _PERSONS = text("""
             SELECT v.version, v.sealed, v.gone FROM cbi.person_version AS v
             WHERE v.person_id = p.person_id) AS r
         WHERE r.version <= :version ORDER BY r.version DESC LIMIT 1) AS w
-    WHERE p.household_id = :household_id AND w.gone IS NULL ORDER BY p.ordinal""")
+    WHERE p.household_id = :household_id AND w.gone IS NULL AND w.sealed <> ''
+    ORDER BY p.ordinal""")
 
 
 _CAME = text("""

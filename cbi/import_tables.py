@@ -60,6 +60,7 @@ import_row = Table(
     Column("faults", JSONB, nullable=False),
     Column("sealed", LargeBinary),
     Column("taken_on", Date),
+    Column("masked", LargeBinary),
 )
 import_check = Table(
     "import_check",

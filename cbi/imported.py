@@ -1,6 +1,6 @@
 """A file of registrations on its way in: how it is staged, and where it stands."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
@@ -176,6 +176,27 @@ def staged(
         yield StagedRow(
             line=row.number, sheet=row.sheet, content=content_, faults=faults, taken_on=taken_on
         )
+
+
+def values_of(faults: Sequence[RowFault]) -> tuple[str, ...]:
+    """Return the masked values of faults, which are kept apart from them."""
+    return tuple(each.value for each in faults)
+
+
+def without_values(faults: Sequence[RowFault]) -> tuple[dict[str, object], ...]:
+    """Return faults as they are kept in the clear."""
+    return tuple(
+        {name: told for name, told in msgspec.structs.asdict(each).items() if name != "value"}
+        for each in faults
+    )
+
+
+def with_values(faults: Sequence[RowFault], values: Sequence[str]) -> tuple[RowFault, ...]:
+    """Return faults with their masked values again."""
+    return tuple(
+        msgspec.structs.replace(each, value=value)
+        for each, value in zip(faults, values, strict=True)
+    )
 
 
 def registration_of(content: bytes) -> Registration:

@@ -109,6 +109,14 @@ async def lodge_without(
     return lodged
 
 
+async def erase_decided(conn: AsyncConnection, *, before: datetime) -> int:
+    """Destroy the keys of what was said in appeals decided before; by the worker, who counts."""
+    erased: int = await conn.scalar(
+        text("SELECT cbi.erase_decided_appeals(:before ::timestamptz)"), {"before": before}
+    )
+    return erased
+
+
 async def _lodge(
     conn: AsyncConnection,
     intake: Intake,

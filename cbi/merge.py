@@ -23,6 +23,7 @@ from cbi.turn import (
     load_needs,
     lock_families,
     must_be_past,
+    note_succession,
     recheck,
     rewrite,
     succeed,
@@ -61,7 +62,7 @@ async def merge(
         for one in sorted((household_id, other_id))
     }
     before, other = held[household_id], held[other_id]
-    after, moved = _together(before, other, desk)
+    after, became = _together(before, other, desk)
     if len(after.present) > PERSONS_MAX:
         raise BadValue(field="household_id", reason=f"over {PERSONS_MAX} persons together")
     await _end(conn, other, household_id, on=on, desk=desk, who=who)
@@ -77,26 +78,30 @@ async def merge(
         version=before.version,
         key=before.key,
     )
+    known = {each.person_id for each in before.members}
+    moved = {old: new for old, new in became.items() if new not in known}
     needs = await load_needs(conn, other, list(moved))
     await rewrite(conn, before, after, needs=_under(needs, moved))
+    await note_succession(conn, became, partner_id=who.partner_id)
     await recheck(conn, before, after, desk=desk, who=who)
     return await receipt(conn, household_id, model=desk.model)
 
 
 def _together(before: Held, other: Held, desk: Desk) -> tuple[Held, dict[UUID, UUID]]:
-    """Return the household with everybody of both, and under which id who is new in it stands."""
+    """Return the household with everybody of both, and under which id the other's stand in it."""
     coming = [each for each in other.members if each.gone in FINDABLE]
     known = [each for each in before.members if each.gone in FINDABLE]
     places = pair([each.person for each in known], [each.person for each in coming])
     members = {each.person_id: each for each in before.members}
-    ordinal = max(each.ordinal for each in before.members)
-    moved: dict[UUID, UUID] = {}
+    ordinal = before.last_ordinal
+    became: dict[UUID, UUID] = {}
     for each, place in zip(coming, places, strict=True):
         if place is not None:
             same = known[place]
             members[same.person_id] = msgspec.structs.replace(
                 same, person=gather(same.person, each.person)
             )
+            became[each.person_id] = same.person_id
             continue
         ordinal += 1
         person = msgspec.structs.replace(each.person, roles=())
@@ -104,8 +109,8 @@ def _together(before: Held, other: Held, desk: Desk) -> tuple[Held, dict[UUID, U
             person = msgspec.structs.replace(person, relationship="not_stated")
         new = Member(person_id=desk.new_id(), ordinal=ordinal, gone=each.gone, person=person)
         members[new.person_id] = new
-        moved[each.person_id] = new.person_id
-    return msgspec.structs.replace(before, members=tuple(members.values())), moved
+        became[each.person_id] = new.person_id
+    return msgspec.structs.replace(before, members=tuple(members.values())), became
 
 
 def _under(needs: Needs, moved: dict[UUID, UUID]) -> dict[UUID, tuple[SpecificNeed, ...]]:

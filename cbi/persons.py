@@ -105,7 +105,7 @@ def _coming(before: Held, persons: Sequence[Person], desk: Desk) -> list[Member]
     """Return who joins as members of the household; raises PersonDeceased."""
     away = [each for each in before.members if each.gone in {"left", "deceased"}]
     places = pair([each.person for each in away], persons)
-    ordinal = max(each.ordinal for each in before.members)
+    ordinal = before.last_ordinal
     coming = []
     for each, place in zip(persons, places, strict=True):
         if place is None:

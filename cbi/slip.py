@@ -21,10 +21,16 @@ Reason = Literal[
     "consent_missing",
     "no_instrument",
     "no_funds",
+    "not_registered",
+    "row_refused",
+    "check_review",
+    "check_blocked",
 ]
 AssistanceGroup = Literal[
     "mpca", "transit_grant", "food", "rent", "health", "protection", "education", "livelihood"
 ]
+# BCP 47. A list, because a rare language would name the one person who speaks it.
+Language = Literal["es", "en", "pt", "fr", "ht", "qu", "ay", "wba", "guc", "other"]
 DocumentGroup = Literal["peruvian", "venezuelan", "other", "none"]
 # What the slip itself says: a finer word would tell its finder what is not theirs to know.
 Said = Literal["not_accepted", "must_wait"]
@@ -37,7 +43,12 @@ _READABLE = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 
 class NewSlip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A refusal, by what it hangs on; `document_group` is for the figures and is not shown again.
+    """A refusal, by what it hangs on.
+
+    `document_group` and `language` (the person's) are for the figures and are not shown again.
+
+    Of somebody who was not registered: turned away at the desk or as a row of a file, or what a
+    check said of them. Such a slip hangs on nothing.
 
     An open case or a decision on duplicates names its case, a family left out of a round its
     enrolment and the round; an enrolment comes with its group of assistance.
@@ -49,13 +60,17 @@ class NewSlip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     enrolment_id: UUID | None = None
     round_id: UUID | None = None
     document_group: DocumentGroup | None = None
+    language: Language | None = None
 
 
 class Slip(msgspec.Struct, frozen=True, kw_only=True):
-    """A slip as the organisation that gave it sees it; `appeal_id` once there is an appeal."""
+    """A slip as the organisation that gave it sees it; `appeal_id` once there is an appeal.
+
+    Without a household it is of somebody who was not registered.
+    """
 
     slip_id: UUID
-    household_id: UUID
+    household_id: UUID | None
     reference: str
     reason: Reason
     assistance_group: AssistanceGroup | None
@@ -78,7 +93,7 @@ class Printed(msgspec.Struct, frozen=True, kw_only=True):
 
 def said(reason: Reason) -> Said:
     """Return what the slip says of a reason, in general terms."""
-    return "must_wait" if reason in ("open_case", "no_funds") else "not_accepted"
+    return "must_wait" if reason in ("open_case", "no_funds", "check_review") else "not_accepted"
 
 
 def token_of(random: bytes) -> str:

@@ -4,13 +4,13 @@ from datetime import date
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, insert, select
+from sqlalchemy import ColumnElement, func, insert, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import appeal_tables, tables
-from cbi.appeal_refusal import PrintsSpent, SlipUnknown
+from cbi.appeal_refusal import PrintsSpent, SlipsSpent, SlipUnknown
 from cbi.refusal import BadValue, CbiRefusal, NotFound
 from cbi.slip import NewSlip, Printed, Slip, read_token, token_digest
 from cbi.who import Who
@@ -32,7 +32,7 @@ async def issue(
     conn: AsyncConnection,
     asked: NewSlip,
     *,
-    household_id: UUID,
+    household_id: UUID | None,
     fresh: Fresh,
     on: date,
     until: date,
@@ -41,14 +41,15 @@ async def issue(
 ) -> Printed:
     """Give a slip for a refusal; the same refusal on the same day is the same slip, reprinted.
 
-    Raises NotFound for a household, case, enrolment or round that isn't there or doesn't belong
-    together, BadValue when the reason lacks what it hangs on, PrintsSpent.
+    Without a household it is of somebody who was not registered: nothing of them is stored, and
+    each is another slip. Raises NotFound for a household, case, enrolment or round that isn't there
+    or doesn't belong together, BadValue when the reason lacks what it hangs on, PrintsSpent, and
+    SlipsSpent for too many without a household on a day.
     """
-    home = tables.household.c
-    if not await conn.scalar(select(home.size).where(home.household_id == household_id)):
-        raise NotFound(what="household", wanted=household_id)
+    if household_id is not None:
+        await _must_be_ours(conn, household_id)
     facts = msgspec.structs.asdict(asked)
-    document_group = facts.pop("document_group")
+    counted = {name: facts.pop(name) for name in ("document_group", "language")}
     try:
         async with conn.begin_nested():
             made = await conn.scalar(
@@ -70,11 +71,11 @@ async def issue(
     except IntegrityError as error:
         raise _refused(asked, constraint_of(error)) from error
     slip_id = made or await _same(conn, household_id, on, facts)
-    if made and document_group is not None:
+    if made and any(counted.values()):
         # Never read back by the service, so nothing may be asked of the row that was added.
         await conn.execute(
             insert(appeal_tables.slip_group)
-            .values(slip_id=slip_id, partner_id=who.partner_id, document_group=document_group)
+            .values(slip_id=slip_id, partner_id=who.partner_id, **counted)
             .inline()
         )
     return await reprint(
@@ -90,7 +91,7 @@ async def issue(
 async def reprint(
     conn: AsyncConnection,
     *,
-    household_id: UUID,
+    household_id: UUID | None,
     slip_id: UUID,
     token: str,
     matching_key: bytes,
@@ -123,9 +124,14 @@ async def reprint(
     return Printed(slip=slip, token=token, print_no=print_no)
 
 
-async def load_slip(conn: AsyncConnection, *, household_id: UUID, slip_id: UUID) -> Slip:
+async def load_slip(conn: AsyncConnection, *, household_id: UUID | None, slip_id: UUID) -> Slip:
     """Return a slip of the caller's partner; raises NotFound."""
-    found = [slip for slip in await list_slips(conn, household_id) if slip.slip_id == slip_id]
+    slip = appeal_tables.slip.c
+    if household_id is not None:
+        await _must_be_ours(conn, household_id)
+    found = await _slips(
+        conn, slip.household_id.is_not_distinct_from(household_id), slip.slip_id == slip_id
+    )
     if not found:
         raise NotFound(what="slip", wanted=slip_id)
     return found[0]
@@ -133,9 +139,18 @@ async def load_slip(conn: AsyncConnection, *, household_id: UUID, slip_id: UUID)
 
 async def list_slips(conn: AsyncConnection, household_id: UUID) -> list[Slip]:
     """Return the slips of a household of the caller's partner, oldest first; raises NotFound."""
-    home, slip = tables.household.c, appeal_tables.slip.c
+    await _must_be_ours(conn, household_id)
+    return await _slips(conn, appeal_tables.slip.c.of_whom == household_id)
+
+
+async def _must_be_ours(conn: AsyncConnection, household_id: UUID) -> None:
+    home = tables.household.c
     if not await conn.scalar(select(home.size).where(home.household_id == household_id)):
         raise NotFound(what="household", wanted=household_id)
+
+
+async def _slips(conn: AsyncConnection, *which: ColumnElement[bool]) -> list[Slip]:
+    slip = appeal_tables.slip.c
     printed, appeal = appeal_tables.slip_print.c, appeal_tables.appeal.c
     prints = (
         select(func.count()).where(printed.slip_id == slip.slip_id).correlate(appeal_tables.slip)
@@ -143,7 +158,7 @@ async def list_slips(conn: AsyncConnection, household_id: UUID) -> list[Slip]:
     rows = await conn.execute(
         select(appeal_tables.slip, prints.scalar_subquery().label("prints"), appeal.appeal_id)
         .join(appeal_tables.appeal, appeal.slip_id == slip.slip_id, isouter=True)
-        .where(slip.household_id == household_id)
+        .where(*which, slip.partner_id == func.cbi.partner_id())
         .order_by(slip.slip_id)
         .limit(SLIPS_MAX)
     )
@@ -153,7 +168,7 @@ async def list_slips(conn: AsyncConnection, household_id: UUID) -> list[Slip]:
 async def printable(
     conn: AsyncConnection,
     *,
-    household_id: UUID,
+    household_id: UUID | None,
     slip_id: UUID,
     token: str,
     matching_key: bytes,
@@ -183,12 +198,12 @@ async def printable(
 
 
 async def _same(
-    conn: AsyncConnection, household_id: UUID, on: date, facts: dict[str, object]
+    conn: AsyncConnection, household_id: UUID | None, on: date, facts: dict[str, object]
 ) -> UUID:
     slip = appeal_tables.slip.c
     same = [slip[name].is_not_distinct_from(value) for name, value in facts.items()]
     found = await conn.execute(
-        select(slip.slip_id).where(slip.household_id == household_id, slip.issued_on == on, *same)
+        select(slip.slip_id).where(slip.of_whom == household_id, slip.issued_on == on, *same)
     )
     slip_id: UUID = found.scalar_one()
     return slip_id
@@ -205,6 +220,10 @@ def _refused(asked: NewSlip, constraint: str) -> CbiRefusal:
         case "slip_of_left_out":
             assert asked.round_id is not None
             return NotFound(what="round", wanted=asked.round_id)
+        case "slip_of_unregistered_max":
+            return SlipsSpent()
+        case "slip_of_unregistered":
+            return BadValue(field="reason", reason="whether the household is registered")
         case "slip_facts_of_reason":
             return BadValue(field="reason", reason="it needs its case, enrolment, round or group")
         case other:

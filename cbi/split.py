@@ -20,6 +20,7 @@ from cbi.turn import (
     hold,
     lock_families,
     must_be_past,
+    note_succession,
     rewrite,
     size_of,
     turn,
@@ -56,10 +57,11 @@ async def split(
     reference_key = reference_key_of(read.registration, desk, who.partner_id)
     await must_be_free(conn, reference_key, partner_id=who.partner_id)
     registration, parting = _parting(before, read.registration)
+    leaving = {each.person_id for each in parting.values()}
     after = msgspec.structs.replace(
         before,
         members=tuple(
-            gone(each, "elsewhere") if each.person_id in parting else each
+            gone(each, "elsewhere") if each.person_id in leaving else each
             for each in before.members
         ),
     )
@@ -72,7 +74,7 @@ async def split(
     await _leave(conn, before, after, happened, desk=desk, who=who)
     if not _agrees(registration):
         # Nobody would find them in the new household.
-        await retain(conn, before, desk=desk, at=who.at, person_ids=parting)
+        await retain(conn, before, desk=desk, at=who.at, person_ids=leaving)
     # Before the check, or the new household would be found as a duplicate of the old one.
     await forget(conn, before, desk=desk, but=after)
     receipt = await register(
@@ -84,6 +86,8 @@ async def split(
         household_id=new_id,
         **msgspec.structs.asdict(who),
     )
+    became = {each.person_id: receipt.person_ids[at] for at, each in parting.items()}
+    await note_succession(conn, became, partner_id=who.partner_id)
     await _part(conn, household_id, new_id, on=on, desk=desk, who=who)
     return receipt
 
@@ -92,8 +96,8 @@ def _agrees(registration: Registration) -> bool:
     return any(each.kind == "duplicate_check" and each.granted for each in registration.consents)
 
 
-def _parting(before: Held, registration: Registration) -> tuple[Registration, set[UUID]]:
-    """Return the form with what is known of the persons who part, and who they are."""
+def _parting(before: Held, registration: Registration) -> tuple[Registration, dict[int, Member]]:
+    """Return the form with what is known of the persons who part, and who they are, by place."""
     places = pair([each.person for each in before.present], registration.persons)
     parting: dict[int, Member] = {
         at: before.present[place] for at, place in enumerate(places) if place is not None
@@ -107,7 +111,7 @@ def _parting(before: Held, registration: Registration) -> tuple[Registration, se
         for at, each in enumerate(registration.persons)
     )
     whole = msgspec.structs.replace(registration, persons=persons)
-    return whole, {each.person_id for each in parting.values()}
+    return whole, parting
 
 
 async def _leave(

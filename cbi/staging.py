@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, select, text
+from sqlalchemy import Row, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,20 +22,23 @@ from cbi.imported import (
     StagedRow,
     Standing,
     Take,
+    values_of,
+    with_values,
+    without_values,
 )
 from cbi.refusal import NotFound
 from cbi.row_refusal import with_why
 from cbi.uploads import received
-from cbi.vault import open_bytes, seal
+from cbi.vault import open_as, open_bytes, seal
 from dedup.driver import fetch
 from ledger.violation import constraint_of
 
 _STAGE = """
     INSERT INTO cbi.import_row (import_id, row_no, partner_id, line, sheet, faults, sealed,
-        taken_on)
-    SELECT $1, r.row_no, $2, r.line, r.sheet, r.faults::jsonb, r.sealed, r.taken_on
+        taken_on, masked)
+    SELECT $1, r.row_no, $2, r.line, r.sheet, r.faults::jsonb, r.sealed, r.taken_on, r.masked
     FROM unnest($3 ::integer[], $4 ::integer[], $5 ::text[], $6 ::text[], $7 ::bytea[],
-        $8 ::date[]) AS r(row_no, line, sheet, faults, sealed, taken_on)"""
+        $8 ::date[], $9 ::bytea[]) AS r(row_no, line, sheet, faults, sealed, taken_on, masked)"""
 _CHECK = """
     INSERT INTO cbi.import_check (import_id, row_no, partner_id, status, strength, matches, why,
         persons, checked_at)
@@ -77,7 +80,7 @@ _COUNTS = text("""
     FROM cbi.import_row_standing WHERE import_id = :import_id""")
 _ROWS = text("""
     SELECT row_no, line, sheet, status, faults, strength, matches, why, household_id, is_known,
-        is_changed, refusal, taken_on, provisional_from, provisional_until,
+        is_changed, refusal, masked, taken_on, provisional_from, provisional_until,
         provisional_from IS NOT NULL AND provisional_until IS NULL AND status <> 'faulty'
             AS is_provisional
     FROM cbi.import_row_standing
@@ -122,7 +125,7 @@ async def stage(
         list(numbers),
         [row.line for row in rows],
         [row.sheet for row in rows],
-        [msgspec.json.encode(row.faults).decode() for row in rows],
+        [msgspec.json.encode(without_values(row.faults)).decode() for row in rows],
         [
             None
             if row.content is None
@@ -130,7 +133,17 @@ async def stage(
             for number, row in zip(numbers, rows, strict=True)
         ],
         [row.taken_on for row in rows],
+        [
+            seal(key, values_of(row.faults), kind=_masked(number), owner=opened.import_id)
+            if any(values_of(row.faults))
+            else None
+            for number, row in zip(numbers, rows, strict=True)
+        ],
     )
+
+
+def _masked(row_no: int) -> str:
+    return f"import masked {row_no}"
 
 
 async def rows_to_take(
@@ -234,13 +247,30 @@ async def load_standing(conn: AsyncConnection, opened: Import) -> Standing:
 
 
 async def list_rows(
-    conn: AsyncConnection, opened: Import, *, status: RowStatus | None, after: int, limit: int
+    conn: AsyncConnection,
+    opened: Import,
+    *,
+    status: RowStatus | None,
+    after: int,
+    limit: int,
+    key: bytes | None,
 ) -> list[RowStanding]:
-    """Return a page of an import's rows, by number; what refuses one is among its faults."""
+    """Return a page of an import's rows, by number; what refuses one is among its faults.
+
+    Without the file's `key` its faults have no masked values.
+    """
     facts = {"import_id": opened.import_id, "status": status, "after": after, "limit": limit}
     rows = await conn.execute(_ROWS, facts)
-    found = [msgspec.convert(row._mapping, RowStanding) for row in rows]  # noqa: SLF001
+    found = [_standing(row, opened.import_id, key) for row in rows]
     return [with_why(row, format=opened.format) for row in found]
+
+
+def _standing(row: Row[Any], import_id: UUID, key: bytes | None) -> RowStanding:
+    standing = msgspec.convert(row._mapping, RowStanding)  # noqa: SLF001 -- public by its docs
+    if key is None or row.masked is None:
+        return standing
+    values = open_as(key, row.masked, tuple[str, ...], kind=_masked(row.row_no), owner=import_id)
+    return msgspec.structs.replace(standing, faults=with_values(standing.faults, values))
 
 
 async def decide(
@@ -292,6 +322,13 @@ async def decide(
         if constraint_of(error) == "import_decision_once":
             raise ImportDecided(import_id=opened.import_id) from error
         raise
+
+
+async def must_be_over(conn: AsyncConnection, opened: Import) -> None:
+    """Raise ImportNotReady unless what was decided of a file was done, or has failed."""
+    standing = await load_standing(conn, opened)
+    if standing.state not in {"done", "failed", "refused", "erased"}:
+        raise ImportNotReady(import_id=opened.import_id, state=standing.state)
 
 
 async def rows_decided(conn: AsyncConnection, import_id: UUID) -> list[int] | None:

@@ -310,6 +310,7 @@ def _open(row: Row[Any], reference: str, *, desk: Desk, who: Who) -> Held:
         home=msgspec.structs.replace(home, reference=reference),
         key=key,
         members=members,
+        last_ordinal=len(members) - 1,
     )
     reference_key = reference_key_of(_registration(held, ()), desk, who.partner_id)
     return msgspec.structs.replace(held, reference_key=reference_key)

@@ -41,6 +41,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     home: SealedHousehold
     key: bytes
     members: tuple[Member, ...]
+    # Of all who ever were in it, also those who are erased.
+    last_ordinal: int
 
     @property
     def present(self) -> tuple[Member, ...]:
@@ -89,11 +91,12 @@ async def hold(
         raise IdentityErased(household_id=household_id)
     key = vault.unwrap(WrappedKey(kek_id=wrapped.kek_id, wrapped=wrapped.wrapped), household_id)
     person = tables.person.c
-    rows = await conn.execute(
+    found = await conn.execute(
         select(person.person_id, person.ordinal, person.gone, person.sealed)
         .where(person.household_id == household_id)
         .order_by(person.ordinal)
     )
+    rows = found.all()
     members = tuple(
         Member(
             person_id=one.person_id,
@@ -102,13 +105,22 @@ async def hold(
             person=open_as(key, one.sealed, KnownPerson, kind="person", owner=one.person_id),
         )
         for one in rows
+        # Who parted and was erased since is empty.
+        if one.sealed
     )
     facts = {name: getattr(row, name) for name in _PLAIN}
     home = open_as(key, row.sealed, SealedHousehold, kind="household", owner=household_id)
-    return Held(**facts, home=home, key=key, members=members)
+    return Held(
+        **facts,
+        home=home,
+        key=key,
+        members=members,
+        last_ordinal=max(one.ordinal for one in rows),
+    )
 
 
-_PLAIN = tuple(name for name in Held.__struct_fields__ if name not in {"home", "key", "members"})
+_OPENED = {"home", "key", "members", "last_ordinal"}
+_PLAIN = tuple(name for name in Held.__struct_fields__ if name not in _OPENED)
 
 
 async def turn(
@@ -209,6 +221,18 @@ async def forget(
     kept = index.keyed(records_of(but), hasher) if but is not None else {}
     had = index.keyed(records_of(before), hasher)
     await index.drop(conn, {one: set(keys) - set(kept.get(one, {})) for one, keys in had.items()})
+
+
+async def note_succession(
+    conn: AsyncConnection, successors: Mapping[UUID, UUID], *, partner_id: UUID
+) -> None:
+    """Note who is registered as whom now, so that an erasure reaches who they were before."""
+    rows = [
+        {"person_id": person_id, "partner_id": partner_id, "successor_id": successor_id}
+        for person_id, successor_id in successors.items()
+    ]
+    if rows:
+        await conn.execute(insert(event_tables.person_succession), rows)
 
 
 async def lock_families(conn: AsyncConnection) -> None:

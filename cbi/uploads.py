@@ -130,6 +130,14 @@ async def load_import(conn: AsyncConnection, import_id: UUID) -> Import:
     return msgspec.convert(row._mapping, Import)  # noqa: SLF001 -- public by its docs
 
 
+async def key_if_kept(conn: AsyncConnection, import_id: UUID, *, vault: Vault) -> bytes | None:
+    """Return the import's own key, or None once that is destroyed."""
+    try:
+        return await key_of(conn, import_id, vault=vault)
+    except ImportErased:
+        return None
+
+
 async def key_of(conn: AsyncConnection, import_id: UUID, *, vault: Vault) -> bytes:
     """Return the import's own key; raises ImportErased once that is destroyed."""
     key = import_key.c

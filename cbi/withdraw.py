@@ -35,7 +35,8 @@ from cbi.who import Who
 # Promised and not sent yet, or sent and nobody knows how it ended.
 _PENDING = text("""
     SELECT count(*) FROM cbi.entitlement AS e
-    WHERE e.household_id = :household_id AND e.cancelled_at IS NULL AND (
+    WHERE e.household_id IN (SELECT g FROM cbi.gone_on_as(:household_id ::uuid) AS g)
+        AND e.cancelled_at IS NULL AND (
         NOT EXISTS (SELECT FROM cbi.round_step AS s WHERE s.round_id = e.round_id AND s.step = 5)
         OR EXISTS (SELECT FROM ledger.attempt AS a
             LEFT JOIN ledger.outcome AS o USING (payment_id, attempt_no)
@@ -106,8 +107,9 @@ async def erase(
 ) -> None:
     """Destroy the data key of an ended household: nobody reads it, or a version of it, again.
 
-    What counts and pays stays. Raises NotFound, HouseholdStands, IdentityErased, PaymentsPending,
-    PromisesStand.
+    The database erases with it what other households of the organisation keep of its persons, the
+    households that went on as it, and what it said in appeals. What counts and pays stays. Raises
+    NotFound, HouseholdStands, IdentityErased, PaymentsPending, PromisesStand.
     """
     before = await hold(conn, household_id, vault=desk.vault, purpose="erasure", has_ended=True)
     if before.ended_at is None:

@@ -76,6 +76,12 @@ def import_() -> None:
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write the faulty households' rows, with their faults in a last column, to be mended.",
 )
+@click.option(
+    "--close",
+    "closes",
+    is_flag=True,
+    help="Erase at the end what the database keeps of a file taken in part, not after 30 days.",
+)
 @of_language
 @as_json
 @command
@@ -90,6 +96,7 @@ async def households(
     rows: str | None,
     corrections: Path | None,
     language: Language,
+    closes: bool,
     as_json: bool,
 ) -> int:
     """Stage FILE, and register every household of it that is right and check it at once.
@@ -108,7 +115,7 @@ async def households(
     declared = Declared(
         format=kind, ubigeo_system=ubigeo_system, accept_valid=accept_valid and only is None
     )
-    brought = await bring_in(run.service, content, declared, actor=actor, only=only)
+    brought = await bring_in(run.service, content, declared, actor=actor, only=only, closes=closes)
     results = brought.rows
     wrong = {
         (each.sheet, each.row): notes(each.faults, language) for each in results if faulty(each)

@@ -18,7 +18,6 @@ from api.state import Service
 from api.terminal import REFUSED, STDERR, leave
 from api.worker import see_through
 from cbi import staging, uploads
-from cbi.import_refusal import ImportNotReady
 from cbi.imported import PIECE_BYTES, Import, NewImport, RowStanding, RowStatus, Standing, Take
 from cbi.intake import Format
 from cbi.refusal import FileUnreadable
@@ -49,11 +48,12 @@ async def bring_in(
     *,
     actor: Actor,
     only: Sequence[int] | None = None,
+    closes: bool = False,
 ) -> Brought:
     """Stage a file and, if so declared, take in what is right of it, or `only` these rows.
 
-    Another program that serves the same database may do the work; then this one watches. Raises
-    FileUnreadable.
+    If it `closes` a file that was taken in, nothing of its content is kept. Another program that
+    serves the same database may do the work; then this one watches. Raises FileUnreadable.
     """
     opened = await send(service, content, declared, actor)
     with _progress() as progress:
@@ -65,6 +65,8 @@ async def bring_in(
         if declared.accept_valid or only is not None:
             standing = await _worked(service, opened, actor, progress, "registering")
     rows = await rows_of(service, opened, actor)
+    if closes and (declared.accept_valid or only is not None):
+        standing = await erase_rest(service, opened, actor=actor)
     return Brought(standing=standing, rows=[_result(row) for row in rows])
 
 
@@ -88,9 +90,7 @@ async def refuse(service: Service, opened: Import, *, actor: Actor) -> Standing:
 async def erase_rest(service: Service, opened: Import, *, actor: Actor) -> Standing:
     """Erase what a file said that was decided on; raises ImportNotReady before that."""
     async with service.begin(actor, request_id=REQUEST) as conn:
-        standing = await staging.load_standing(conn, opened)
-        if standing.state not in ("done", "refused", "erased"):
-            raise ImportNotReady(import_id=opened.import_id, state=standing.state)
+        await staging.must_be_over(conn, opened)
         await uploads.erase(conn, opened.import_id)
         return await staging.load_standing(conn, opened)
 
@@ -186,7 +186,10 @@ async def rows_of(
     after = 0
     while True:
         async with service.begin(actor, request_id=REQUEST) as conn:
-            rows = await staging.list_rows(conn, opened, status=status, after=after, limit=PAGE)
+            key = await uploads.key_if_kept(conn, opened.import_id, vault=service.vault)
+            rows = await staging.list_rows(
+                conn, opened, status=status, after=after, limit=PAGE, key=key
+            )
         found += rows
         if len(rows) < PAGE:
             return found

@@ -16,7 +16,7 @@ import msgspec
 from cbi import household
 from cbi.fault import Fault, Finding, fault, has_errors
 from cbi.intake import csv_file, json_file, kobo, xlsx_file
-from cbi.intake.mask import mask
+from cbi.intake.mask import form_of, mask
 from cbi.intake.source import BYTES_MAX, REASONS, ROWS_MAX, Cell, Location, Row
 from cbi.place import TO_INEI, UbigeoSystem
 from cbi.refusal import FileUnreadable
@@ -135,8 +135,9 @@ def column_of(path: str, *, format: Format) -> str:  # noqa: A002
 
 def value(fault: Fault, row: Row) -> str:
     """The faulty value, masked so that a clerk knows which it is; "" when there is none."""
+    masked = form_of if fault.path.rsplit(".", 1)[-1].startswith("birth") else mask
     if fault.path in row.origin:
-        return mask(row.origin[fault.path].text)
+        return masked(row.origin[fault.path].text)
     found: object = row.raw
     for name, place in re.findall(r"([^.\[\]]+)|\[([0-9]+)\]", fault.path):
         if isinstance(found, dict) and name:
@@ -146,8 +147,8 @@ def value(fault: Fault, row: Row) -> str:
         else:
             return ""
     if isinstance(found, str):
-        return mask(found)
-    return mask(str(found)) if type(found) in {int, float} else ""
+        return masked(found)
+    return masked(str(found)) if type(found) in {int, float} else ""
 
 
 def _refuse_other_system(ubigeo_system: str) -> None:

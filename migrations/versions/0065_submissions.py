@@ -3,7 +3,7 @@
 from migrations.run import run_sql
 
 revision = "0065"
-down_revision = "0049"
+down_revision = "0061"
 
 
 def upgrade() -> None:

@@ -15,7 +15,7 @@ CREATE OR REPLACE VIEW cbi.import_row_standing WITH (security_invoker = true) AS
                AS status,
            c.strength, coalesce(c.matches, 0) AS matches, c.why,
            o.household_id, coalesce(o.is_known, false) AS is_known,
-           coalesce(o.is_changed, false) AS is_changed, o.refusal,
+           coalesce(o.is_changed, false) AS is_changed, o.refusal, r.masked,
            r.taken_on,
            CASE WHEN r.taken_on IS NOT NULL AND (f.format = 'kobo'
                OR r.taken_on < (f.opened_at AT TIME ZONE 'America/Lima')::date)

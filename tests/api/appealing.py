@@ -11,6 +11,8 @@ SAID = {"language": "es", "channel": "in_person", "statement": "No somos esa fam
 NOT_KEPT = {
     "/v1/households/{household_id}/slips",
     "/v1/households/{household_id}/slips/{slip_id}/prints",
+    "/v1/slips",
+    "/v1/slips/{slip_id}/prints",
     "/v1/appeals",
     "/v1/webhooks",
 }
@@ -22,6 +24,8 @@ BODIES = {
         "document_group": "none",
     },
     "/v1/households/{household_id}/slips/{slip_id}/prints": {},
+    "/v1/slips": {"reason": "check_review", "document_group": "none"},
+    "/v1/slips/{slip_id}/prints": {},
     "/v1/households/{household_id}/appeals": {**SAID, "slip_id": str(UUID(int=13))},
     "/v1/appeals": {**SAID, "token": "A" * 32, "contact": True},
     "/v1/appeals/{appeal_id}/assignments": {"partner": "PARTNER-B", "person": "x"},

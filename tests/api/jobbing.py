@@ -20,6 +20,7 @@ JOB_BODIES: dict[str, dict[str, object]] = {
     "/v1/imports/uploads": UPLOAD,
     "/v1/imports/{import_id}/acceptance": {"take": [1, 2]},
     "/v1/imports/{import_id}/refusal": {},
+    "/v1/imports/{import_id}/closing": {},
 }
 JOB_IDS = {"job_id": str(UUID(int=13)), "import_id": str(UUID(int=14))}
 
@@ -70,9 +71,17 @@ async def a_refusal(house: House) -> Asked:
     return (f"{await staged(house, registration())}/refusal", "A/registrar", None)
 
 
+async def a_closing(house: House) -> Asked:
+    path = await staged(house, registration())
+    taken = await house.made(f"{path}/acceptance", "A/registrar", {"take": "all"})
+    await worked(house, taken["job_id"])
+    return (f"{path}/closing", "A/registrar", None)
+
+
 JOBS: dict[str, Callable[[House], Awaitable[Asked]]] = {
     "/v1/jobs/{job_id}/cancellation": a_cancellation,
     "/v1/imports/uploads": an_upload,
     "/v1/imports/{import_id}/acceptance": an_acceptance,
     "/v1/imports/{import_id}/refusal": a_refusal,
+    "/v1/imports/{import_id}/closing": a_closing,
 }

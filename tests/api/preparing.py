@@ -132,7 +132,7 @@ async def a_cancellation(house: House) -> Prepared:
     opened = await open_round(house, households=2)
     await house.made(f"{opened.path}/calculate", "A/first")
     payments = (await house.get(f"{opened.path}/payments", "A/first")).json()["items"]
-    body = {"entitlement_id": payments[0]["payment_id"], "because": "se mudó"}
+    body = {"entitlement_id": payments[0]["payment_id"], "because": "moved_away"}
     return Prepared(f"{opened.path}/cancellations", "A/first", body)
 
 

@@ -28,10 +28,10 @@ SLUGS = [
     "reservation-paused", "reservation-quota-spent", "reviewer-took-part", "round-funded",
     "round-pending", "rules-approved", "rules-not-proposed", "run-underway", "same-person",
     "second-person", "second-person-needed", "shown-as-paid", "simulation-quota-spent",
-    "slip-unknown", "statement-erased", "statement-repeated", "statement-unreadable", "step-done",
-    "step-out-of-order", "still-claimable", "term-approved", "terms-just-changed",
-    "too-many-imports", "too-many-jobs", "too-many-payees", "transfer-conflict",
-    "transfer-refused", "which-part",
+    "slip-unknown", "slips-spent", "statement-erased", "statement-repeated",
+    "statement-unreadable", "step-done", "step-out-of-order", "still-claimable", "term-approved",
+    "terms-just-changed", "too-many-imports", "too-many-jobs", "too-many-payees",
+    "transfer-conflict", "transfer-refused", "which-part",
 ]  # fmt: skip
 
 # Those that a constraint alone refuses.

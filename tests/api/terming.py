@@ -57,7 +57,7 @@ async def an_override(house: House) -> tuple[str, str, object]:
     path = await a_programme(house)
     await agreed(house, path, RULES)
     receipt = await house.made("/v1/households", "A/registrar", registration())
-    body = {"household_id": receipt["household_id"], "because": "seen at home"}
+    body = {"household_id": receipt["household_id"], "because": "home_visit"}
     return f"{path}/eligibility/overrides", "A/programme", body
 
 
@@ -112,7 +112,7 @@ VALID = {
     "/v1/programmes/{programme_id}/eligibility": {"household_ids": [str(UUID(int=3))]},
     "/v1/programmes/{programme_id}/eligibility/overrides": {
         "household_id": str(UUID(int=3)),
-        "because": "x",
+        "because": "other",
     },
     "/v1/households/{household_id}/scores": SCORE,
 }

@@ -192,7 +192,7 @@ async def test_a_partner_finds_nothing_of_another_by_its_id(house: House, paid):
             "POST",
             f"{paid.path}/cancellations",
             signer,
-            {"entitlement_id": str(uuid4()), "because": "x"},
+            {"entitlement_id": str(uuid4()), "because": "other"},
         ),
     ):
         answer = (

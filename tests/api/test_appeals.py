@@ -175,3 +175,35 @@ async def test_an_organisation_that_tries_too_many_codes_is_told_to_wait(postgre
         assert told["tries_per_day"] == 2
         done = await house.post("/v1/appeals", "A/registrar", {**SAID, "token": slip["token"]})
         assert done.status_code == 201
+
+
+async def test_who_was_never_registered_appeals_and_who_refused_registers_them(house: House):
+    await house.hire("G", "registrar", "adjudicator", "coordinator")
+    given = await house.made("/v1/slips", "A/registrar", {"reason": "not_registered"})
+    slip_id = given["slip"]["slip_id"]
+    assert given["slip"]["household_id"] is None
+    page = await house.get(
+        f"/v1/slips/{slip_id}?format=pdf", "A/registrar", headers={"Slip-Token": given["token"]}
+    )
+    assert page.content.startswith(b"%PDF-")
+    for who, status in (("B/registrar", 404), ("A/programme", 200)):
+        assert (await house.get(f"/v1/slips/{slip_id}", who)).status_code == status
+    again = await house.made(f"/v1/slips/{slip_id}/prints", "A/registrar")
+    wrong = await house.post("/v1/slips", "A/registrar", {"reason": "overlap"})
+    assert wrong.status_code == 422
+    appeal = await house.made("/v1/appeals", "B/registrar", {**SAID, "token": again["token"]})
+    path = f"/v1/appeals/{appeal['appeal_id']}"
+    await house.made(f"{path}/assignments", "G/adjudicator", {"person": "adjudicator"})
+    ended = {"outcome": "reversed", "because": "procedure_flawed"}
+    await house.made(f"{path}/outcome", "G/adjudicator", ended)
+    theirs = (await house.get(path, "A/programme")).json()
+    assert (theirs["state"], theirs["effect"]["entitles_to"]) == ("to_act", "registration")
+    receipt = await house.made("/v1/households", "A/registrar", registration())
+    body = {"what": "registered", "household_id": receipt["household_id"]}
+    done = await house.made(f"{path}/done", "A/programme", body)
+    assert done["acted"]["household_id"] == receipt["household_id"]
+    # Who took it in learns how it ended, and nothing of the household.
+    taken_in = await house.get(path, "B/registrar")
+    assert taken_in.json()["state"] == "done"
+    assert receipt["household_id"] not in taken_in.text
+    assert receipt["household_id"] not in (await house.get(path, "G/adjudicator")).text

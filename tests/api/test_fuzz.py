@@ -157,7 +157,10 @@ def valid_bodies(paid, changing: dict) -> dict[str, object]:
         "/v1/enrolments/{enrolment_id}/closing": {},
         "/v1/rounds": new_round(paid.programme_id),
         "/v1/rounds/{round_id}/closing": {},
-        "/v1/rounds/{round_id}/cancellations": {"entitlement_id": str(UUID(int=4)), "because": "x"},
+        "/v1/rounds/{round_id}/cancellations": {
+            "entitlement_id": str(UUID(int=4)),
+            "because": "other",
+        },
         "/v1/rounds/{round_id}/followups": {"pays_on": DAY},
         "/v1/statements": {},
         "/v1/statement-layouts": {

@@ -102,12 +102,12 @@ async def test_a_family_taken_off_between_two_calls_is_not_paid(patient: House):
     payments = (await patient.get(f"{opened.path}/payments", "A/first")).json()["items"]
     first, *_, last = (each["payment_id"] for each in payments)
     off = f"{opened.path}/cancellations"
-    settled = await patient.post(off, "A/first", {"entitlement_id": first, "because": "se mudó"})
+    settled = await patient.post(off, "A/first", {"entitlement_id": first, "because": "moved_away"})
     assert (settled.status_code, settled.json()["type"]) == (
         409,
         "urn:cbi:problem:entitlement-settled",
     )
-    await patient.made(off, "A/first", {"entitlement_id": last, "because": "se mudó"})
+    await patient.made(off, "A/first", {"entitlement_id": last, "because": "moved_away"})
     halfway = (await patient.get(f"{opened.path}/report", "A/finance")).json()
     assert (halfway["ties"], halfway["instructed"]["payments"]) == (True, 2)
     _, answer = await to_the_end(patient, f"{opened.path}/release", "A/fourth")

@@ -10,6 +10,7 @@ import pytest
 
 from api import aside, clock, importing
 from api.check import quota_of
+from api.commands.importing import Declared, bring_in
 from cbi import uploads
 from cbi.check import persons_left
 from cbi.imported import KEPT_DAYS
@@ -300,3 +301,45 @@ async def test_staging_compares_no_more_persons_than_may_be_checked_a_day(
     again = await staged(house, registration())
     assert [row["why"] for row in await rows_of(house, again)] == ["not_compared"]
     assert counts(await taken(house, path, "all"))[0] == 2
+
+
+async def test_masked_values_end_with_the_file_that_is_closed_before_its_time(house: House):
+    born = registration()
+    born["persons"][0]["birth_date"] = "31/04/1988"
+    path = await staged(house, registration(), faulty(ubigeo="24010199"), born)
+    early = await house.post(f"{path}/closing", CLERK)
+    assert early.json()["type"] == "urn:cbi:problem:import-not-ready"
+    shown_ = [fault["value"] for row in await rows_of(house, path) for fault in row["faults"]]
+    assert shown_ == ["24****99", "**/**/****"]
+    standing = await taken(house, path, "valid")
+    import_id = standing["import_id"]
+    kept = "SELECT string_agg(r::text, '') FROM cbi.import_row AS r WHERE import_id = :id"
+    rows = await house.sql(kept, id=import_id)
+    assert not [each for each in ("31/04", "1988", "24****99", "**/") if each in rows]
+    for _ in range(2):
+        closed = await house.made(f"{path}/closing", CLERK)
+        assert (closed["state"], counts(closed)) == ("done", counts(standing))
+    assert not [f for row in await rows_of(house, path) for f in row["faults"] if f["value"]]
+    keys = "SELECT count(*) FROM cbi.import_key WHERE import_id = :id"
+    assert await house.sql(keys, id=import_id) == 0
+
+
+async def test_a_file_of_which_every_row_is_decided_is_erased_with_the_last(house: House):
+    path = await staged(house, registration(), registration(), registration())
+    standing = await taken(house, path, [1, 3])
+    assert counts(standing) == (3, 0, 3, 0, 0, 2, 0)
+    keys = "SELECT count(*) FROM cbi.import_key WHERE import_id = :id"
+    assert await house.sql(keys, id=standing["import_id"]) == 0
+
+
+async def test_the_command_closes_a_file_whose_rows_are_not_all_right(house: House):
+    content = json.dumps([registration(), faulty(ubigeo="24010199")]).encode()
+    declared = Declared(format="json", ubigeo_system="inei", accept_valid=True)
+    keys = "SELECT count(*) FROM cbi.import_key AS k JOIN cbi.import_file AS f USING (import_id)"
+    keys += " WHERE f.file_digest = :digest"
+    me = await actor_of(house, CLERK)
+    for closes, kept, value in ((False, 1, "24****99"), (True, 0, "24****99"), (True, 0, "")):
+        results = await bring_in(house.service, content, declared, actor=me, closes=closes)
+        assert [result.status for result in results] == ["clear", "faulty"]
+        assert results[1].faults[0].value == value
+        assert await house.sql(keys, digest=sha256(content).digest()) == kept

@@ -63,7 +63,7 @@ async def test_what_the_rules_say_is_told_and_another_person_enrols(house: House
     assert reason["es"] == "No cumple: intención ninguno de return, move_on"
     unknown = await house.post(f"{path}/enrolments", "A/programme", {"household_id": silent})
     told(unknown, 409, "eligibility-unknown")
-    body = {"household_id": silent, "because": "asked again by phone"}
+    body = {"household_id": silent, "because": "interview"}
     await house.made(f"{path}/eligibility/overrides", "A/first", body)
     own = await house.post(f"{path}/enrolments", "A/first", {"household_id": silent})
     told(own, 403, "overridden-by-enroller")

@@ -53,7 +53,7 @@ def fresh() -> Fresh:
 
 async def slip_of(
     conn: AsyncConnection,
-    household_id: UUID,
+    household_id: UUID | None,
     asked: NewSlip | None = None,
     actor: db.Actor = ALFA,
     on=TODAY,
@@ -153,10 +153,12 @@ async def case_of(conn: AsyncConnection, seed: int = 1) -> tuple[UUID, UUID]:
 DOORS = {"cbi.lodge_appeal", "cbi.appealed", "cbi.reverse_appealed", "cbi.appeal_counts"} | {
     "cbi.make_notices",
     "cbi.claim_notices",
+    "cbi.erase_decided_appeals",
+    "cbi.stop_counts",
 }
 # They look things up by indexes, whatever the planner believes.
 BY_INDEX = {"cbi.lodge_appeal", "cbi.reverse_appealed", "cbi.check_appeal_reviewer"}
-TRIGGERS = {"cbi.check_appeal_reviewer", "cbi.check_reversal"}
+TRIGGERS = {"cbi.check_appeal_reviewer", "cbi.check_reversal", "cbi.erase_elsewhere"}
 DOORS_READ = {
     "cbi.delivery": "attempt_no began_at lease_until notice_id partner_id previous webhook_id",
     "cbi.delivery_end": "again_at attempt_no ended_at notice_id partner_id status why",
@@ -167,13 +169,14 @@ DOORS_READ = {
     " partner_id sealed slip_id taken_at taken_by",
     "cbi.appeal_assignment": "appeal_id assigned_at assigned_by assignment_no partner_id"
     " reviewer_actor_id reviewer_partner_id",
-    "cbi.appeal_done": "actor_id appeal_id done_at kind partner_id what",
-    "cbi.appeal_effect": "act_by appeal_id begun_at case_id kind partner_id reverses",
+    "cbi.appeal_key": "appeal_id",
+    "cbi.appeal_done": "actor_id appeal_id done_at household_id kind partner_id what",
+    "cbi.appeal_effect": "act_by appeal_id begun_at case_id entitles_to kind partner_id reverses",
     "cbi.appeal_outcome": "appeal_id assignment_no because decided_at outcome partner_id"
     " reverses reviewer_actor_id reviewer_partner_id",
     "cbi.slip": "appeal_until assistance_group case_id enrolment_id household_id is_block"
-    " issued_at issued_by issued_on partner_id reason reference round_id slip_id",
-    "cbi.slip_group": "document_group slip_id",
+    " issued_at issued_by issued_on of_whom partner_id reason reference round_id slip_id",
+    "cbi.slip_group": "document_group language slip_id",
     "cbi.slip_print": "digest partner_id previous print_no printed_at printed_by slip_id",
     "dedup.case_pair": "case_id evidence model_id person_a person_b probability weight_bits",
     "dedup.judgement": "actor_id case_id judgement_id partner_id supersedes",

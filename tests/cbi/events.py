@@ -156,7 +156,7 @@ def referable(seed: int, **more):
     return raw | {"consents": [*raw["consents"], consent("referral")]}
 
 
-async def parted(conn, household_id, form, who=ALFA, *, days=1):
+async def parted(conn, household_id, form, who=ALFA, *, days=1, note=""):
     await db.set_facts(conn, who, request_id="request-4")
     return await split(
         conn,
@@ -167,6 +167,7 @@ async def parted(conn, household_id, form, who=ALFA, *, days=1):
         area=who.area,
         today=day(days),
         on=day(days),
+        note=note,
     )
 
 
@@ -204,7 +205,10 @@ READ_BY_DOORS = {
     "cbi.household_event": "event_id household_id kind other_household_id partner_id"
     " transaction_no version",
     "cbi.person": "gone household_id ordinal partner_id person_id sealed",
+    "cbi.person_succession": "person_id successor_id",
+    "cbi.person_version": "person_id",
     "cbi.retained": "household_id keys partner_id person_id since stands_for",
+    "cbi.specific_need": "person_id",
     "cbi.split_promise": "assistance_group entitlement_id household_id kind months partner_id",
     "cbi.succession": "event_id household_a household_b",
     "cbi.transfer_answer": "answer offer_id to_partner_id transaction_no",
@@ -214,10 +218,11 @@ READ_BY_DOORS = {
     "dedup.match_case": "case_id household_a household_b partner_a partner_b reopens",
 }
 HIDDEN = {"cbi.retained", "cbi.split_promise", "cbi.succession"}
-WRITTEN_BY_DOORS = HIDDEN | {
+WRITTEN_BY_DOORS = HIDDEN | {"cbi.data_key"}
+WRITTEN_BY_DOORS |= {
     f"cbi.{name}"
     for name in ("household_event", "household_version", "person_version", "transfer_answer")
 }
 # No household was handed over or parted.
 NOTHING_MOVED = {f"cbi.{name}" for name in ("split_promise", "succession", "transfer_answer")}
-NOTHING_MOVED |= {"cbi.transfer_offer"}
+NOTHING_MOVED |= {"cbi.transfer_offer", "cbi.person_succession"}

@@ -28,13 +28,14 @@ READ = {
     "cbi.consent": "channel given_on granted household_id kind language partner_id"
     " recorded_at text_version withdrawn_on",
     "cbi.data_key": "household_id kek_id wrapped",
+    "cbi.eligibility_override": "decided_at household_id",
     "cbi.enrolment": "assistance_group closed_at household_id",
     "cbi.entitlement": "enrolment_id",
     "cbi.membership": "beneficiary_id case_id household_id membership_no partner_id since",
     "cbi.partner": "code partner_id",
     "cbi.reservation": "assistance expires_at household_id months partner_id programme_id"
     " reservation_id reserved_at reserved_by",
-    "dedup.decision": "case_id decision_no supersedes verdict",
+    "dedup.decision": "case_id decided_at decision_no supersedes verdict",
     "dedup.key_entry": "key person_id",
     "ledger.leaf": "leaf_hash leaf_no",
 }

@@ -69,7 +69,7 @@ async def decided(conn, programme, household_id, who):
         override_id=clock.new_id(),
         programme_id=programme.programme_id,
         household_id=household_id,
-        because="seen at home",
+        because="home_visit",
         vault=DESK.vault,
         who=who_of(who),
     )

@@ -312,7 +312,7 @@ async def cancelled(
         conn,
         round_id=round_id,
         entitlement_id=entitlement_id,
-        because="moved away",
+        because="moved_away",
         actor_id=who.actor_id,
         at=AT,
     )
