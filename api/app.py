@@ -60,7 +60,6 @@ from api.db import SYSTEM, transaction
 from api.described import describe_failures
 from api.kinds import DUTIES, KINDS
 from api.logs import LOG, RequestLog
-from api.messages import messaging
 from api.state import (
     CHECKPOINT_NAME,
     Service,
@@ -145,7 +144,6 @@ def make_app(service: Service) -> Litestar:
         lifespan=[
             lambda app: _sealing(app.state.service),
             lambda app: working(app.state.service, KINDS, DUTIES),
-            lambda app: messaging(app.state.service),
         ],
         debug=False,
         logging_config=None,

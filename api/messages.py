@@ -1,10 +1,7 @@
-"""Sweep for what is to be told, and deliver it, beside the service."""
+"""Sweep for what is to be told, and deliver it: duties of the jobs' worker."""
 
 import asyncio
-import contextlib
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import cache
 from uuid import UUID
 
 from api import clock
@@ -12,6 +9,7 @@ from api.db import Actor, transaction
 from api.logs import LOG
 from api.post import Sender
 from api.state import Service
+from api.worker import Duty
 from cbi import outbox
 from cbi.message import TemplateFault
 from cbi.outbox import Claimed, Tried
@@ -64,32 +62,6 @@ async def deliver(service: Service, sender: Sender) -> int:
         done += len(claimed)
 
 
-@asynccontextmanager
-async def messaging(service: Service) -> AsyncIterator[None]:
-    """Sweep and deliver in the background while the service runs."""
-    sender = Sender(local=service.settings.env == "development")
-
-    async def forever() -> None:
-        swept_at = 0.0
-        while True:
-            try:
-                if not swept_at or time.monotonic() - swept_at >= SWEEP_EVERY_SECONDS:
-                    await sweep(service)
-                    swept_at = time.monotonic()
-                await deliver(service, sender)
-            except Exception as error:  # noqa: BLE001 -- the edge of a task: logged, tried again
-                LOG.warning("messages_failed", exc_info=error)
-            await asyncio.sleep(DELIVER_EVERY_SECONDS)
-
-    task = asyncio.create_task(forever())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
 def _told(tried: Tried | BaseException) -> Tried:
     """Return how a try ended; one that nobody thought of must not keep the others untold."""
     if isinstance(tried, Tried):
@@ -110,3 +82,22 @@ async def _send(service: Service, sender: Sender, claimed: Claimed) -> Tried:
         return Tried(why="unreadable")
     signed = headers(secret, notice_id=claimed.notice_id, at=clock.now(), body=body)
     return await sender.post(claimed.url, headers=signed, body=body)
+
+
+@cache
+def _sender(*, local: bool) -> Sender:
+    return Sender(local=local)
+
+
+async def _sweep(service: Service) -> None:
+    await sweep(service)
+
+
+async def _deliver(service: Service) -> None:
+    await deliver(service, _sender(local=service.settings.env == "development"))
+
+
+DUTIES = (
+    Duty(name="sweep-notices", every_seconds=SWEEP_EVERY_SECONDS, do=_sweep),
+    Duty(name="deliver-notices", every_seconds=DELIVER_EVERY_SECONDS, do=_deliver),
+)
