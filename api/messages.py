@@ -27,6 +27,7 @@ MESSENGER = Actor(
 SWEEP_EVERY_SECONDS = 300.0
 DELIVER_EVERY_SECONDS = 5.0
 AT_ONCE_MAX = 20
+TURNS_AT_ONCE = 500
 
 
 async def sweep(service: Service) -> int:
@@ -39,6 +40,18 @@ async def sweep(service: Service) -> int:
             cases_before=overdue_before(today, days_off=holidays()),
             at=clock.now(),
         )
+
+
+async def tell_turns(service: Service) -> None:
+    """Tell whose turn came on the waiting list, a page of it in each transaction."""
+    after: UUID | None = None
+    while True:
+        async with transaction(service.engine, MESSENGER, request_id="turns") as conn:
+            after = await outbox.make_turn_notices(
+                conn, after=after, most=TURNS_AT_ONCE, at=clock.now()
+            )
+        if after is None:
+            return
 
 
 async def deliver(service: Service, sender: Sender) -> int:
@@ -99,5 +112,6 @@ async def _deliver(service: Service) -> None:
 
 DUTIES = (
     Duty(name="sweep-notices", every_seconds=SWEEP_EVERY_SECONDS, do=_sweep),
+    Duty(name="tell-turns", every_seconds=SWEEP_EVERY_SECONDS, do=tell_turns),
     Duty(name="deliver-notices", every_seconds=DELIVER_EVERY_SECONDS, do=_deliver),
 )

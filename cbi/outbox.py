@@ -24,7 +24,7 @@ _NOTICES = text("""
             AS attempts, e.why, e.status,
             CASE WHEN e.why = 'delivered' THEN 'delivered'
                  WHEN e.why IS NOT NULL AND e.again_at IS NULL THEN 'dead'
-                 WHEN n.made_at < :at ::timestamptz - interval '1 day' THEN
+                 WHEN n.made_at < :at ::timestamptz - cbi.notice_life(n.kind) THEN
                       CASE WHEN d.attempt_no IS NULL THEN 'no_endpoint' ELSE 'dead' END
                  WHEN w.webhook_id IS NULL THEN 'no_endpoint'
                  ELSE 'waiting' END AS state
@@ -158,6 +158,21 @@ async def make_notices(
         {"today": today, "at": at, "before": cases_before},
     )
     return int(made or 0)
+
+
+async def make_turn_notices(
+    conn: AsyncConnection, *, after: UUID | None, most: int, at: datetime
+) -> UUID | None:
+    """Tell whose turn came among the next `most` entries of the waiting list, as `messenger`.
+
+    Returns the last entry that was looked at; None when there is none after `after`. A turn is told
+    once, whoever asks how often.
+    """
+    looked_at: UUID | None = await conn.scalar(
+        text("SELECT cbi.make_turn_notices(:at ::timestamptz, :after ::uuid, :most)"),
+        {"at": at, "after": after, "most": most},
+    )
+    return looked_at
 
 
 async def claim(conn: AsyncConnection, *, at: datetime, most: int) -> list[Claimed]:

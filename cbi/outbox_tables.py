@@ -57,3 +57,12 @@ delivery_end = Table(
     Column("ended_at", MOMENT, nullable=False),
     Column("again_at", MOMENT),
 )
+delivery_slot = Table(
+    "delivery_slot",
+    metadata,
+    Column("partner_id", Uuid, primary_key=True),
+    Column("household_id", Uuid, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("slot_no", SmallInteger, primary_key=True),
+    Column("notice_id", Uuid, nullable=False),
+)

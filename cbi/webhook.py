@@ -18,10 +18,12 @@ Kind = Literal[
     "appeals.unassigned",
     "reservations.expiring",
     "reversal.to_act",
+    "waiting.turn",
     "person.appeal_taken",
     "person.appeal_decided",
     "person.appeal_delayed",
     "person.reversal",
+    "person.turn",
 ]
 Why = Literal[
     "delivered",
@@ -61,8 +63,8 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """A notice, how often it was tried, and how the last try ended.
 
-    It waits, was delivered, or is dead: tried for a day in vain. Without an endpoint it is only
-    listed.
+    It waits, was delivered, or is dead: tried in vain, or not sent in its time. Without an endpoint
+    it is only listed.
     """
 
     notice_id: UUID

@@ -152,6 +152,7 @@ async def case_of(conn: AsyncConnection, seed: int = 1) -> tuple[UUID, UUID]:
 # What test_rls.py knows of these tables: what the doors read and write of them, who may not.
 DOORS = {"cbi.lodge_appeal", "cbi.appealed", "cbi.reverse_appealed", "cbi.appeal_counts"} | {
     "cbi.make_notices",
+    "cbi.make_turn_notices",
     "cbi.claim_notices",
 }
 # They look things up by indexes, whatever the planner believes.
@@ -159,6 +160,7 @@ BY_INDEX = {"cbi.lodge_appeal", "cbi.reverse_appealed", "cbi.check_appeal_review
 TRIGGERS = {"cbi.check_appeal_reviewer", "cbi.check_reversal"}
 DOORS_READ = {
     "cbi.delivery": "attempt_no began_at lease_until notice_id partner_id previous webhook_id",
+    "cbi.delivery_slot": "day household_id notice_id partner_id slot_no",
     "cbi.delivery_end": "again_at attempt_no ended_at notice_id partner_id status why",
     "cbi.notice": "about body day kind made_at notice_id partner_id",
     "cbi.webhook": "added_at added_by kek_id partner_id url webhook_id wrapped",
@@ -186,10 +188,12 @@ DOORS_WRITE = {"cbi.appeal", "cbi.appeal_effect", "cbi.appeal_key", "dedup.match
     "dedup.case_pair",
     "cbi.notice",
     "cbi.delivery",
+    "cbi.delivery_slot",
 }
 CLOSED = {"cbi.appeal", "cbi.appeal_effect", "cbi.appeal_key", "cbi.notice", "cbi.delivery"}
+CLOSED |= {"cbi.delivery_slot"}
 # The figures alone read the group of documents, and the reviewer's organisation what was said.
-WRITTEN_ONLY = {"cbi.slip_group", "cbi.appeal_key"}
+WRITTEN_ONLY = {"cbi.slip_group", "cbi.appeal_key", "cbi.delivery_slot"}
 
 
 async def a_whole_appeal(conn: AsyncConnection) -> None:
