@@ -39,7 +39,16 @@ async def sweep(service: Service) -> int:
             today=today,
             cases_before=overdue_before(today, days_off=holidays()),
             at=clock.now(),
+            check_hours_max=service.settings.check_hours_max,
         )
+
+
+async def tell_payments(service: Service) -> None:
+    """Tell households of released lists whose day has come, a page in each transaction."""
+    is_more = True
+    while is_more:
+        async with transaction(service.engine, MESSENGER, request_id="payments") as conn:
+            is_more = await outbox.make_payment_notices(conn, today=clock.today(), at=clock.now())
 
 
 async def tell_turns(service: Service) -> None:
@@ -113,5 +122,6 @@ async def _deliver(service: Service) -> None:
 DUTIES = (
     Duty(name="sweep-notices", every_seconds=SWEEP_EVERY_SECONDS, do=_sweep),
     Duty(name="tell-turns", every_seconds=SWEEP_EVERY_SECONDS, do=tell_turns),
+    Duty(name="tell-payments", every_seconds=SWEEP_EVERY_SECONDS, do=tell_payments),
     Duty(name="deliver-notices", every_seconds=DELIVER_EVERY_SECONDS, do=_deliver),
 )

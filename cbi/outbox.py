@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import outbox_tables as tables
+from cbi.disburse import CHECK_HOURS_MAX
 from cbi.refusal import BadValue, NotFound
 from cbi.vault import Vault, WrappedKey
 from cbi.webhook import Kind, Notice, NoticeState, Webhook, Why, again_at, url_fault
@@ -146,18 +147,35 @@ async def list_notices(
 
 
 async def make_notices(
-    conn: AsyncConnection, *, today: date, cases_before: datetime, at: datetime
+    conn: AsyncConnection,
+    *,
+    today: date,
+    cases_before: datetime,
+    at: datetime,
+    check_hours_max: int = CHECK_HOURS_MAX,
 ) -> int:
     """Write what is to be told and isn't yet, as `messenger`; returns how many notices.
 
     A notice is written once for a thing and a day. `cases_before` is before when a case must have
-    been opened to be overdue.
+    been opened to be overdue, `check_hours_max` how long the check of a list counts.
     """
     made = await conn.scalar(
-        text("SELECT cbi.make_notices(:today ::date, :at ::timestamptz, :before ::timestamptz)"),
-        {"today": today, "at": at, "before": cases_before},
+        text(
+            "SELECT cbi.make_notices("
+            ":today ::date, :at ::timestamptz, :before ::timestamptz, :hours ::integer)"
+        ),
+        {"today": today, "at": at, "before": cases_before, "hours": check_hours_max},
     )
     return int(made or 0)
+
+
+async def make_payment_notices(conn: AsyncConnection, *, today: date, at: datetime) -> bool:
+    """Tell the households of one page of a released list, as `messenger`; False: none is left."""
+    made = await conn.scalar(
+        text("SELECT cbi.make_payment_notices(:today ::date, :at ::timestamptz)"),
+        {"today": today, "at": at},
+    )
+    return bool(made)
 
 
 async def make_turn_notices(

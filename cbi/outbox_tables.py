@@ -1,6 +1,6 @@
 """The tables of notices and webhooks, beside the others of the schema `cbi`."""
 
-from sqlalchemy import Column, Date, LargeBinary, SmallInteger, Table, Text, Uuid
+from sqlalchemy import Column, Date, Integer, LargeBinary, SmallInteger, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from cbi.tables import MOMENT, metadata
@@ -65,4 +65,12 @@ delivery_slot = Table(
     Column("day", Date, primary_key=True),
     Column("slot_no", SmallInteger, primary_key=True),
     Column("notice_id", Uuid, nullable=False),
+)
+notice_page = Table(
+    "notice_page",
+    metadata,
+    Column("list_id", Uuid, primary_key=True),
+    Column("page_no", Integer, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("made_at", MOMENT, nullable=False),
 )

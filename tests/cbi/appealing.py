@@ -153,12 +153,29 @@ async def case_of(conn: AsyncConnection, seed: int = 1) -> tuple[UUID, UUID]:
 DOORS = {"cbi.lodge_appeal", "cbi.appealed", "cbi.reverse_appealed", "cbi.appeal_counts"} | {
     "cbi.make_notices",
     "cbi.make_turn_notices",
+    "cbi.make_payment_notices",
     "cbi.claim_notices",
 }
 # They look things up by indexes, whatever the planner believes.
 BY_INDEX = {"cbi.lodge_appeal", "cbi.reverse_appealed", "cbi.check_appeal_reviewer"}
 TRIGGERS = {"cbi.check_appeal_reviewer", "cbi.check_reversal"}
 DOORS_READ = {
+    "cbi.chunk": "after_payment chunk_no list_digest round_id upto_payment",
+    "cbi.entitlement": "cancelled_at partner_id",
+    "cbi.followup": "followup_id pays_on",
+    "cbi.followup_payment": "followup_id household_id payment_id",
+    "cbi.followup_step": "at followup_id partner_id step",
+    "cbi.household": "registered_at",
+    "cbi.job": "job_id kind partner_id subject_id",
+    "cbi.job_end": "ended_at job_id state",
+    "cbi.notice_page": "list_id made_at page_no partner_id",
+    "cbi.round": "pays_on round_id",
+    "cbi.round_check_page": "begun_at check_no is_last round_id",
+    "cbi.round_step": "at list_digest partner_id round_id step",
+    "dedup.decision": "decided_at",
+    "ledger.attempt": "attempt_no payment_id",
+    "ledger.giveback": "attempt_no payment_id recorded_at",
+    "ledger.outcome": "attempt_no decided_at outcome payment_id",
     "cbi.delivery": "attempt_no began_at lease_until notice_id partner_id previous webhook_id",
     "cbi.delivery_slot": "day household_id notice_id partner_id slot_no",
     "cbi.delivery_end": "again_at attempt_no ended_at notice_id partner_id status why",
@@ -189,11 +206,12 @@ DOORS_WRITE = {"cbi.appeal", "cbi.appeal_effect", "cbi.appeal_key", "dedup.match
     "cbi.notice",
     "cbi.delivery",
     "cbi.delivery_slot",
+    "cbi.notice_page",
 }
 CLOSED = {"cbi.appeal", "cbi.appeal_effect", "cbi.appeal_key", "cbi.notice", "cbi.delivery"}
-CLOSED |= {"cbi.delivery_slot"}
+CLOSED |= {"cbi.delivery_slot", "cbi.notice_page"}
 # The figures alone read the group of documents, and the reviewer's organisation what was said.
-WRITTEN_ONLY = {"cbi.slip_group", "cbi.appeal_key", "cbi.delivery_slot"}
+WRITTEN_ONLY = {"cbi.slip_group", "cbi.appeal_key", "cbi.delivery_slot", "cbi.notice_page"}
 
 
 async def a_whole_appeal(conn: AsyncConnection) -> None:
