@@ -40,6 +40,7 @@ from api import (
     imports,
     jobs,
     kobo,
+    message_texts,
     moves,
     overlaps,
     periods,
@@ -105,6 +106,7 @@ PARTS = (
     appeals,
     figures,
     webhooks,
+    message_texts,
 )
 SWAGGER_FILES = Path(swagger_ui.__file__).parent / "static"
 SEAL_EVERY_SECONDS = 5.0

@@ -10,8 +10,8 @@ from api.logs import LOG
 from api.post import Sender
 from api.state import Service
 from api.worker import Duty
-from cbi import outbox
-from cbi.message import TemplateFault
+from cbi import outbox, own_texts
+from cbi.message import OwnWords, TemplateFault
 from cbi.outbox import Claimed, Tried
 from cbi.vault import Broken
 from cbi.webhook import body_of, headers
@@ -73,10 +73,12 @@ async def deliver(service: Service, sender: Sender) -> int:
     while True:
         async with transaction(service.engine, MESSENGER, request_id="deliver") as conn:
             claimed = await outbox.claim(conn, at=clock.now(), most=AT_ONCE_MAX)
+            own = await own_texts.words_of(conn, [one.notice_id for one in claimed])
         if not claimed:
             return done
         tried = await asyncio.gather(
-            *(_send(service, sender, each) for each in claimed), return_exceptions=True
+            *(_send(service, sender, each, own.get(each.notice_id)) for each in claimed),
+            return_exceptions=True,
         )
         ended = [(one, _told(each)) for one, each in zip(claimed, tried, strict=True)]
         async with transaction(service.engine, MESSENGER, request_id="deliver") as conn:
@@ -94,10 +96,10 @@ def _told(tried: Tried | BaseException) -> Tried:
     return Tried(why="unreachable")
 
 
-async def _send(service: Service, sender: Sender, claimed: Claimed) -> Tried:
+async def _send(service: Service, sender: Sender, claimed: Claimed, own: OwnWords | None) -> Tried:
     try:
         secret = service.vault.unwrap(claimed.key, claimed.webhook_id)
-        body = body_of(claimed.kind, claimed.body, made_at=claimed.made_at)
+        body = body_of(claimed.kind, claimed.body, made_at=claimed.made_at, own=own)
     except (Broken, TemplateFault):
         # One that can't be signed or worded must not keep the others from going out.
         LOG.warning("notice_unreadable", extra={"facts": {"notice_id": str(claimed.notice_id)}})

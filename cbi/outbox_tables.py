@@ -74,3 +74,28 @@ notice_page = Table(
     Column("partner_id", Uuid, nullable=False),
     Column("made_at", MOMENT, nullable=False),
 )
+message_text = Table(
+    "message_text",
+    metadata,
+    Column("text_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("previous", Integer),
+    Column("words", Text, nullable=False),
+    Column("contact", Text),
+    Column("open_to", Text),
+    Column("effective_from", Date, nullable=False),
+    Column("proposed_by", Uuid, nullable=False),
+    Column("proposed_at", MOMENT, nullable=False),
+)
+message_text_approval = Table(
+    "message_text_approval",
+    metadata,
+    Column("text_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("proposed_by", Uuid, nullable=False),
+    Column("approved_by", Uuid, nullable=False),
+    Column("approved_at", MOMENT, nullable=False),
+)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from cbi.message import Message, message_of
+from cbi.message import Message, OwnWords, message_of
 
 Kind = Literal[
     "cases.waiting",
@@ -160,9 +160,11 @@ def headers(secret: bytes, *, notice_id: UUID, at: datetime, body: bytes) -> dic
     }
 
 
-def body_of(kind: Kind, data: dict[str, Any], *, made_at: datetime) -> bytes:
+def body_of(
+    kind: Kind, data: dict[str, Any], *, made_at: datetime, own: OwnWords | None = None
+) -> bytes:
     """Return the body of a notice, the same at every try."""
-    payload = Payload(type=kind, timestamp=made_at, data=data, message=message_of(kind, data))
+    payload = Payload(type=kind, timestamp=made_at, data=data, message=message_of(kind, data, own))
     return msgspec.json.encode(payload)
 
 

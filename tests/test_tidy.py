@@ -79,6 +79,7 @@ VERBS = {
         "outbox",
         "outbox_tables",
         "own",
+        "own_texts",
         "merge",
         "partners",
         "payees",

@@ -195,6 +195,7 @@ def ids_of(paid, case_id, household_id) -> dict[str, object]:
         "slip_id": str(UUID(int=13)),
         "appeal_id": str(UUID(int=14)),
         "webhook_id": str(UUID(int=15)),
+        "text_id": str(UUID(int=16)),
         **overlaps.IDS,
     }
 

@@ -8,9 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock, db
 from api.messages import MESSENGER
-from cbi import appeals, lodge, outbox, slips
+from cbi import appeals, lodge, outbox, own_texts, slips
 from cbi.appeal import Appeal, Intake, Statement
 from cbi.lodge import Days, Lodged
+from cbi.own_text import NewText
 from cbi.slip import NewSlip, Printed, reference_of, token_of
 from cbi.slips import Fresh
 from cbi.who import Who
@@ -154,12 +155,16 @@ DOORS = {"cbi.lodge_appeal", "cbi.appealed", "cbi.reverse_appealed", "cbi.appeal
     "cbi.make_notices",
     "cbi.make_turn_notices",
     "cbi.make_payment_notices",
+    "cbi.texts_of_notices",
     "cbi.claim_notices",
 }
 # They look things up by indexes, whatever the planner believes.
 BY_INDEX = {"cbi.lodge_appeal", "cbi.reverse_appealed", "cbi.check_appeal_reviewer"}
 TRIGGERS = {"cbi.check_appeal_reviewer", "cbi.check_reversal"}
 DOORS_READ = {
+    "cbi.message_text": "contact effective_from kind language open_to partner_id previous"
+    " proposed_at proposed_by text_id version words",
+    "cbi.message_text_approval": "approved_at approved_by partner_id proposed_by text_id",
     "cbi.chunk": "after_payment chunk_no list_digest round_id upto_payment",
     "cbi.entitlement": "cancelled_at partner_id",
     "cbi.followup": "followup_id pays_on",
@@ -246,6 +251,11 @@ async def told(conn: AsyncConnection) -> None:
         vault=DESK.vault,
         who=who(ALFA),
     )
+    new = NewText(kind="person.turn", language="es", words="Hay un aviso.", effective_from=TODAY)
+    own = await own_texts.propose(conn, new, text_id=clock.new_id(), who=who(ALFA))
+    other = staff(1, roles={"admin"})
+    await db.set_facts(conn, other)
+    await own_texts.approve(conn, own.text_id, who=who(other))
     await db.set_facts(conn, MESSENGER)
     await outbox.make_notices(conn, today=TODAY, cases_before=AT, at=AT)
     claimed = await outbox.claim(conn, at=AT, most=100)
