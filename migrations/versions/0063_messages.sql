@@ -134,6 +134,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         SELECT x.* FROM (SELECT y.household_id, y.partner_id, y.registered_at
                          FROM cbi.household AS y WHERE y.household_id = c.household_id OFFSET 0) AS x
         WHERE x.registered_at > notices_to_households.at - interval '2 days') AS h
+    -- One that came of another by a split or a transfer is no registration; whoever parted from it
+    -- may still share its telephone.
+    WHERE NOT EXISTS (
+        SELECT FROM cbi.household_event AS x
+        WHERE x.household_id = h.household_id AND x.kind IN ('split_off', 'received') OFFSET 0)
     UNION ALL
     SELECT r.partner_id, 'person.reservation', r.reservation_id, cbi.peru_day(x.expires_at),
         r.household_id

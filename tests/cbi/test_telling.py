@@ -10,6 +10,7 @@ from cbi import jobs, outbox
 from cbi.disbursement import Step
 from tests.cbi.appealing import DUE_ON, decided, forget, lodged, refused, taken
 from tests.cbi.deciding import join
+from tests.cbi.events import parted
 from tests.cbi.follow import a_sent_round, came, reissued
 from tests.cbi.overlapping import one
 from tests.cbi.test_conflicts import two_promised
@@ -92,6 +93,16 @@ async def test_a_household_that_agreed_hears_once_that_it_was_registered(conn):
     # An answer that comes later is no registration.
     await swept(conn, TODAY + 9 * DAY)
     assert len(await persons(conn)) == 1
+
+
+async def test_who_parts_from_a_household_is_not_told_that_it_was_registered(conn):
+    whole = reachable(2, size=3)
+    household_id = (await registered(conn, whole)).household_id
+    part = reachable(7, persons=[{**whole["persons"][1], "relationship": "head"}])
+    parted_off = await parted(conn, household_id, part, days=0)
+    assert parted_off.household_id != household_id
+    await swept(conn, TODAY + DAY)
+    assert str(parted_off.household_id) not in {row[2] for row in await persons(conn)}
 
 
 async def test_a_reservation_that_is_about_to_end_is_told_and_anew_when_it_was_renewed(conn):
