@@ -66,6 +66,13 @@ delivery_slot = Table(
     Column("slot_no", SmallInteger, primary_key=True),
     Column("notice_id", Uuid, nullable=False),
 )
+notice_due = Table(
+    "notice_due",
+    metadata,
+    Column("notice_id", Uuid, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("due_at", MOMENT, nullable=False),
+)
 notice_page = Table(
     "notice_page",
     metadata,

@@ -132,6 +132,83 @@ REVOKE ALL ON FUNCTION cbi.recipient_of(cbi.notice),
 GRANT EXECUTE ON FUNCTION cbi.recipient_of(cbi.notice),
     cbi.may_send(cbi.notice, uuid, timestamptz) TO cbi_door;
 
+-- ---------------------------------------------------------------- what is still to be told
+
+-- A row while a notice is neither delivered nor given up, and from when it may be tried: claiming
+-- looks at these only, however much was told before.
+CREATE TABLE cbi.notice_due (
+    notice_id uuid CONSTRAINT notice_due_pkey PRIMARY KEY,
+    partner_id uuid NOT NULL,
+    due_at timestamptz NOT NULL,
+    CONSTRAINT notice_due_of_notice FOREIGN KEY (notice_id, partner_id)
+        REFERENCES cbi.notice (notice_id, partner_id)
+);
+CREATE INDEX notice_due_in_order ON cbi.notice_due (partner_id, due_at, notice_id);
+CALL cbi.guard('cbi.notice_due', 'false', 'false');
+GRANT SELECT, INSERT, DELETE, UPDATE (due_at) ON cbi.notice_due TO cbi_door;
+CREATE POLICY door ON cbi.notice_due TO cbi_door USING (true) WITH CHECK (true);
+
+-- What is made at night for a person is due in the morning.
+CREATE FUNCTION cbi.due_from(kind text, moment timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN kind LIKE 'person.%' AND cbi.is_quiet(moment)
+        THEN (cbi.peru_day(moment + interval '4 hours') + time '07:00') AT TIME ZONE interval '-05:00'
+        ELSE moment END;
+
+CREATE FUNCTION cbi.queue_notices() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO cbi.notice_due (notice_id, partner_id, due_at)
+    SELECT n.notice_id, n.partner_id, cbi.due_from(n.kind, n.made_at) FROM added AS n
+    ORDER BY n.notice_id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER notice_queued AFTER INSERT ON cbi.notice REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION cbi.queue_notices();
+ALTER TABLE cbi.notice ENABLE ALWAYS TRIGGER notice_queued;
+
+-- A try that ended in vain says when the next one is, unless another is on its way already.
+CREATE FUNCTION cbi.follow_delivery() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NEW.why NOT IN ('delivered', 'gone') AND EXISTS (
+            SELECT FROM cbi.delivery AS d WHERE d.notice_id = NEW.notice_id
+                AND d.attempt_no > NEW.attempt_no OFFSET 0) THEN
+        RETURN NULL;
+    END IF;
+    IF NEW.again_at IS NULL THEN
+        DELETE FROM cbi.notice_due AS q WHERE q.notice_id = NEW.notice_id;
+    ELSE
+        UPDATE cbi.notice_due AS q SET due_at = NEW.again_at WHERE q.notice_id = NEW.notice_id;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER notice_followed AFTER INSERT ON cbi.delivery_end
+    FOR EACH ROW EXECUTE FUNCTION cbi.follow_delivery();
+ALTER TABLE cbi.delivery_end ENABLE ALWAYS TRIGGER notice_followed;
+
+-- These were for claiming from all that was ever told.
+DROP INDEX cbi.notice_by_moment;
+DROP POLICY door_locking ON cbi.notice;
+REVOKE UPDATE (notice_id) ON cbi.notice FROM cbi_door;
+
+ALTER TABLE cbi.notice_due NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE cbi.notice NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE cbi.delivery NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE cbi.delivery_end NO FORCE ROW LEVEL SECURITY;
+INSERT INTO cbi.notice_due (notice_id, partner_id, due_at)
+SELECT n.notice_id, n.partner_id, coalesce(d.again_at, d.lease_until, n.made_at)
+FROM cbi.notice AS n
+LEFT JOIN LATERAL (
+    SELECT x.lease_until, e.why, e.again_at FROM cbi.delivery AS x
+    LEFT JOIN cbi.delivery_end AS e USING (notice_id, attempt_no)
+    WHERE x.notice_id = n.notice_id ORDER BY x.attempt_no DESC LIMIT 1) AS d ON true
+WHERE n.made_at > now() - interval '3 days' AND (d.why IS NULL OR d.again_at IS NOT NULL);
+ALTER TABLE cbi.notice_due FORCE ROW LEVEL SECURITY;
+ALTER TABLE cbi.notice FORCE ROW LEVEL SECURITY;
+ALTER TABLE cbi.delivery FORCE ROW LEVEL SECURITY;
+ALTER TABLE cbi.delivery_end FORCE ROW LEVEL SECURITY;
+
 RESET ROLE;
 DROP FUNCTION cbi.waiting_at(timestamptz, uuid, integer);
 
@@ -187,37 +264,43 @@ BEGIN
 END $$;
 
 -- Claim notices that are due, each for one try, with where they go and the wrapped secret. What
--- another claims at this moment is passed over; a try whose lease ended untold is tried again. A
--- message takes one of its household's places of the day, whoever claims it.
+-- another claims at this moment is passed over; a try whose lease ended untold is tried again. No
+-- organisation keeps another waiting. A message takes one of its household's places of the day,
+-- whoever claims it.
 CREATE OR REPLACE FUNCTION cbi.claim_notices(at timestamptz, most integer)
 RETURNS TABLE (notice_id uuid, attempt_no smallint, partner_id uuid, kind text, body jsonb,
                made_at timestamptz, webhook_id uuid, url text, kek_id text, wrapped bytea)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    WITH due AS MATERIALIZED (
-        SELECT n.notice_id, n.partner_id, n.kind, n.body, n.made_at, r.household_id,
+    WITH first AS MATERIALIZED (
+        SELECT n.notice_id, n.partner_id, n.kind, n.body, n.made_at, n.household_id,
             (coalesce(d.attempt_no, 0) + 1)::smallint AS attempt_no, w.webhook_id, w.url, w.kek_id,
             w.wrapped
-        FROM cbi.notice AS n
-        CROSS JOIN LATERAL (
-            SELECT x.webhook_id, x.url, x.kek_id, x.wrapped FROM cbi.webhook AS x
-            WHERE x.partner_id = n.partner_id AND NOT EXISTS (
+        FROM (
+            SELECT DISTINCT ON (x.partner_id) x.partner_id, x.webhook_id, x.url, x.kek_id, x.wrapped
+            FROM cbi.webhook AS x
+            WHERE cbi.has_role('messenger') AND NOT EXISTS (
                 SELECT FROM cbi.webhook_end AS o WHERE o.webhook_id = x.webhook_id)
-            ORDER BY x.webhook_id DESC LIMIT 1) AS w
+            ORDER BY x.partner_id, x.webhook_id DESC) AS w
+        CROSS JOIN LATERAL (
+            SELECT m.notice_id, m.partner_id, m.kind, m.body, m.made_at, r.household_id, q.due_at
+            FROM cbi.notice_due AS q
+            CROSS JOIN LATERAL (
+                SELECT x AS told, x.* FROM cbi.notice AS x
+                WHERE x.notice_id = q.notice_id OFFSET 0) AS m
+            CROSS JOIN LATERAL (SELECT cbi.recipient_of(m.told) AS household_id) AS r
+            WHERE q.partner_id = w.partner_id AND q.due_at <= claim_notices.at
+              AND m.made_at BETWEEN claim_notices.at - cbi.notice_life(m.kind) AND claim_notices.at
+              AND cbi.may_send(m.told, r.household_id, claim_notices.at)
+            ORDER BY q.due_at, q.notice_id LIMIT claim_notices.most) AS n
         LEFT JOIN LATERAL (
-            SELECT x.attempt_no, x.lease_until, e.why, e.again_at FROM cbi.delivery AS x
-            LEFT JOIN cbi.delivery_end AS e USING (notice_id, attempt_no)
+            SELECT x.attempt_no FROM cbi.delivery AS x
             WHERE x.notice_id = n.notice_id ORDER BY x.attempt_no DESC LIMIT 1) AS d ON true
-        CROSS JOIN LATERAL (SELECT cbi.recipient_of(n) AS household_id) AS r
-        WHERE cbi.has_role('messenger')
-          AND n.made_at BETWEEN claim_notices.at - interval '3 days' AND claim_notices.at
-          AND n.made_at >= claim_notices.at - cbi.notice_life(n.kind)
-          AND (d.attempt_no IS NULL
-               OR d.why IS NULL AND d.lease_until <= claim_notices.at
-               OR d.again_at <= claim_notices.at)
-          AND coalesce(d.attempt_no, 0) < 20
-          AND cbi.may_send(n, r.household_id, claim_notices.at)
-        ORDER BY n.made_at, n.notice_id LIMIT claim_notices.most
-        FOR UPDATE OF n SKIP LOCKED
+        WHERE coalesce(d.attempt_no, 0) < 20
+        ORDER BY n.due_at, n.notice_id LIMIT claim_notices.most
+    ), due AS MATERIALIZED (
+        SELECT f.* FROM first AS f JOIN cbi.notice_due AS q USING (notice_id)
+        WHERE q.due_at <= claim_notices.at
+        FOR UPDATE OF q SKIP LOCKED
     ), standing AS (
         SELECT s.notice_id FROM due AS d
         JOIN cbi.delivery_slot AS s ON s.notice_id = d.notice_id
@@ -247,7 +330,10 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
            OR EXISTS (SELECT FROM standing AS s WHERE s.notice_id = d.notice_id)
            OR EXISTS (SELECT FROM placed AS p WHERE p.notice_id = d.notice_id)
         ON CONFLICT ON CONSTRAINT delivery_once DO NOTHING
-        RETURNING notice_id
+        RETURNING notice_id, lease_until
+    ), leased AS (
+        UPDATE cbi.notice_due AS q SET due_at = c.lease_until FROM claimed AS c
+        WHERE q.notice_id = c.notice_id
     )
     SELECT d.notice_id, d.attempt_no, d.partner_id, d.kind, d.body, d.made_at, d.webhook_id, d.url,
         d.kek_id, d.wrapped
@@ -257,8 +343,11 @@ $$;
 GRANT CREATE ON SCHEMA cbi TO cbi_door;
 ALTER FUNCTION cbi.waiting_at(timestamptz, uuid, integer) OWNER TO cbi_door;
 ALTER FUNCTION cbi.make_turn_notices(timestamptz, uuid, integer) OWNER TO cbi_door;
+ALTER FUNCTION cbi.queue_notices() OWNER TO cbi_door;
+ALTER FUNCTION cbi.follow_delivery() OWNER TO cbi_door;
 REVOKE CREATE ON SCHEMA cbi FROM cbi_door;
-REVOKE ALL ON FUNCTION cbi.waiting_at(timestamptz, uuid, integer),
+REVOKE ALL ON FUNCTION cbi.queue_notices(), cbi.follow_delivery(),
+    cbi.waiting_at(timestamptz, uuid, integer),
     cbi.make_turn_notices(timestamptz, uuid, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION cbi.waiting_at(timestamptz, uuid, integer),
     cbi.make_turn_notices(timestamptz, uuid, integer) TO cbi_app;

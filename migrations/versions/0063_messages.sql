@@ -215,6 +215,8 @@ BEGIN
           WHERE c.said IS NOT NULL) AS n
     ON CONFLICT ON CONSTRAINT notice_once DO NOTHING;
     GET DIAGNOSTICS made = ROW_COUNT;
+    -- What could not be told in its time is looked at no more.
+    DELETE FROM cbi.notice_due AS q WHERE q.due_at < make_notices.at - interval '3 days';
     RETURN made;
 END $$;
 

@@ -161,6 +161,9 @@ DOORS = {"cbi.lodge_appeal", "cbi.appealed", "cbi.reverse_appealed", "cbi.appeal
 # They look things up by indexes, whatever the planner believes.
 BY_INDEX = {"cbi.lodge_appeal", "cbi.reverse_appealed", "cbi.check_appeal_reviewer"}
 TRIGGERS = {"cbi.check_appeal_reviewer", "cbi.check_reversal"}
+TRIGGERS |= {"cbi.queue_notices", "cbi.follow_delivery"}
+# Of what is still to be told; what was is in deliveries.
+LIVING = {"cbi.notice_due"}
 DOORS_READ = {
     "cbi.message_text": "contact effective_from kind language open_to partner_id previous"
     " proposed_at proposed_by text_id version words",
@@ -173,6 +176,7 @@ DOORS_READ = {
     "cbi.household": "registered_at",
     "cbi.job": "job_id kind partner_id subject_id",
     "cbi.job_end": "ended_at job_id state",
+    "cbi.notice_due": "due_at notice_id partner_id",
     "cbi.notice_page": "list_id made_at page_no partner_id",
     "cbi.round": "pays_on round_id",
     "cbi.round_check_page": "begun_at check_no is_last round_id",
@@ -212,9 +216,10 @@ DOORS_WRITE = {"cbi.appeal", "cbi.appeal_effect", "cbi.appeal_key", "dedup.match
     "cbi.delivery",
     "cbi.delivery_slot",
     "cbi.notice_page",
+    "cbi.notice_due",
 }
 CLOSED = {"cbi.appeal", "cbi.appeal_effect", "cbi.appeal_key", "cbi.notice", "cbi.delivery"}
-CLOSED |= {"cbi.delivery_slot", "cbi.notice_page"}
+CLOSED |= LIVING | {"cbi.delivery_slot", "cbi.notice_page"}
 # The figures alone read the group of documents, and the reviewer's organisation what was said.
 WRITTEN_ONLY = {"cbi.slip_group", "cbi.appeal_key", "cbi.delivery_slot", "cbi.notice_page"}
 

@@ -9,7 +9,7 @@ from api import db
 from api.messages import MESSENGER
 from cbi import outbox, wait
 from tests.cbi.overlapping import agreed, one, who
-from tests.cbi.test_outbox import claimed, hooked, noted, notices, states
+from tests.cbi.test_outbox import claimed, hooked, noted, notices, states, swept
 from tests.cbi.test_reserve import DAY, reserved
 from tests.cbi.test_wait import WAITING, entered, three
 from tests.cbi.world import ALFA, AT, BETA, PARTNER_B, consent, family, registered, withdraw
@@ -159,6 +159,44 @@ async def test_a_person_is_not_written_to_at_night_and_an_organisation_is(conn):
         await noted(conn, one_, "delivered", FREE + 13 * HOUR)
     assert await claimed(conn, FREE + DAY - timedelta(seconds=1)) == []
     assert len(persons(await claimed(conn, FREE + DAY))) == 2
+
+
+async def test_what_is_made_at_night_for_a_person_is_due_in_the_morning(conn):
+    household_id = await a_contact(conn)
+    await agreed(conn, waiting=WAITING)
+    await reserved(conn, household_id)
+    await entered(conn, household_id)
+    await hooked(conn)
+    await looked(conn, FREE + 14 * HOUR)
+    assert {each.kind for each in await claimed(conn, FREE + 14 * HOUR)} == {"waiting.turn"}
+    assert persons(await claimed(conn, FREE + DAY - timedelta(seconds=1))) == []
+    assert len(persons(await claimed(conn, FREE + DAY))) == 1
+
+
+async def test_a_try_that_ends_late_does_not_bring_the_next_one_forward(conn):
+    await three_turns(conn)
+    slow = (await claimed(conn, FREE, most=1))[0]
+    minute = timedelta(minutes=1)
+    later = [
+        one_ for one_ in await claimed(conn, FREE + minute) if one_.notice_id == slow.notice_id
+    ]
+    assert [one_.attempt_no for one_ in later] == [2]
+    await noted(conn, slow, "timeout", FREE + minute)
+    soon = FREE + minute + timedelta(seconds=30)
+    assert slow.notice_id not in {one_.notice_id for one_ in await claimed(conn, soon)}
+    # Unless it was received: then there is no next one.
+    await noted(conn, later[0], "delivered", soon)
+    found = await claimed(conn, FREE + 3 * minute)
+    assert slow.notice_id not in {one_.notice_id for one_ in found}
+
+
+async def test_what_could_not_be_told_in_its_time_is_not_told_late(conn):
+    await three_turns(conn)
+    assert persons(await claimed(conn, FREE + 4 * DAY)) == []
+    assert {state for _, state, _, _ in await states(conn, FREE + 4 * DAY)} == {"no_endpoint"}
+    await swept(conn, (FREE + 4 * DAY).date())
+    await db.set_facts(conn, db.SYSTEM)
+    assert await claimed(conn, FREE + 5 * HOUR) == []
 
 
 async def test_a_household_that_withdrew_its_consent_is_not_written_to(conn):
