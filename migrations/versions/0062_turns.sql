@@ -258,15 +258,17 @@ BEGIN
     WHERE (behind IS NULL OR w.waiting_id > behind) AND w.waiting_id <= looked_at
       -- Who waited before for as long as anybody may has had their turn.
       AND w.expires_at > make_turn_notices.at - interval '366 days'
+      AND NOT EXISTS (SELECT FROM cbi.waiting_withdrawal AS d
+                      WHERE d.waiting_id = w.waiting_id OFFSET 0)
       AND t.is_waiting AND t.free_until IS NOT NULL
     ON CONFLICT ON CONSTRAINT notice_once DO NOTHING;
     RETURN looked_at;
 END $$;
 
 -- Claim notices that are due, each for one try, with where they go and the wrapped secret. What
--- another claims at this moment is passed over; a try whose lease ended untold is tried again. No
--- organisation keeps another waiting. A message takes one of its household's places of the day,
--- whoever claims it.
+-- another claims at this moment is passed over; a try whose lease ended untold is tried again. Each
+-- organisation's first comes before anybody's second. A message takes one of its household's places
+-- of the day, whoever claims it.
 CREATE OR REPLACE FUNCTION cbi.claim_notices(at timestamptz, most integer)
 RETURNS TABLE (notice_id uuid, attempt_no smallint, partner_id uuid, kind text, body jsonb,
                made_at timestamptz, webhook_id uuid, url text, kek_id text, wrapped bytea)
@@ -274,7 +276,8 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
     WITH first AS MATERIALIZED (
         SELECT n.notice_id, n.partner_id, n.kind, n.body, n.made_at, n.household_id,
             (coalesce(d.attempt_no, 0) + 1)::smallint AS attempt_no, w.webhook_id, w.url, w.kek_id,
-            w.wrapped
+            w.wrapped, row_number() OVER (
+                PARTITION BY n.partner_id ORDER BY n.due_at, n.notice_id) AS place
         FROM (
             SELECT DISTINCT ON (x.partner_id) x.partner_id, x.webhook_id, x.url, x.kek_id, x.wrapped
             FROM cbi.webhook AS x
@@ -296,7 +299,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
             SELECT x.attempt_no FROM cbi.delivery AS x
             WHERE x.notice_id = n.notice_id ORDER BY x.attempt_no DESC LIMIT 1) AS d ON true
         WHERE coalesce(d.attempt_no, 0) < 20
-        ORDER BY n.due_at, n.notice_id LIMIT claim_notices.most
+        ORDER BY place, n.due_at, n.notice_id LIMIT claim_notices.most
     ), due AS MATERIALIZED (
         SELECT f.* FROM first AS f JOIN cbi.notice_due AS q USING (notice_id)
         WHERE q.due_at <= claim_notices.at

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from api import db
 from api.messages import MESSENGER
 from cbi import outbox, wait
+from tests.cbi.appealing import case_of
 from tests.cbi.overlapping import agreed, one, who
 from tests.cbi.test_outbox import claimed, hooked, noted, notices, states, swept
 from tests.cbi.test_reserve import DAY, reserved
@@ -159,6 +160,15 @@ async def test_a_person_is_not_written_to_at_night_and_an_organisation_is(conn):
         await noted(conn, one_, "delivered", FREE + 13 * HOUR)
     assert await claimed(conn, FREE + DAY - timedelta(seconds=1)) == []
     assert len(persons(await claimed(conn, FREE + DAY))) == 2
+
+
+async def test_who_has_much_to_hear_does_not_keep_another_from_hearing(conn):
+    await three_turns(conn)
+    await case_of(conn, 1)
+    await hooked(conn, BETA)
+    await swept(conn, FREE.date(), at=FREE + HOUR)
+    found = await claimed(conn, FREE + HOUR, most=2)
+    assert {each.partner_id for each in found} == {PARTNER_A, PARTNER_B}
 
 
 async def test_what_is_made_at_night_for_a_person_is_due_in_the_morning(conn):
