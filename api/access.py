@@ -191,6 +191,10 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/v1/webhooks"): frozenset({PROGRAMME, ADMIN}),
     ("POST", "/v1/webhooks/{webhook_id}/closing"): frozenset({PROGRAMME, ADMIN}),
     ("GET", "/v1/notices"): frozenset({PROGRAMME, ADJUDICATOR, COORDINATOR, ADMIN}),
+    ("POST", "/v1/message-texts"): frozenset({PROGRAMME, ADMIN}),
+    ("GET", "/v1/message-texts"): frozenset({PROGRAMME, ADMIN}),
+    ("POST", "/v1/message-texts/preview"): frozenset({PROGRAMME, ADMIN}),
+    ("POST", "/v1/message-texts/{text_id}/approval"): frozenset({PROGRAMME, ADMIN}),
     ("GET", "/v1/dedup/runs"): frozenset({COORDINATOR, AUDITOR}),
 }
 

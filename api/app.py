@@ -41,6 +41,7 @@ from api import (
     imports,
     jobs,
     kobo,
+    message_texts,
     moves,
     overlaps,
     periods,
@@ -62,7 +63,6 @@ from api.db import SYSTEM, transaction
 from api.described import describe_failures
 from api.kinds import DUTIES, KINDS
 from api.logs import LOG, RequestLog
-from api.messages import messaging
 from api.state import (
     CHECKPOINT_NAME,
     Service,
@@ -110,6 +110,7 @@ PARTS = (
     appeals,
     figures,
     webhooks,
+    message_texts,
 )
 SWAGGER_FILES = Path(swagger_ui.__file__).parent / "static"
 SEAL_EVERY_SECONDS = 5.0
@@ -149,7 +150,6 @@ def make_app(service: Service) -> Litestar:
         lifespan=[
             lambda app: _sealing(app.state.service),
             lambda app: working(app.state.service, KINDS, DUTIES),
-            lambda app: messaging(app.state.service),
         ],
         debug=False,
         logging_config=None,

@@ -24,6 +24,7 @@ from api.event_wording import REFUSALS as OF_EVENTS
 from api.grant_wording import REFUSALS as OF_GRANTS
 from api.logs import LOG
 from api.term_wording import REFUSALS as OF_TERMS
+from api.text_wording import REFUSALS as OF_TEXTS
 from api.wording import NOT_FOUND, Wording
 from api.wording import REFUSALS as OF_ALL
 from cbi import refusal as cbi
@@ -33,7 +34,7 @@ from cbi.term_refusal import TermsJustChanged
 from dedup.refusal import DedupRefusal
 from ledger.refusal import LedgerRefusal, PeriodJustClosed
 
-REFUSALS = OF_ALL | OF_APPEALS | OF_EVENTS | OF_GRANTS | OF_TERMS
+REFUSALS = OF_ALL | OF_APPEALS | OF_EVENTS | OF_GRANTS | OF_TERMS | OF_TEXTS
 TYPE_PREFIX = "urn:cbi:problem:"
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2

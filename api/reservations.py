@@ -117,7 +117,7 @@ async def list_waiting(
     after: FromQuery[UUID | None] = None,
     limit: Limit = 50,
 ) -> Page[Entry]:
-    """List the families one waits for, and since when they are free for one's organisation."""
+    """List the families one waits for, whether it is one's turn, and until when."""
     items = await wait.list_waiting(conn, after=after, limit=limit + 1, at=clock.now())
     return page(items, limit=limit, cursor="waiting_id")
 

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import msgspec
 
 Language = Literal["es", "en"]
-# All that a text may say of somebody.
-PLACEHOLDERS = frozenset({"reference", "due_on"})
+# All that a text may say of somebody, and whom its organisation says to call.
+PLACEHOLDERS = frozenset({"reference", "due_on", "contact"})
 CHARACTERS_MAX = 320
 
 
@@ -30,26 +30,47 @@ class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     en: str
 
 
+class OwnWords(msgspec.Struct, frozen=True, kw_only=True):
+    """An organisation's own words for a message, and its telephone if they name it."""
+
+    version: int
+    words: str
+    contact: str | None
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A text to hand on to somebody, and which version of which template it is."""
+    """A text to hand on to somebody, and which version of which template it is.
+
+    `is_own` tells that the words are the organisation's, not the program's.
+    """
 
     template: str
     version: int
     language: Language
     text: str
+    is_own: bool = False
 
 
-def message_of(kind: str, data: Mapping[str, Any]) -> Message | None:
+def message_of(kind: str, data: Mapping[str, Any], own: OwnWords | None = None) -> Message | None:
     """Return the words of a notice for a person; None for one that is for an organisation."""
-    versions = templates().get(kind)
-    if versions is None:
+    if kind not in templates():
         return None
-    newest = versions[-1]
     language: Language = "en" if data.get("language") == "en" else "es"
-    text = newest.en if language == "en" else newest.es
+    if own is not None:
+        facts = dict(data) if own.contact is None else {**data, "contact": own.contact}
+        text, version = render(own.words, facts), own.version
+    else:
+        text = render(words_of_program(kind, language), data)
+        version = templates()[kind][-1].version
     return Message(
-        template=kind, version=newest.version, language=language, text=render(text, data)
+        template=kind, version=version, language=language, text=text, is_own=own is not None
     )
+
+
+def words_of_program(kind: str, language: Language) -> str:
+    """Return the words that came with the program, as they are now."""
+    newest = templates()[kind][-1]
+    return newest.en if language == "en" else newest.es
 
 
 def render(template: str, facts: Mapping[str, Any]) -> str:

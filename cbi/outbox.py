@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi import outbox_tables as tables
+from cbi.disburse import CHECK_HOURS_MAX
 from cbi.refusal import BadValue, NotFound
 from cbi.vault import Vault, WrappedKey
 from cbi.webhook import Kind, Notice, NoticeState, Webhook, Why, again_at, url_fault
@@ -24,7 +25,7 @@ _NOTICES = text("""
             AS attempts, e.why, e.status,
             CASE WHEN e.why = 'delivered' THEN 'delivered'
                  WHEN e.why IS NOT NULL AND e.again_at IS NULL THEN 'dead'
-                 WHEN n.made_at < :at ::timestamptz - interval '1 day' THEN
+                 WHEN n.made_at < :at ::timestamptz - cbi.notice_life(n.kind) THEN
                       CASE WHEN d.attempt_no IS NULL THEN 'no_endpoint' ELSE 'dead' END
                  WHEN w.webhook_id IS NULL THEN 'no_endpoint'
                  ELSE 'waiting' END AS state
@@ -146,18 +147,50 @@ async def list_notices(
 
 
 async def make_notices(
-    conn: AsyncConnection, *, today: date, cases_before: datetime, at: datetime
+    conn: AsyncConnection,
+    *,
+    today: date,
+    cases_before: datetime,
+    at: datetime,
+    check_hours_max: int = CHECK_HOURS_MAX,
 ) -> int:
     """Write what is to be told and isn't yet, as `messenger`; returns how many notices.
 
     A notice is written once for a thing and a day. `cases_before` is before when a case must have
-    been opened to be overdue.
+    been opened to be overdue, `check_hours_max` how long the check of a list counts.
     """
     made = await conn.scalar(
-        text("SELECT cbi.make_notices(:today ::date, :at ::timestamptz, :before ::timestamptz)"),
-        {"today": today, "at": at, "before": cases_before},
+        text(
+            "SELECT cbi.make_notices("
+            ":today ::date, :at ::timestamptz, :before ::timestamptz, :hours ::integer)"
+        ),
+        {"today": today, "at": at, "before": cases_before, "hours": check_hours_max},
     )
     return int(made or 0)
+
+
+async def make_payment_notices(conn: AsyncConnection, *, today: date, at: datetime) -> bool:
+    """Tell the households of one page of a released list, as `messenger`; False: none is left."""
+    made = await conn.scalar(
+        text("SELECT cbi.make_payment_notices(:today ::date, :at ::timestamptz)"),
+        {"today": today, "at": at},
+    )
+    return bool(made)
+
+
+async def make_turn_notices(
+    conn: AsyncConnection, *, after: UUID | None, most: int, at: datetime
+) -> UUID | None:
+    """Tell whose turn came among the next `most` entries of the waiting list, as `messenger`.
+
+    Returns the last entry that was looked at; None when there is none after `after`. A turn is told
+    once, whoever asks how often.
+    """
+    looked_at: UUID | None = await conn.scalar(
+        text("SELECT cbi.make_turn_notices(:at ::timestamptz, :after ::uuid, :most)"),
+        {"at": at, "after": after, "most": most},
+    )
+    return looked_at
 
 
 async def claim(conn: AsyncConnection, *, at: datetime, most: int) -> list[Claimed]:

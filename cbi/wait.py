@@ -1,4 +1,4 @@
-"""Wait for a family that is held, and say what is due: reservations expiring, families free."""
+"""Wait for a family that is held, and say whose turn it is."""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -16,27 +16,17 @@ from cbi.refusal import NotFound
 from cbi.who import Who
 from ledger.violation import constraint_of
 
-DUE_WITHIN = timedelta(days=3)
-DUE_MAX = 10_000
-ENTRIES_MAX = 100_000
 _WAITING = """
     SELECT w.waiting_id, w.partner_id, w.household_id, w.assistance, w.since, w.expires_at,
-        w.free_since, w.free_until
+        w.is_free, w.free_until
     FROM cbi.waiting_at(:at, :after ::uuid, :most) AS w"""
-_EXPIRING = """
-    SELECT h.reservation_id, h.partner_id, h.household_id, h.assistance,
-        upper(h.standing) AS expires_at
-    FROM cbi.hold AS h
-    WHERE h.reservation_id IS NOT NULL AND h.standing @> :at ::timestamptz
-      AND upper(h.standing) <= :soon ::timestamptz
-    ORDER BY upper(h.standing), h.reservation_id LIMIT :most"""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A family that one's organisation waits for. `free_since` tells that it may have it now.
+    """A family that one's organisation waits for; `is_free` tells that it is its turn.
 
-    It is the organisation's until `free_until`, in which time it reserves or enrols; that the
-    family is free keeps nobody else from doing so first.
+    It is until `free_until`, in which time the organisation reserves or enrols; that the family is
+    free keeps nobody else from doing so first.
     """
 
     waiting_id: UUID
@@ -45,25 +35,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     assistance: str
     since: datetime
     expires_at: datetime
-    free_since: datetime | None
+    is_free: bool
     free_until: datetime | None
-
-
-class Expiring(msgspec.Struct, frozen=True, kw_only=True):
-    """A reservation that expires soon."""
-
-    reservation_id: UUID
-    partner_id: UUID
-    household_id: UUID
-    assistance: str
-    expires_at: datetime
-
-
-class Due(msgspec.Struct, frozen=True, kw_only=True):
-    """What organisations are to be told: the soonest first."""
-
-    expiring: list[Expiring]
-    free: list[Entry]
 
 
 async def enter(
@@ -142,26 +115,9 @@ async def load_entry(conn: AsyncConnection, waiting_id: UUID, *, at: datetime) -
 async def list_waiting(
     conn: AsyncConnection, *, after: UUID | None, limit: int, at: datetime
 ) -> list[Entry]:
-    """List what the organisation waits for, oldest first, and since when it is free."""
+    """List what the organisation waits for, oldest first, and whether it is its turn."""
     rows = await conn.execute(
         text(f"{_WAITING} ORDER BY w.waiting_id"),
         {"at": at, "after": after, "most": limit},
     )
     return [msgspec.convert(row._asdict(), Entry) for row in rows]
-
-
-async def due(conn: AsyncConnection, at: datetime) -> Due:
-    """List what is to be told now: reservations that expire in three days, families that are free.
-
-    An organisation's own, or, for whoever looks over all (an auditor), everybody's.
-    """
-    facts = {"at": at, "soon": at + DUE_WITHIN, "most": DUE_MAX}
-    expiring = await conn.execute(text(_EXPIRING), facts)
-    entries = await conn.execute(
-        text(f"{_WAITING} WHERE w.free_since IS NOT NULL ORDER BY w.free_since, w.waiting_id"),
-        {"at": at, "after": None, "most": ENTRIES_MAX},
-    )
-    return Due(
-        expiring=[msgspec.convert(row._asdict(), Expiring) for row in expiring],
-        free=[msgspec.convert(row._asdict(), Entry) for row in entries],
-    )

@@ -10,18 +10,29 @@ from uuid import UUID
 
 import msgspec
 
-from cbi.message import Message, message_of
+from cbi.message import Message, OwnWords, message_of
 
 Kind = Literal[
     "cases.waiting",
     "appeals.waiting",
     "appeals.unassigned",
+    "appeals.due",
     "reservations.expiring",
     "reversal.to_act",
+    "waiting.turn",
+    "conflicts.waiting",
+    "import.ended",
+    "round.check_old",
     "person.appeal_taken",
     "person.appeal_decided",
     "person.appeal_delayed",
     "person.reversal",
+    "person.registered",
+    "person.reservation",
+    "person.turn",
+    "person.payment_ready",
+    "person.payment_failed",
+    "person.review",
 ]
 Why = Literal[
     "delivered",
@@ -61,8 +72,8 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """A notice, how often it was tried, and how the last try ended.
 
-    It waits, was delivered, or is dead: tried for a day in vain. Without an endpoint it is only
-    listed.
+    It waits, was delivered, or is dead: tried in vain, or not sent in its time. Without an endpoint
+    it is only listed.
     """
 
     notice_id: UUID
@@ -149,9 +160,11 @@ def headers(secret: bytes, *, notice_id: UUID, at: datetime, body: bytes) -> dic
     }
 
 
-def body_of(kind: Kind, data: dict[str, Any], *, made_at: datetime) -> bytes:
+def body_of(
+    kind: Kind, data: dict[str, Any], *, made_at: datetime, own: OwnWords | None = None
+) -> bytes:
     """Return the body of a notice, the same at every try."""
-    payload = Payload(type=kind, timestamp=made_at, data=data, message=message_of(kind, data))
+    payload = Payload(type=kind, timestamp=made_at, data=data, message=message_of(kind, data, own))
     return msgspec.json.encode(payload)
 
 

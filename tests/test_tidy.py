@@ -85,6 +85,7 @@ VERBS = {
         "outbox",
         "outbox_tables",
         "own",
+        "own_texts",
         "merge",
         "partners",
         "payees",

@@ -3,7 +3,7 @@
 from migrations.run import run_sql
 
 revision = "0065"
-down_revision = "0061"
+down_revision = "0064"
 
 
 def upgrade() -> None:

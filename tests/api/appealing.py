@@ -15,8 +15,15 @@ NOT_KEPT = {
     "/v1/slips/{slip_id}/prints",
     "/v1/appeals",
     "/v1/webhooks",
+    # Nothing is done.
+    "/v1/message-texts/preview",
 }
+TEXT = {"kind": "person.turn", "language": "es", "words": "Hay un aviso. Llame al {contact}."}
+TEXT |= {"contact": "01 555 0100"}
 BODIES = {
+    "/v1/message-texts": {**TEXT, "effective_from": "2026-01-01"},
+    "/v1/message-texts/preview": {**TEXT, "open_to": "2026-2"},
+    "/v1/message-texts/{text_id}/approval": {},
     "/v1/households/{household_id}/slips": {
         "reason": "family_assisted",
         "assistance_group": "mpca",
@@ -86,10 +93,22 @@ async def a_closing(house: House) -> Asked:
     return (f"/v1/webhooks/{webhook['webhook_id']}/closing", "A/programme", None)
 
 
+async def a_text(house: House) -> Asked:
+    del house
+    return ("/v1/message-texts", "A/programme", {**TEXT, "effective_from": "2026-01-01"})
+
+
+async def a_text_approval(house: House) -> Asked:
+    made = await house.made(*await a_text(house))
+    return (f"/v1/message-texts/{made['text_id']}/approval", "A/admin", None)
+
+
 APPEALS: dict[str, Callable[[House], Awaitable[Asked]]] = {
     "/v1/households/{household_id}/appeals": an_appeal_without_slip,
     "/v1/appeals/{appeal_id}/assignments": an_assignment,
     "/v1/appeals/{appeal_id}/outcome": an_outcome,
     "/v1/appeals/{appeal_id}/done": a_done_mark,
     "/v1/webhooks/{webhook_id}/closing": a_closing,
+    "/v1/message-texts": a_text,
+    "/v1/message-texts/{text_id}/approval": a_text_approval,
 }

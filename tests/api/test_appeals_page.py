@@ -7,7 +7,6 @@ from typing import get_args
 
 from cbi.appeal import BECAUSE
 from cbi.slip import DocumentGroup, Reason
-from cbi.webhook import Kind
 from tests.api.house import House, registration
 
 PAGE = (Path(__file__).parents[2] / "docs" / "appeals.md").read_text(encoding="utf-8")
@@ -45,6 +44,6 @@ async def test_the_example_of_the_page_happens_as_it_is_written(house: House):
 
 
 def test_the_page_names_every_word_that_a_caller_may_send_or_get():
-    words = {*get_args(Reason), *get_args(DocumentGroup), *get_args(Kind)}
+    words = {*get_args(Reason), *get_args(DocumentGroup)}
     words |= {*BECAUSE, *(one for reasons in BECAUSE.values() for one in reasons)}
     assert {word for word in words if f"`{word}`" not in PAGE} == set()

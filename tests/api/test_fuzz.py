@@ -202,6 +202,7 @@ def ids_of(paid, case_id, household_id) -> dict[str, object]:
         **granting.IDS,
         "uit_no": "77000",
         "cap_no": "77000",
+        "text_id": str(UUID(int=16)),
         **overlaps.IDS,
     }
 

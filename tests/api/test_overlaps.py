@@ -40,14 +40,14 @@ async def test_the_loser_is_told_until_when_and_whom_to_ask_and_never_who(house:
         assert secret not in refused.text
     waiting = {"household_id": theirs, "assistance": "health"}
     entry = await house.made("/v1/waiting", "B/programme", waiting)
-    assert entry["free_since"] is None
+    assert (entry["is_free"], entry["free_until"]) == (False, None)
     path = f"/v1/reservations/{made['reservation_id']}"
     assert (await house.post(f"{path}/cancellation", "B/programme")).status_code == 404
     assert (await house.made(f"{path}/cancellation", "A/programme"))["state"] == "cancelled"
     over = await house.post(f"{path}/renewal", "A/programme")
     assert over.json()["type"] == "urn:cbi:problem:reservation-over"
     listed = (await house.get("/v1/waiting", "B/programme", params={"limit": "200"})).json()
-    free = {each["waiting_id"]: each["free_since"] for each in listed["items"]}
+    free = {each["waiting_id"]: each["is_free"] for each in listed["items"]}
     assert free[entry["waiting_id"]] is not None
     theirs_too = (await house.get("/v1/waiting", "A/programme", params={"limit": "200"})).json()
     assert entry["waiting_id"] not in {each["waiting_id"] for each in theirs_too["items"]}

@@ -8,9 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock, db
 from api.messages import MESSENGER
-from cbi import appeals, lodge, outbox, slips
+from cbi import appeals, lodge, outbox, own_texts, slips
 from cbi.appeal import Appeal, Intake, Statement
 from cbi.lodge import Days, Lodged
+from cbi.own_text import NewText
 from cbi.slip import NewSlip, Printed, reference_of, token_of
 from cbi.slips import Fresh
 from cbi.who import Who
@@ -152,6 +153,9 @@ async def case_of(conn: AsyncConnection, seed: int = 1) -> tuple[UUID, UUID]:
 # What test_rls.py knows of these tables: what the doors read and write of them, who may not.
 DOORS = {"cbi.lodge_appeal", "cbi.appealed", "cbi.reverse_appealed", "cbi.appeal_counts"} | {
     "cbi.make_notices",
+    "cbi.make_turn_notices",
+    "cbi.make_payment_notices",
+    "cbi.texts_of_notices",
     "cbi.claim_notices",
     "cbi.erase_decided_appeals",
     "cbi.stop_counts",
@@ -159,8 +163,32 @@ DOORS = {"cbi.lodge_appeal", "cbi.appealed", "cbi.reverse_appealed", "cbi.appeal
 # They look things up by indexes, whatever the planner believes.
 BY_INDEX = {"cbi.lodge_appeal", "cbi.reverse_appealed", "cbi.check_appeal_reviewer"}
 TRIGGERS = {"cbi.check_appeal_reviewer", "cbi.check_reversal", "cbi.erase_elsewhere"}
+TRIGGERS |= {"cbi.queue_notices", "cbi.follow_delivery"}
+# Of what is still to be told; what was is in deliveries.
+LIVING = {"cbi.notice_due"}
 DOORS_READ = {
+    "cbi.message_text": "contact effective_from kind language open_to partner_id previous"
+    " proposed_at proposed_by text_id version words",
+    "cbi.message_text_approval": "approved_at approved_by partner_id proposed_by text_id",
+    "cbi.chunk": "after_payment chunk_no list_digest round_id upto_payment",
+    "cbi.entitlement": "cancelled_at partner_id",
+    "cbi.followup": "followup_id pays_on",
+    "cbi.followup_payment": "followup_id household_id payment_id",
+    "cbi.followup_step": "at followup_id partner_id step",
+    "cbi.household": "registered_at",
+    "cbi.job": "job_id kind partner_id subject_id",
+    "cbi.job_end": "ended_at job_id state",
+    "cbi.notice_due": "due_at notice_id partner_id",
+    "cbi.notice_page": "list_id made_at page_no partner_id",
+    "cbi.round": "pays_on round_id",
+    "cbi.round_check_page": "begun_at check_no is_last round_id",
+    "cbi.round_step": "at list_digest partner_id round_id step",
+    "dedup.decision": "decided_at",
+    "ledger.attempt": "attempt_no payment_id",
+    "ledger.giveback": "attempt_no payment_id recorded_at",
+    "ledger.outcome": "attempt_no decided_at outcome payment_id",
     "cbi.delivery": "attempt_no began_at lease_until notice_id partner_id previous webhook_id",
+    "cbi.delivery_slot": "day household_id notice_id partner_id slot_no",
     "cbi.delivery_end": "again_at attempt_no ended_at notice_id partner_id status why",
     "cbi.notice": "about body day kind made_at notice_id partner_id",
     "cbi.webhook": "added_at added_by kek_id partner_id url webhook_id wrapped",
@@ -189,10 +217,14 @@ DOORS_WRITE = {"cbi.appeal", "cbi.appeal_effect", "cbi.appeal_key", "dedup.match
     "dedup.case_pair",
     "cbi.notice",
     "cbi.delivery",
+    "cbi.delivery_slot",
+    "cbi.notice_page",
+    "cbi.notice_due",
 }
 CLOSED = {"cbi.appeal", "cbi.appeal_effect", "cbi.appeal_key", "cbi.notice", "cbi.delivery"}
+CLOSED |= LIVING | {"cbi.delivery_slot", "cbi.notice_page"}
 # The figures alone read the group of documents, and the reviewer's organisation what was said.
-WRITTEN_ONLY = {"cbi.slip_group", "cbi.appeal_key"}
+WRITTEN_ONLY = {"cbi.slip_group", "cbi.appeal_key", "cbi.delivery_slot", "cbi.notice_page"}
 
 
 async def a_whole_appeal(conn: AsyncConnection) -> None:
@@ -227,6 +259,11 @@ async def told(conn: AsyncConnection) -> None:
         vault=DESK.vault,
         who=who(ALFA),
     )
+    new = NewText(kind="person.turn", language="es", words="Hay un aviso.", effective_from=TODAY)
+    own = await own_texts.propose(conn, new, text_id=clock.new_id(), who=who(ALFA))
+    other = staff(1, roles={"admin"})
+    await db.set_facts(conn, other)
+    await own_texts.approve(conn, own.text_id, who=who(other))
     await db.set_facts(conn, MESSENGER)
     await outbox.make_notices(conn, today=TODAY, cases_before=AT, at=AT)
     claimed = await outbox.claim(conn, at=AT, most=100)

@@ -32,7 +32,7 @@ async def answered(conn, household_id, actor, asked, at):
         entry = await entered(conn, household_id, actor, at=at, assistance=assistance)
         (same,) = await wait.list_waiting(conn, after=None, limit=2, at=at)
         assert same.waiting_id == entry.waiting_id
-        return "held" if same.free_since is None else "free"
+        return "free" if same.is_free else "held"
     year, month, number = map(int, months)
     first = date(year, month, 1)
     try:

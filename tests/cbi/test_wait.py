@@ -10,10 +10,10 @@ from cbi import enrol, wait
 from cbi.overlap_refusal import NotHeld, ReservationQuotaSpent
 from cbi.refusal import NotFound
 from tests.cbi.deciding import join
-from tests.cbi.overlapping import AUGUST, JULY, agreed, one, promised, who
+from tests.cbi.overlapping import JULY, agreed, one, promised, who
 from tests.cbi.test_enrol import one_family
 from tests.cbi.test_reserve import DAY, reserved
-from tests.cbi.world import ALFA, AT, BETA, GAMA, PARTNER_B, PARTNERS, family, programme_of, staff
+from tests.cbi.world import ALFA, AT, BETA, GAMA, PARTNERS, family, programme_of
 from tests.conftest import PARTNER_A
 
 WAITING = {"days_max": 60, "offer_days": 10, "open_max": 2}
@@ -33,7 +33,7 @@ async def entered(conn, household_id, actor=ALFA, *, at=AT, assistance="mpca"):
 async def waits(conn, actor, at):
     await db.set_facts(conn, actor)
     return [
-        (each.household_id, each.free_since, each.free_until)
+        (each.household_id, each.is_free, each.free_until)
         for each in await wait.list_waiting(conn, after=None, limit=50, at=at)
     ]
 
@@ -53,12 +53,12 @@ async def test_the_longest_waiting_is_first_and_then_the_next(conn):
     await entered(conn, theirs, BETA, at=AT + DAY)
     await entered(conn, mine, at=AT + 2 * DAY)
     free = AT + 14 * DAY
-    assert await waits(conn, BETA, free - DAY) == [(theirs, None, None)]
+    assert await waits(conn, BETA, free - DAY) == [(theirs, False, None)]
     # Each learns of its own entry, and of no other.
-    assert await waits(conn, BETA, free) == [(theirs, free, free + 10 * DAY)]
-    assert await waits(conn, ALFA, free) == [(mine, None, None)]
+    assert await waits(conn, BETA, free) == [(theirs, True, free + 10 * DAY)]
+    assert await waits(conn, ALFA, free) == [(mine, False, None)]
     assert await waits(conn, BETA, free + 10 * DAY) == []
-    assert await waits(conn, ALFA, free + 10 * DAY) == [(mine, free + 10 * DAY, free + 20 * DAY)]
+    assert await waits(conn, ALFA, free + 10 * DAY) == [(mine, True, free + 20 * DAY)]
     assert await waits(conn, ALFA, free + 20 * DAY) == []
 
 
@@ -73,7 +73,7 @@ async def test_a_turn_that_is_given_up_passes_at_once(conn):
         await wait.withdraw(conn, waiting_id=first.waiting_id, by=who(BETA, free + 3 * DAY))
     assert await waits(conn, BETA, free + 3 * DAY) == []
     since = free + 3 * DAY
-    assert await waits(conn, ALFA, since) == [(mine, since, since + 10 * DAY)]
+    assert await waits(conn, ALFA, since) == [(mine, True, since + 10 * DAY)]
 
 
 async def test_who_reserves_or_enrols_waits_no_more_and_the_others_go_on(conn):
@@ -83,9 +83,9 @@ async def test_who_reserves_or_enrols_waits_no_more_and_the_others_go_on(conn):
     free = AT + 14 * DAY
     await reserved(conn, theirs, BETA, at=free + DAY)
     assert await waits(conn, BETA, free + DAY) == []
-    assert await waits(conn, ALFA, free + DAY) == [(mine, None, None)]
+    assert await waits(conn, ALFA, free + DAY) == [(mine, False, None)]
     again = free + 15 * DAY
-    assert await waits(conn, ALFA, again) == [(mine, again, again + 10 * DAY)]
+    assert await waits(conn, ALFA, again) == [(mine, True, again + 10 * DAY)]
 
 
 async def test_a_family_is_free_when_its_months_and_cool_down_are_over(conn):
@@ -94,8 +94,8 @@ async def test_a_family_is_free_when_its_months_and_cool_down_are_over(conn):
     await promised(conn, await programme_of(conn), mine, first=JULY, months=1)
     await entered(conn, theirs, BETA)
     november = AT.replace(month=11, day=1, hour=5)
-    assert await waits(conn, BETA, november - timedelta(seconds=1)) == [(theirs, None, None)]
-    assert await waits(conn, BETA, november) == [(theirs, november, november + 14 * DAY)]
+    assert await waits(conn, BETA, november - timedelta(seconds=1)) == [(theirs, False, None)]
+    assert await waits(conn, BETA, november) == [(theirs, True, november + 14 * DAY)]
 
 
 async def test_a_closed_enrolment_frees_who_waits(conn):
@@ -105,7 +105,7 @@ async def test_a_closed_enrolment_frees_who_waits(conn):
     at = AT + 5 * DAY
     await db.set_facts(conn, ALFA)
     await enrol.close(conn, enrolment_id=enrolment.enrolment_id, at=at)
-    assert await waits(conn, BETA, at) == [(theirs, at, at + 14 * DAY)]
+    assert await waits(conn, BETA, at) == [(theirs, True, at + 14 * DAY)]
 
 
 async def test_only_a_held_family_is_waited_for_and_once(conn):
@@ -136,24 +136,3 @@ async def test_an_entry_expires_and_there_is_a_limit(conn):
     assert len(await waits(conn, ALFA, AT + 59 * DAY)) == 2
     assert await waits(conn, ALFA, AT + 60 * DAY) == []
     assert await waits(conn, ALFA, AT.replace(year=2027)) == []
-
-
-async def test_what_is_due_is_told_to_its_organisation_or_to_whoever_looks_over_all(conn):
-    _, theirs, third = await three(conn)
-    await entered(conn, theirs, BETA, at=AT + DAY)
-    other = await one(conn, family(8), BETA)
-    await reserved(conn, other, BETA, at=AT + 2 * DAY, first_month=AUGUST)
-    soon = AT + 11 * DAY
-    overseer = staff(5, PARTNER_A, {"auditor"})
-    found = {}
-    for name, actor in (("beta", BETA), ("gama", GAMA), ("all", overseer), ("alfa", ALFA)):
-        await db.set_facts(conn, actor)
-        found[name] = await wait.due(conn, soon)
-    expiring = {name: [each.household_id for each in due.expiring] for name, due in found.items()}
-    assert expiring == {"beta": [], "gama": [third], "all": [third], "alfa": []}
-    assert all(due.free == [] for due in found.values())
-    later = AT + 14 * DAY
-    await db.set_facts(conn, overseer)
-    due = await wait.due(conn, later)
-    assert [(each.household_id, each.partner_id) for each in due.free] == [(theirs, PARTNER_B)]
-    assert [each.household_id for each in due.expiring] == [other]
