@@ -25,6 +25,7 @@ from cbi.answered import Answer, Status
 from cbi.household import Assistance
 from cbi.lists import CheckList, Listed, Purpose
 from cbi.overlap import MONTHS_MAX, Span, months_of
+from cbi.place import UbigeoSystem
 
 
 @click.command("check")
@@ -42,6 +43,11 @@ from cbi.overlap import MONTHS_MAX, Span, months_of
 @click.option(
     "--assistance", type=click.Choice(get_args(Assistance)), help="Which kind they are to get."
 )
+@click.option(
+    "--ubigeo-system",
+    type=click.Choice(get_args(UbigeoSystem)),
+    help="Whose district codes FILE uses, where it has any and its columns don't say it.",
+)
 @click.option("--months", help="For which months: 2026-07, or 2026-07..2026-09.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Default: FILE-checked."
@@ -56,6 +62,7 @@ async def check(
     purpose: Purpose,
     list_id: UUID | None,
     assistance: Assistance | None,
+    ubigeo_system: UbigeoSystem | None,
     months: str | None,
     out: Path | None,
     as_json: bool,
@@ -75,7 +82,7 @@ async def check(
         leave("--out must be another file", WRONG_USE)
     wanted = wanted_of(assistance, _span(months) if months is not None else None)
     content = await asyncio.to_thread(file.read_bytes)
-    rows = list(intake.rows(content, format=kind, ubigeo_system="inei"))
+    rows = list(intake.rows(content, format=kind, ubigeo_system=ubigeo_system))
     actor = await clerk(run, code, REGISTRAR)
     listed = await _listed(run, actor, purpose, list_id)
     ask = Ask(purpose=purpose, listed=listed, wanted=wanted)

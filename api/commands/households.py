@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import rich_click as click
@@ -26,6 +27,7 @@ from api.terminal import (
 from cbi import intake, partners
 from cbi.intake import Format
 from cbi.intake.corrections import Note, corrected
+from cbi.place import UbigeoSystem
 from cbi.refusal import FileUnreadable
 
 ENDINGS: dict[str, Format] = {
@@ -56,10 +58,8 @@ def import_() -> None:
 )
 @click.option(
     "--ubigeo-system",
-    type=click.Choice(["inei", "reniec"]),
-    default="inei",
-    show_default=True,
-    help="Whose district codes the file uses. They collide, so say it.",
+    type=click.Choice(get_args(UbigeoSystem)),
+    help="Whose district codes FILE uses. They collide, so say it, unless its columns do.",
 )
 @click.option(
     "--accept-valid/--check-only",
@@ -81,7 +81,7 @@ async def households(
     file: Path,
     code: str,
     format_: Format | None,
-    ubigeo_system: str,
+    ubigeo_system: UbigeoSystem | None,
     accept_valid: bool,
     corrections: Path | None,
     as_json: bool,
@@ -99,7 +99,9 @@ async def households(
         leave("--corrections needs a CSV or XLSX file", WRONG_USE)
     content = await asyncio.to_thread(_content, file)
     actor = await clerk(run, code, REGISTRAR)
-    declared = Declared(format=kind, ubigeo_system=ubigeo_system, accept_valid=accept_valid)
+    said = ubigeo_system or await asyncio.to_thread(intake.declared, content, format=kind)
+    # A file without any code has nothing to declare.
+    declared = Declared(format=kind, ubigeo_system=said or "inei", accept_valid=accept_valid)
     results = await bring_in(run.service, content, declared, actor=actor)
     if corrections is not None and (kind == "csv" or kind == "xlsx"):  # noqa: PLR1714 -- mypy
         faults = {(each.sheet, each.row): notes(each) for each in results if faulty(each)}
