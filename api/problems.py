@@ -22,6 +22,7 @@ from api.appeal_wording import REFUSALS as OF_APPEALS
 from api.constraints import CONSTRAINTS
 from api.event_wording import REFUSALS as OF_EVENTS
 from api.logs import LOG
+from api.quota_words import spent
 from api.term_wording import REFUSALS as OF_TERMS
 from api.wording import NOT_FOUND, Wording
 from api.wording import REFUSALS as OF_ALL
@@ -87,6 +88,8 @@ def on_refusal(request: Requested, refused: Exception) -> Reply:
     facts = facts_of(refused)
     if isinstance(refused, cbi.FileUnreadable):
         facts["es"], facts["en"] = REASONS[refused.reason]
+    if isinstance(refused, cbi.CheckQuotaSpent):
+        facts |= msgspec.to_builtins(spent(refused))
     return _reply(request, wording, facts=facts, headers=headers)
 
 

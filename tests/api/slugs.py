@@ -5,7 +5,8 @@ SLUGS = [
     "account-conflict", "account-not-open", "account-not-ours", "already-enrolled",
     "already-judged", "appeal-decided", "appeal-tries-spent", "approved-by-author",
     "assign-elsewhere", "attempt-refused", "bad-value", "break-refused", "cannot-supersede",
-    "case-decided", "case-reopened", "check-quota-spent", "check-stale", "checkpoint-unknown",
+    "case-decided", "case-reopened", "check-file-too-large", "check-quota-spent", "check-stale",
+    "checkpoint-unknown",
     "conflict-over", "conflict-unendable", "consent-missing", "consent-not-given",
     "eligibility-unknown", "ending-unfit", "enrolment-closed", "entitlement-settled",
     "expiry-stands", "families-apart", "file-unreadable", "followup-superseded", "group-changed",
@@ -33,6 +34,6 @@ SLUGS = [
 # Those that a constraint alone refuses.
 SLUGS_OF_CONSTRAINTS = [
     "code-taken", "family-changed", "group-unknown", "household-ended", "instalments-just-given",
-    "list-too-long", "months-far", "name-taken", "not-found", "registration-running",
+    "list-too-long", "months-far", "name-taken", "not-found", "quota-own", "registration-running",
     "rules-just-changed",
 ]  # fmt: skip
