@@ -185,7 +185,7 @@ class Workbook:
                 raise FileUnreadable(line=0, reason="not_a_workbook") from None
             for _, element in cast("Iterator[tuple[str, Element]]", parser.read_events()):
                 silent = 0
-                if until and str(element.tag).endswith(f"}}{until}"):
+                if until and element.tag[-len(until) :] == until:
                     return
                 yield element
                 parent = element.getparent()
