@@ -65,6 +65,7 @@ class _Own(threading.local):
     asked: Iterator[AskedRow]
     packed: PackedList
     references: list[str]
+    skip: int
 
 
 _OWN = _Own()
@@ -84,12 +85,12 @@ class Aside:
         """Return the file's next households, none at its end."""
         return self._do(_take, many)
 
-    async def ask(self, source: Source) -> None:
-        """Begin to read a file to check; raises FileUnreadable."""
-        await self._do(_ask, source)
+    def ask(self, source: Source) -> None:
+        """Begin to read a file to check."""
+        self._do(_ask, source)
 
     def take_asked(self, many: int) -> "asyncio.Future[AskedPart]":
-        """Return the next households of a file to check, none at its end."""
+        """Return the next households of a file to check, none at its end; raises FileUnreadable."""
         return self._do(_take_asked, many)
 
     def twice(self, model: Model) -> "asyncio.Future[dict[int, list[Place]]]":
@@ -165,15 +166,14 @@ def _ready(contents: list[bytes]) -> list[Ready]:
 
 def _ask(source: Source) -> None:
     _OWN.packed, _OWN.references = PackedList(_OWN.maker.hasher), []
+    _OWN.skip = source.skip
+    # Nothing is read before the first household is taken.
     _OWN.asked = asked_rows(
         source.content,
         format=source.format,
         ubigeo_system=source.ubigeo_system,
         today=source.today,
     )
-    # What was read before counts for who stands in the file twice.
-    for _ in range(source.skip):
-        _next_asked(source.today)
 
 
 def _next_asked(today: date) -> tuple[AskedRow, int] | None:
@@ -187,6 +187,9 @@ def _next_asked(today: date) -> tuple[AskedRow, int] | None:
 
 
 def _take_asked(many: int) -> AskedPart:
+    # What was read before counts for who stands in the file twice.
+    while len(_OWN.references) < _OWN.skip and _next_asked(_OWN.maker.today) is not None:
+        pass
     rows: list[AskedRow] = []
     persons = 0
     while len(rows) < many and (taken := _next_asked(_OWN.maker.today)) is not None:

@@ -4,9 +4,10 @@ What the quota has no room for goes on by itself the next day. Nothing of a file
 piece at hand; who stands in it twice is found by the reader.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
-from typing import get_args
+from typing import TypeVar, get_args
 from uuid import UUID
 
 import msgspec
@@ -34,6 +35,9 @@ ROLES = frozenset({REGISTRAR, PROGRAMME})
 SPREAD_DAYS_MAX = 5
 # Of a day's quota a file that takes several leaves so much to other questions.
 LEFT_FREE_PERCENT = 20
+# So long a chunk waits for its reader; the transaction is open meanwhile.
+WAITED_SECONDS = 10.0
+T = TypeVar("T")
 _TWICE = msgspec.json.Decoder(dict[int, tuple[Place, ...]])
 
 
@@ -67,14 +71,19 @@ async def _read_on(work: _Work) -> Chunk:
     """Keep the next households; after the last, see whether they fit, and who is there twice."""
     read, persons = _number(work, "read"), _number(work, "persons")
     beside = await _beside(work, reading_from=read)
-    part = await beside.take_asked(check.HOUSEHOLDS_MAX)
+    part = await _awaited(work, "part", lambda: beside.take_asked(check.HOUSEHOLDS_MAX))
+    if part is None:
+        return _resting(work)
     if part.households:
         await check_files.put(work.conn, work.opened, "read", part.piece, piece_no=read)
         read, persons = read + part.households, persons + part.persons
         return Chunk(done=0, total=read, cursor={"read": read, "persons": persons})
     await _must_fit(work, persons)
-    twice = msgspec.json.encode(await beside.twice(work.task.service.desk.model))
-    await check_files.put(work.conn, work.opened, "twice", twice)
+    model = work.task.service.desk.model
+    twice = await _awaited(work, "alike", lambda: beside.twice(model))
+    if twice is None:
+        return _resting(work)
+    await check_files.put(work.conn, work.opened, "twice", msgspec.json.encode(twice))
     cursor = {"read": read, "persons": persons, "checked": 0, "charged": 0}
     return Chunk(done=0, total=read, cursor=cursor)
 
@@ -168,14 +177,15 @@ async def _finish(work: _Work) -> Chunk:
     (content,) = await check_files.pieces(conn, opened, "asked")
     answers = await check_files.pieces(conn, opened, "answers")
     beside = await _beside(work, reading_from=None)
-    made = await beside.annotated(
-        CheckedFile(
-            content=content,
-            format=opened.file.format,
-            read=await check_files.pieces(conn, opened, "read"),
-            answers=answers,
-        )
+    checked = CheckedFile(
+        content=content,
+        format=opened.file.format,
+        read=await check_files.pieces(conn, opened, "read"),
+        answers=answers,
     )
+    made = await _awaited(work, "made", lambda: beside.annotated(checked))
+    if made is None:
+        return _resting(work)
     await check_files.put(conn, opened, "checked", made)
     counts = dict.fromkeys(get_args(Status), 0)
     for piece in answers:
@@ -208,9 +218,30 @@ async def _beside(work: _Work, *, reading_from: int | None) -> Aside:
             skip=reading_from,
             today=work.quota.day,
         )
-        await beside.ask(source)
+        # Whoever takes the first households hears what is wrong with the file.
+        beside.ask(source)
     task.kept["beside"] = beside
     return beside
+
+
+async def _awaited(work: _Work, name: str, begin: Callable[[], "asyncio.Future[T]"]) -> T | None:
+    """Return what is worked on beside, or None while it isn't there: no transaction waits long."""
+    coming = work.task.kept.get(name)
+    if coming is None:
+        coming = work.task.kept[name] = begin()
+    assert isinstance(coming, asyncio.Future)
+    await asyncio.wait({coming}, timeout=WAITED_SECONDS)
+    if not coming.done():
+        return None
+    del work.task.kept[name]
+    found: T = coming.result()
+    return found
+
+
+def _resting(work: _Work) -> Chunk:
+    """Stand where the last chunk stood."""
+    last = work.task.last
+    return Chunk(done=last.done, total=last.total, cursor=last.cursor)
 
 
 def _spent(work: _Work, persons: int, left: int) -> CheckQuotaSpent:

@@ -1,12 +1,14 @@
 """A whole file is checked as a job, handed out to its own organisation, and gone after a week."""
 
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
-from api import check_files, clock
+from api import check_files, check_jobs, clock
+from api.worker import work_once
 from cbi import check
 from tests.api.house import House, registration
 from tests.api.jobbing import worked
@@ -167,3 +169,46 @@ async def test_what_a_file_is_checked_for_must_be_right(house: House, more, stat
     }
     answer = await house.post("/v1/check/files", "B/registrar", params=asked | more, content=b"x")
     assert answer.status_code == status, answer.text
+
+
+def lines(count: int) -> bytes:
+    return "".join(line(f"R-{n}", registration()) for n in range(2, 2 + count)).encode()
+
+
+async def test_a_reader_that_takes_long_is_not_waited_for_in_a_transaction(
+    house: House, monkeypatch
+):
+    monkeypatch.setattr(check_jobs, "WAITED_SECONDS", 0.0)
+    done = await sent(house, HEADER.encode() + b"\n" + lines(3), "A/registrar")
+    assert (done["state"], done["result"]["households"]) == ("done", 3)
+
+
+async def test_a_file_whose_reading_broke_off_is_read_on_from_there(house: House, monkeypatch):
+    monkeypatch.setattr(check, "HOUSEHOLDS_MAX", 2)
+    twice = registration()
+    content = f"{HEADER}\n{line('R-1', twice)}".encode() + lines(4)
+    content += line("R-9", twice).encode()
+    asked = {"format": "csv", "purpose": "before_registration"}
+    asked["list"] = await a_list(house, "A/registrar")
+    made = await house.post("/v1/check/files", "A/registrar", params=asked, content=content)
+    job = made.json()
+    broken = check_jobs.CHECK_FILE.work
+    calls = 0
+
+    async def breaks(conn, task):
+        nonlocal calls
+        calls += 1
+        if calls % 2 == 0:
+            raise ConnectionError
+        return await broken(conn, task)
+
+    kinds = {"check-file": msgspec.structs.replace(check_jobs.CHECK_FILE, work=breaks)}
+    for _ in range(30):
+        async with house.owner.begin() as conn:
+            await conn.execute(text("UPDATE cbi.job_lease SET held_until = '-infinity'"))
+        if not await work_once(house.service, kinds, worker_id=uuid4(), wanted=UUID(job["job_id"])):
+            break
+    assert (await house.get(f"/v1/jobs/{job['job_id']}", "A/registrar")).json()["state"] == "done"
+    made = (await handed_out(house, job["subject_id"], "A/registrar")).content.decode()
+    assert "(fila 7 R-9)" in made
+    assert "(fila 2 R-1)" in made
