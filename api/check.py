@@ -22,11 +22,12 @@ from api.state import Requested, Service
 from api.text import LINE
 from cbi import asked, check, holds, lists, tables
 from cbi.asked import ReadAsked
-from cbi.check import Checked, Quota
+from cbi.check import Checked
 from cbi.household import Assistance
 from cbi.lists import CheckList, Purpose
 from cbi.overlap import MONTHS_MAX, Span
 from cbi.own import Wanted
+from cbi.quotas import Quota
 from cbi.refusal import BadValue
 
 T = TypeVar("T")

@@ -14,6 +14,12 @@ CONSTRAINTS: dict[str, Wording] = {
         "Una lista termina a los 183 días o antes",
         "A list ends within 183 days",
     ),
+    "check_quota_not_own": Wording(
+        403,
+        "quota-own",
+        "La cuota de su propia organización la fija otra",
+        "The quota of one's own organisation is set by another",
+    ),
     "household_reference_once": Wording(
         409,
         "registration-running",

@@ -16,10 +16,10 @@ from api.state import Service
 from api.worker import Duty, Kind, Task, order
 from cbi import staging, uploads
 from cbi.amend_many import amend_changed
-from cbi.check import persons_left
 from cbi.check_staged import check_staged
 from cbi.imported import KEPT_DAYS, Import, StagedRow
 from cbi.job import Chunk, JobView
+from cbi.quotas import persons_left
 from cbi.ready import Ready
 from cbi.register_many import register_many
 

@@ -23,6 +23,7 @@ from api.constraints import CONSTRAINTS
 from api.event_wording import REFUSALS as OF_EVENTS
 from api.grant_wording import REFUSALS as OF_GRANTS
 from api.logs import LOG
+from api.quota_words import spent
 from api.term_wording import REFUSALS as OF_TERMS
 from api.text_wording import REFUSALS as OF_TEXTS
 from api.wording import NOT_FOUND, Wording
@@ -89,6 +90,8 @@ def on_refusal(request: Requested, refused: Exception) -> Reply:
     facts = facts_of(refused)
     if isinstance(refused, cbi.FileUnreadable):
         facts["es"], facts["en"] = REASONS[refused.reason]
+    if isinstance(refused, cbi.CheckQuotaSpent):
+        facts |= msgspec.to_builtins(spent(refused))
     return _reply(request, wording, facts=facts, headers=headers)
 
 

@@ -25,10 +25,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from api import logs, settings
 from api.host import Host, host, migrate_own
 from api.problems import facts_of
+from api.quota_words import spent
 from api.state import Service, open_service
 from api.wording import REFUSALS
 from cbi.intake.source import REASONS
-from cbi.refusal import CbiRefusal, FileUnreadable
+from cbi.refusal import CbiRefusal, CheckQuotaSpent, FileUnreadable
 from dedup.refusal import DedupRefusal
 from ledger.refusal import LedgerRefusal
 from ledger.violation import constraint_of
@@ -98,6 +99,8 @@ def told() -> Iterator[None]:
         facts = msgspec.json.encode(facts_of(error)).decode()
         if isinstance(error, FileUnreadable):
             facts = " ".join(REASONS[error.reason])
+        if isinstance(error, CheckQuotaSpent):
+            facts = " ".join(msgspec.structs.astuple(spent(error)))
         leave(f"{wording.en} / {wording.es} [{wording.slug}] {facts}", REFUSED)
     except IntegrityError as error:
         leave(f"the database's rule {constraint_of(error)} refuses this", REFUSED)

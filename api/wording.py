@@ -4,6 +4,7 @@ import msgspec
 
 from api import import_wording, overlap_wording, refusal
 from cbi import refusal as cbi
+from cbi.check_refusal import CheckFileTooLarge
 from dedup import refusal as dedup
 from ledger import refusal as ledger
 
@@ -120,6 +121,12 @@ REFUSALS: dict[type[Exception], Wording] = {
     ),
     cbi.CheckQuotaSpent: Wording(
         429, "check-quota-spent", "Cuota de hoy agotada", "Today's quota is spent"
+    ),
+    CheckFileTooLarge: Wording(
+        422,
+        "check-file-too-large",
+        "El archivo tiene más personas de las que caben en la cuota de varios días",
+        "The file has more persons than fit the quota of several days",
     ),
     cbi.CheckStale: Wording(
         409,

@@ -19,12 +19,14 @@ from api import clock
 from api.db import WORKER, Actor, transaction
 from api.logs import LOG
 from api.problems import SOON
+from api.quota_words import Says, spent, too_large
 from api.state import Service
 from api.wording import REFUSALS
 from cbi import jobs
+from cbi.check_refusal import CheckFileTooLarge
 from cbi.import_refusal import TooManyJobs
 from cbi.job import Chunk, Job, JobView, Marked, NewJob
-from cbi.refusal import FileUnreadable
+from cbi.refusal import CheckQuotaSpent, FileUnreadable
 
 LOOK_EVERY_SECONDS = 1.0
 # A job that fails for a reason that may pass is tried again later and later, then given up.
@@ -153,7 +155,7 @@ async def work_once(
         return True
     again_in_seconds = 0.0
     try:
-        await _work(
+        again_in_seconds = await _work(
             service, kinds[taken.kind], taken, worker_id, tell or _tell_nobody, lease_seconds
         )
     except asyncio.CancelledError:
@@ -161,13 +163,30 @@ async def work_once(
     except Exception as error:  # noqa: BLE001 -- the edge of a task: told, and tried again
         wording = None if isinstance(error, PASSING) else REFUSALS.get(type(error))
         if wording is not None:
-            detail = {"detail": error.reason} if isinstance(error, FileUnreadable) else {}
-            await _fail(service, taken, {"reason": wording.slug, **detail})
+            await _fail(service, taken, {"reason": wording.slug, **_detail(error)})
         again_in_seconds = float(2**taken.takes)
         LOG.warning("job_failed", extra={"facts": {"job_id": str(taken.job_id)}}, exc_info=error)
     finally:
         await asyncio.shield(_let_go(service, taken, worker_id, again_in_seconds))
     return True
+
+
+def _detail(error: Exception) -> dict[str, object]:
+    """What else a failed job says of why: of a quota how much would fit, and when."""
+    match error:
+        case FileUnreadable():
+            return {"detail": error.reason}
+        case CheckQuotaSpent():
+            return vars_of(error, spent(error))
+        case CheckFileTooLarge():
+            return vars_of(error, too_large(error))
+    return {}
+
+
+def vars_of(error: Exception, says: Says) -> dict[str, object]:
+    """The facts of a refusal with what is said of them."""
+    facts: dict[str, object] = msgspec.to_builtins(vars(error))
+    return facts | {"es": says.es, "en": says.en}
 
 
 def _tell_nobody(done: int, total: int) -> None:
@@ -181,7 +200,8 @@ async def _work(
     worker_id: UUID,
     tell: Callable[[int, int], None],
     lease_seconds: float,
-) -> None:
+) -> float:
+    """Do chunk after chunk; return in how many seconds the job is to be taken up again."""
     actor = Actor(
         actor_id=taken.actor_id,
         partner_id=taken.partner_id,
@@ -193,20 +213,22 @@ async def _work(
     hold = partial(jobs.hold, job_id=taken.job_id, worker_id=worker_id, lease_seconds=lease_seconds)
     async with service.begin(actor, request_id=taken.request_id) as conn:
         if not await hold(conn):
-            return
+            return 0.0
         last = await jobs.begin(conn, taken, at=clock.now())
     async with contextlib.AsyncExitStack() as stack:
         task = Task(service=service, job=taken, actor=actor, last=last, stack=stack)
         while True:
             async with service.begin(actor, request_id=taken.request_id) as conn:
                 if not await hold(conn):
-                    return
+                    return 0.0
                 chunk = await _chunk(conn, kind, task)
             if chunk is None:
-                return
+                return 0.0
             tell(chunk.done, chunk.total)
             if chunk.result is not None:
-                return
+                return 0.0
+            if chunk.goes_on_at is not None:
+                return max((chunk.goes_on_at - clock.now()).total_seconds(), 0.0)
 
 
 async def _chunk(conn: AsyncConnection, kind: Kind, task: Task) -> Chunk | None:

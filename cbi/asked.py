@@ -8,12 +8,12 @@ import msgspec
 
 from cbi import consent, household, person
 from cbi.consent import Consent
-from cbi.fault import Fault, Finding, has_errors, in_order
+from cbi.fault import Fault, has_errors, in_order
 from cbi.form import read_form
 from cbi.household import PERSONS_MAX, Registration
 from cbi.intake.source import Row
 from cbi.person import Person
-from cbi.place import ubigeo_fault
+from cbi.place import ubigeo_finding
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,8 +52,8 @@ def read(raw: object, *, today: date) -> ReadAsked:
         partial, persons=tuple(person.settle(each) for each in partial.persons)
     )
     rules = list(household.persons_findings(asked.persons, today))
-    if asked.ubigeo and (code := ubigeo_fault(asked.ubigeo)):
-        rules.append(Finding(("ubigeo",), code))
+    if asked.ubigeo and (district := ubigeo_finding(asked.ubigeo)) is not None:
+        rules.append(district)
     findings += household.without_echoes(rules, findings)
     faults = in_order(findings, raw)
     return ReadAsked(

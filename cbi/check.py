@@ -4,22 +4,24 @@ What stays is who asked, when, what for and how many, and in the access log whos
 were opened for it.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from itertools import accumulate
 from typing import get_args
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cbi import agree, household, tables
+from cbi import agree, tables
 from cbi.answered import Answer, Around, Place, Question, Status, Why, answer
 from cbi.asked import ReadAsked, declines
+from cbi.asked_rows import records as records_of
 from cbi.identities import Candidates
-from cbi.import_tables import import_check
 from cbi.lists import Listed, Purpose
 from cbi.own import Wanted, find_own
+from cbi.quotas import Quota, in_force, persons_left
 from cbi.refusal import CheckQuotaSpent
 from cbi.register import Desk
 from cbi.seek import seek
@@ -39,15 +41,8 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     blocked: int
     unsearchable: int
     persons_left: int
-    households: tuple[Answer, ...]
-
-
-class Quota(msgspec.Struct, frozen=True, kw_only=True):
-    """How many persons an organisation may check on this day, and when the next one begins."""
-
-    persons_per_day: int
-    day: date
     opens_again_at: datetime
+    households: tuple[Answer, ...]
 
 
 async def check(
@@ -74,7 +69,7 @@ async def check(
     """
     questions = [_question(read, desk=desk, on=quota.day) for read in reads]
     persons = sum(len(question.records) for question in questions)
-    left = await _claim(conn, persons, quota=quota, partner_id=partner_id)
+    left = await _claim(conn, questions, quota=quota, partner_id=partner_id)
     searched = [question for question in questions if question.why is None]
     keys = await keyed([each.records for each in searched], key_hasher(desk.matching_key))
     records = [each.records for each in searched]
@@ -107,7 +102,9 @@ async def check(
             at=at, day=quota.day, purpose=purpose, persons=persons, **listed.column, **counts
         )
     )
-    return Checked(**counts, persons_left=left, households=answers)
+    return Checked(
+        **counts, persons_left=left, opens_again_at=quota.opens_again_at, households=answers
+    )
 
 
 def _question(read: ReadAsked, *, desk: Desk, on: date) -> Question:
@@ -118,54 +115,32 @@ def _question(read: ReadAsked, *, desk: Desk, on: date) -> Question:
     places = {person_id: place for place, person_id in enumerate(ids)}
     if declines(asked, on):
         return Question(household_id=household_id, read=read, places=places, why="declined")
-    records = household.records_of(
-        asked.persons, household_id=household_id, person_ids=ids, ubigeo=asked.ubigeo
-    )
+    records = records_of(read, household_id=household_id, person_ids=ids, on=on)
     why: Why | None = None if records else "no_keys"
     return Question(household_id=household_id, read=read, places=places, records=records, why=why)
 
 
-async def _claim(conn: AsyncConnection, persons: int, *, quota: Quota, partner_id: UUID) -> int:
-    """Return what is left of the day's quota after `persons`; raises CheckQuotaSpent."""
+async def _claim(
+    conn: AsyncConnection, questions: Sequence[Question], *, quota: Quota, partner_id: UUID
+) -> int:
+    """Return what is left of the day's quota after these; raises CheckQuotaSpent."""
+    asked = [len(question.records) for question in questions]
     left = await persons_left(conn, quota=quota, partner_id=partner_id)
-    if persons > left:
+    if sum(asked) > left:
+        allowed = await in_force(conn, quota, partner_id=partner_id)
         raise CheckQuotaSpent(
-            persons_asked=persons,
+            persons_asked=sum(asked),
             persons_left=left,
-            persons_per_day=quota.persons_per_day,
+            persons_per_day=allowed.persons_per_day,
             opens_again_at=quota.opens_again_at,
+            households_fit=fitting(asked, left),
         )
-    return left - persons
+    return left - sum(asked)
 
 
-async def persons_left(conn: AsyncConnection, *, quota: Quota, partner_id: UUID) -> int:
-    """Return how many persons the organisation may compare yet today, by checks or staged files."""
-    # One check of an organisation at a time, or two at once would both find room for themselves.
-    await conn.execute(
-        select(func.pg_advisory_xact_lock(func.hashtextextended(f"cbi.check {partner_id}", 0)))
-    )
-    done, staged = tables.duplicate_check.c, import_check.c
-    checked = select(func.coalesce(func.sum(done.persons), 0)).where(
-        done.partner_id == partner_id, done.day == quota.day
-    )
-    compared = select(func.coalesce(func.sum(staged.persons), 0)).where(
-        staged.partner_id == partner_id,
-        staged.persons > 0,
-        staged.checked_at >= quota.opens_again_at - timedelta(days=1),
-        staged.checked_at < quota.opens_again_at,
-    )
-    spent = await conn.scalar(select(checked.scalar_subquery() + compared.scalar_subquery()))
-    return max(quota.persons_per_day - int(spent or 0), 0)
-
-
-async def find_twice(
-    reads: Sequence[ReadAsked], *, desk: Desk, day: date
-) -> list[tuple[Place, ...]]:
-    """Say for each household which others of a list have somebody in common with it."""
-    questions = [_question(read, desk=desk, on=day) for read in reads]
-    searched = [question.records for question in questions if question.why is None]
-    keys = await keyed(searched, key_hasher(desk.matching_key))
-    return await _twice(questions, keys, desk=desk)
+def fitting(persons: Iterable[int], room: int) -> int:
+    """Return how many of these households, from the first on, have no more persons than `room`."""
+    return sum(1 for together in accumulate(persons) if together <= room)
 
 
 async def _twice(

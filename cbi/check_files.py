@@ -17,12 +17,13 @@ from cbi.check_tables import check_file, check_file_key, check_file_piece
 from cbi.lists import Listed, Purpose
 from cbi.overlap import Span
 from cbi.own import Wanted
+from cbi.place import UbigeoSystem
 from cbi.refusal import NotFound
 from cbi.vault import Vault, WrappedKey, open_bytes, seal
 
 KEPT_DAYS = 7
-CheckFormat = Literal["csv", "xlsx", "json", "ndjson"]
-What = Literal["asked", "answers", "checked"]
+CheckFormat = Literal["csv", "xlsx", "json", "ndjson", "kobo"]
+What = Literal["asked", "read", "twice", "answers", "checked"]
 
 
 class CheckFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +31,7 @@ class CheckFile(msgspec.Struct, frozen=True, kw_only=True):
 
     file_id: UUID
     format: CheckFormat
+    ubigeo_system: UbigeoSystem | None
     purpose: Purpose
     listed: Listed
     wanted: Wanted | None
@@ -61,6 +63,7 @@ async def receive(
             file_id=file.file_id,
             partner_id=partner_id,
             format=file.format,
+            ubigeo_system=file.ubigeo_system,
             purpose=file.purpose,
             **file.listed.column,
             assistance=wanted.assistance if wanted is not None else None,
@@ -112,6 +115,7 @@ async def load(conn: AsyncConnection, file_id: UUID, *, vault: Vault) -> Opened:
     found = CheckFile(
         file_id=file_id,
         format=row.format,
+        ubigeo_system=row.ubigeo_system,
         purpose=row.purpose,
         listed=listed,
         wanted=wanted,
@@ -136,14 +140,15 @@ async def put(
     )
 
 
-async def pieces(conn: AsyncConnection, opened: Opened, what: What) -> list[bytes]:
-    """Open the pieces of one kind, in their order."""
+async def pieces(
+    conn: AsyncConnection, opened: Opened, what: What, *, only: int | None = None
+) -> list[bytes]:
+    """Open the pieces of one kind, in their order, or only that one."""
     piece, file_id = check_file_piece.c, opened.file.file_id
-    rows = await conn.execute(
-        select(piece.piece_no, piece.sealed)
-        .where(piece.file_id == file_id, piece.what == what)
-        .order_by(piece.piece_no)
-    )
+    query = select(piece.piece_no, piece.sealed).where(piece.file_id == file_id, piece.what == what)
+    if only is not None:
+        query = query.where(piece.piece_no == only)
+    rows = await conn.execute(query.order_by(piece.piece_no))
     return [
         open_bytes(opened.key, row.sealed, kind=f"{what} {row.piece_no}", owner=file_id)
         for row in rows

@@ -1,6 +1,6 @@
 """The tables of lists to check and of checked rounds, beside the others of the schema `cbi`."""
 
-from sqlalchemy import Boolean, Column, Date, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, Column, Date, Integer, LargeBinary, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import DATERANGE
 
 from cbi.tables import MOMENT, metadata
@@ -63,6 +63,7 @@ check_file = Table(
     Column("actor_id", Uuid, nullable=False),
     Column("area", Text, nullable=False),
     Column("format", Text, nullable=False),
+    Column("ubigeo_system", Text),
     Column("purpose", Text, nullable=False),
     Column("list_id", Uuid),
     Column("programme_id", Uuid),
@@ -88,4 +89,16 @@ check_file_piece = Table(
     Column("piece_no", Integer, primary_key=True),
     Column("partner_id", Uuid, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+)
+check_quota = Table(
+    "check_quota",
+    metadata,
+    Column("quota_no", BigInteger, primary_key=True),
+    Column("partner_id", Uuid, nullable=False),
+    Column("persons_per_day", Integer, nullable=False),
+    Column("until", Date, nullable=False),
+    Column("at", MOMENT, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("set_by", Uuid, nullable=False),
+    Column("request_id", Text, nullable=False),
 )

@@ -15,7 +15,7 @@ from cbi.document import NOT_UNIQUE, Document, compact, issuer
 from cbi.fault import Fault, Finding, Path, has_errors, in_order
 from cbi.form import read_form
 from cbi.person import Person
-from cbi.place import ubigeo_fault
+from cbi.place import ubigeo_finding
 from dedup.record import Document as RecordDocument
 from dedup.record import Record
 
@@ -206,8 +206,8 @@ def _settle(registration: Registration) -> Registration:
 
 
 def _across(registration: Registration, today: date) -> Iterator[Finding]:
-    if code := ubigeo_fault(registration.ubigeo):
-        yield Finding(("ubigeo",), code)
+    if (district := ubigeo_finding(registration.ubigeo)) is not None:
+        yield district
     if registration.registered_on > today:
         yield Finding(("registered_on",), "date_future")
     elif registration.registered_on.year < REGISTERED_YEAR_MIN:

@@ -41,13 +41,14 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """How far a job is after a chunk, and where the next goes on.
 
     `cursor` and `result` hold counts, ids and codes, nothing of anybody. With a `result` the job
-    is done.
+    is done; with `goes_on_at` it rests until then, which its cursor says as well.
     """
 
     done: int
     total: int
     cursor: Mapping[str, object] = {}
     result: Mapping[str, object] | None = None
+    goes_on_at: datetime | None = None
 
 
 class Marked(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,3 +78,5 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     ended_at: datetime | None
     result: Mapping[str, object] | None
+    # A job that rests goes on by itself then.
+    goes_on_at: datetime | None = None

@@ -55,7 +55,7 @@ _LET_GO = text("""
 _KEY = text("SELECT revoked_at, expires_at FROM cbi.find_key(:prefix)")
 _VIEW = (
     "SELECT job_id, kind, partner_id, actor_id, subject_id, request_id, roles, state, done, total,"
-    " made_at, started_at, at, ended_at, result FROM cbi.job_standing"
+    " made_at, started_at, at, ended_at, result, goes_on_at FROM cbi.job_standing"
 )
 
 

@@ -1,11 +1,12 @@
 """Where a household lives: UBIGEO codes of INEI, Peru's departments, and countries.
 
 INEI and RENIEC number the departments differently (23 is Tacna for INEI and Tumbes for RENIEC),
-so a file must declare which system it uses; only INEI is stored, and RENIEC is converted.
+so a file must declare which system it uses; only INEI is stored, and RENIEC is converted. Whoever
+reads what is stored asks neither table: a district that vanishes from them breaks nothing.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 from functools import cache
 from importlib import resources
@@ -13,6 +14,8 @@ from typing import Literal
 
 import holidays
 import msgspec
+
+from cbi.fault import Finding
 
 UbigeoSystem = Literal["inei", "reniec"]
 
@@ -86,15 +89,79 @@ VIR VNM VUT WLF WSM YEM ZAF ZMB ZWE XXA
 COUNTRIES = frozenset(_COUNTRIES.split())
 
 
-def ubigeo_fault(ubigeo: str) -> str:
-    """The code of what is wrong with an INEI district code, or "" when nothing is."""
+class District(msgspec.Struct, frozen=True, kw_only=True):
+    """A district under its INEI code."""
+
+    inei: str
+    name: str
+    province: str
+    department: str
+
+    @property
+    def shown(self) -> str:
+        """The code with its names, as a remedy tells it."""
+        return f"{self.inei} {self.name} ({self.province}, {self.department})"
+
+
+class _Inei(msgspec.Struct, frozen=True):
+    provinces: dict[str, str]
+    districts: dict[str, str]
+
+
+_INEI = msgspec.json.decode(resources.files("cbi").joinpath("inei.json").read_bytes(), type=_Inei)
+DISTRICTS = {
+    code: District(
+        inei=code,
+        name=name,
+        province=_INEI.provinces[code[:4]],
+        department=DEPARTMENTS[code[:2]].name,
+    )
+    for code, name in _INEI.districts.items()
+}
+# So many districts are named to somebody who meant another.
+NEAREST_MAX = 3
+
+
+def ubigeo_finding(ubigeo: str) -> Finding | None:
+    """What is wrong with an INEI district code, if anything is."""
+    path = ("ubigeo",)
     if re.fullmatch(r"[0-9]{5}", ubigeo):
-        return "ubigeo_short"
+        return Finding(path, "ubigeo_short")
     if _UBIGEO.fullmatch(ubigeo) is None or ubigeo.endswith("00"):
-        return "ubigeo_form"
+        return Finding(path, "ubigeo_form")
     if ubigeo[:2] not in DEPARTMENTS:
-        return "ubigeo_department"
-    return ""
+        return Finding(path, "ubigeo_department")
+    if ubigeo not in DISTRICTS:
+        return Finding(path, "ubigeo_unknown", told(nearest(ubigeo)))
+    return None
+
+
+def nearest(ubigeo: str) -> list[District]:
+    """The districts whose code is a slip of the pen away, of that province first.
+
+    Where there is none: the capital of the province, or of the department.
+    """
+    slips = sorted(
+        {code for code in _slips(ubigeo) if code in DISTRICTS},
+        key=lambda code: (code[:4] != ubigeo[:4], code[:2] != ubigeo[:2], code),
+    )
+    capitals = (f"{ubigeo[:4]}01", f"{ubigeo[:2]}0101")
+    found = slips or [code for code in capitals if code in DISTRICTS][:1]
+    return [DISTRICTS[code] for code in found[:NEAREST_MAX]]
+
+
+def told(districts: Iterable[District]) -> str:
+    """The districts as a fault names them."""
+    return "; ".join(each.shown for each in districts) or "-"
+
+
+def _slips(ubigeo: str) -> Iterator[str]:
+    """Codes with one other digit, or with two neighbours that changed places."""
+    for place, digit in enumerate(ubigeo):
+        before, behind = ubigeo[:place], ubigeo[place + 1 :]
+        yield from (f"{before}{other}{behind}" for other in "0123456789" if other != digit)
+        if behind:
+            yield f"{before}{behind[0]}{digit}{behind[1:]}"
 
 
 def department(ubigeo: str) -> Department:

@@ -299,6 +299,8 @@ class CheckQuotaSpent(CbiRefusal):
     persons_left: int
     persons_per_day: int
     opens_again_at: datetime
+    # The first of those asked about, for whom there is room today.
+    households_fit: int
 
 
 @dataclass(kw_only=True, eq=False)

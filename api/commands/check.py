@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import get_args
@@ -18,13 +17,16 @@ from api.access import REGISTRAR
 from api.check import wanted_of
 from api.commands.households import ENDINGS, clerk
 from api.db import Actor
-from api.listing import Ask, annotated, check_rows
+from api.listing import Ask, ListChecked, check_list, read_list
+from api.quota_words import standing
 from api.terminal import CONSOLE, NO, STDERR, WRONG_USE, Run, as_json, command, existing_file, leave
-from cbi import intake, lists
-from cbi.answered import Answer, Status
+from cbi import lists
+from cbi.answered import Status
+from cbi.check_files import CheckFormat
 from cbi.household import Assistance
 from cbi.lists import CheckList, Listed, Purpose
 from cbi.overlap import MONTHS_MAX, Span, months_of
+from cbi.place import UbigeoSystem
 
 
 @click.command("check")
@@ -42,6 +44,17 @@ from cbi.overlap import MONTHS_MAX, Span, months_of
 @click.option(
     "--assistance", type=click.Choice(get_args(Assistance)), help="Which kind they are to get."
 )
+@click.option(
+    "--ubigeo-system",
+    type=click.Choice(get_args(UbigeoSystem)),
+    help="Whose district codes FILE uses, where it has any and its columns don't say it.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(get_args(CheckFormat)),
+    help="By the file's ending unless given; a KoboToolbox export is `kobo`.",
+)
 @click.option("--months", help="For which months: 2026-07, or 2026-07..2026-09.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Default: FILE-checked."
@@ -56,6 +69,8 @@ async def check(
     purpose: Purpose,
     list_id: UUID | None,
     assistance: Assistance | None,
+    ubigeo_system: UbigeoSystem | None,
+    format_: CheckFormat | None,
     months: str | None,
     out: Path | None,
     as_json: bool,
@@ -65,33 +80,33 @@ async def check(
     They say the result, until when or why, and whom to ask; in Spanish or English, as FILE's
     header is. Nobody is registered, and nothing about the people is kept. Ends with 1 when
     somebody is not clear. Only with --assistance and --months is a family blocked that has this
-    already, and only where people have decided that it is the same one.
+    already, and only where people have decided that it is the same one. A file of more persons
+    than are left to check today is refused whole, before anybody is counted.
     """
-    kind = ENDINGS.get(file.suffix.lower())
+    kind = format_ or ENDINGS.get(file.suffix.lower())
     if kind is None:
-        leave("FILE must be CSV, XLSX or JSON, and named so", WRONG_USE)
+        leave("FILE must be CSV, XLSX or JSON, and named so; or say --format", WRONG_USE)
     target = out or file.with_stem(f"{file.stem}-checked")
     if await asyncio.to_thread(_is_same, target, file):
         leave("--out must be another file", WRONG_USE)
     wanted = wanted_of(assistance, _span(months) if months is not None else None)
     content = await asyncio.to_thread(file.read_bytes)
-    rows = list(intake.rows(content, format=kind, ubigeo_system="inei"))
+    service = run.service
+    read = await read_list(service, content, format=kind, ubigeo_system=ubigeo_system)
     actor = await clerk(run, code, REGISTRAR)
     listed = await _listed(run, actor, purpose, list_id)
     ask = Ask(purpose=purpose, listed=listed, wanted=wanted)
     with Progress(BarColumn(), MofNCompleteColumn(), console=STDERR) as progress:
-        task = progress.add_task("check", total=len(rows))
-        answers = await check_rows(
-            run.service,
-            rows,
+        task = progress.add_task("check", total=len(read.persons))
+        checked = await check_list(
+            service,
+            read,
             ask,
             actor=actor,
-            request_id="cli",
             told=lambda done: progress.update(task, completed=done),
         )
-    checked = annotated(content, list(zip(rows, answers, strict=True)), format=kind)
-    await asyncio.to_thread(_write, target, checked)
-    return _tell(answers, target, as_json=as_json)
+    await asyncio.to_thread(_write, target, checked.content)
+    return _tell(checked, target, as_json=as_json)
 
 
 def _span(months: str) -> Span:
@@ -134,16 +149,25 @@ def _write(target: Path, content: bytes) -> None:
         file.write(content)
 
 
-def _tell(answers: Sequence[Answer], target: Path, *, as_json: bool) -> int:
-    statuses = [answer.status for answer in answers]
+def _tell(checked: ListChecked, target: Path, *, as_json: bool) -> int:
+    statuses = [answer.status for answer in checked.answers]
     counts = {status: statuses.count(status) for status in get_args(Status)}
-    told = {"households": len(answers), **counts, "out": str(target)}
+    told = {
+        "households": len(statuses),
+        **counts,
+        "out": str(target),
+        "persons_left": checked.persons_left,
+        "persons_per_day": checked.quota.persons_per_day,
+        "opens_again_at": checked.quota.opens_again_at,
+    }
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
     else:
         CONSOLE.print(
-            f"{len(answers)} households: "
+            f"{len(statuses)} households: "
             + ", ".join(f"{count} {status}" for status, count in counts.items())
         )
         CONSOLE.print(f"written to {target}", soft_wrap=True)
-    return NO if counts["clear"] < len(answers) else 0
+        says = standing(checked.persons_left, checked.quota)
+        CONSOLE.print(f"{says.es}\n{says.en}", soft_wrap=True)
+    return NO if counts["clear"] < len(statuses) else 0

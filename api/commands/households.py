@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import rich_click as click
@@ -28,6 +29,7 @@ from cbi import intake, partners
 from cbi.intake import Format
 from cbi.intake.annotate import Language
 from cbi.intake.corrections import corrected, notes
+from cbi.place import UbigeoSystem
 from cbi.refusal import FileUnreadable
 
 ENDINGS: dict[str, Format] = {
@@ -58,10 +60,8 @@ def import_() -> None:
 )
 @click.option(
     "--ubigeo-system",
-    type=click.Choice(["inei", "reniec"]),
-    default="inei",
-    show_default=True,
-    help="Whose district codes the file uses. They collide, so say it.",
+    type=click.Choice(get_args(UbigeoSystem)),
+    help="Whose district codes FILE uses. They collide, so say it, unless its columns do.",
 )
 @click.option(
     "--accept-valid/--check-only",
@@ -91,7 +91,7 @@ async def households(
     file: Path,
     code: str,
     format_: Format | None,
-    ubigeo_system: str,
+    ubigeo_system: UbigeoSystem | None,
     accept_valid: bool,
     rows: str | None,
     corrections: Path | None,
@@ -112,8 +112,10 @@ async def households(
     only = chosen(rows)
     content = await asyncio.to_thread(_content, file)
     actor = await clerk(run, code, REGISTRAR)
+    said = ubigeo_system or await asyncio.to_thread(intake.declared, content, format=kind)
+    # A file without any code has nothing to declare.
     declared = Declared(
-        format=kind, ubigeo_system=ubigeo_system, accept_valid=accept_valid and only is None
+        format=kind, ubigeo_system=said or "inei", accept_valid=accept_valid and only is None
     )
     brought = await bring_in(run.service, content, declared, actor=actor, only=only, closes=closes)
     results = brought.rows

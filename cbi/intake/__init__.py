@@ -15,10 +15,10 @@ import msgspec
 
 from cbi import household
 from cbi.fault import Fault, Finding, fault, has_errors
-from cbi.intake import csv_file, json_file, kobo, xlsx_file
+from cbi.intake import csv_file, district, json_file, kobo, xlsx_file
 from cbi.intake.mask import form_of, mask
 from cbi.intake.source import BYTES_MAX, REASONS, ROWS_MAX, Cell, Location, Row
-from cbi.place import TO_INEI, UbigeoSystem
+from cbi.place import UbigeoSystem
 from cbi.refusal import FileUnreadable
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Location",
     "Row",
     "column_of",
+    "declared",
     "locate",
     "read",
     "rows",
@@ -50,6 +51,7 @@ _DOORS = {
 # What our template calls the column of a field that is missing.
 _COLUMNS = {
     "reference": "codigo_hogar",
+    "ubigeo": "ubigeo_inei",
     "registered_on": "fecha_registro",
     "population_type": "tipo_poblacion",
     "consents": "consentimiento_registro",
@@ -69,29 +71,45 @@ _COLUMNS = {
 }
 
 
-def rows(content: bytes, *, format: Format, ubigeo_system: str) -> Iterator[Row]:  # noqa: A002
+def rows(
+    content: bytes,
+    *,
+    format: Format,  # noqa: A002
+    ubigeo_system: str | None,
+) -> Iterator[Row]:
     """The households of a file, each when its last line is read; a bad one never stops the rest.
 
     `ubigeo_system` is what the sender declares, for the two collide: "inei", or "reniec", whose
-    codes are converted, and named where INEI has no such district. Raises FileUnreadable, before
-    the first row, for a file that can't be read at all.
+    codes are converted, and named where INEI has no such district; None where the file says so
+    itself, by its column's title or a key of its records. Raises FileUnreadable: before the first
+    row for a file that can't be read at all, and at the first code whose system nobody declares.
     """
-    _refuse_other_system(ubigeo_system)
+    system = None if ubigeo_system is None else _system(ubigeo_system)
+    found = _found(content, format)
+    return _unlike_each_other(district.settle(row, system) for row in found)
+
+
+def declared(content: bytes, *, format: Format) -> UbigeoSystem | None:  # noqa: A002
+    """The system that a file declares itself; None where it has no district's code at all.
+
+    Raises FileUnreadable where it has one and doesn't say whose.
+    """
+    systems = (district.declared(row) for row in _found(content, format))
+    return next(filter(None, systems), None)
+
+
+def _found(content: bytes, format_: Format) -> Iterator[Row]:
     if len(content) > BYTES_MAX:
         raise FileUnreadable(line=0, reason="too_large")
     if re.search(rb"\S", content) is None:
         raise FileUnreadable(line=0, reason="empty")
-    found = _DOORS[format](content)
-    if ubigeo_system == "reniec":
-        found = map(_to_inei, found)
-    return _unlike_each_other(found)
+    return _DOORS[format_](content)
 
 
 def submission(content: bytes, *, ubigeo_system: str) -> Row:
     """The one household of KoboToolbox's REST service; raises FileUnreadable as `rows` does."""
-    _refuse_other_system(ubigeo_system)
-    row = kobo.submission(content)
-    return _to_inei(row) if ubigeo_system == "reniec" else row
+    system = _system(ubigeo_system)
+    return district.settle(kobo.submission(content), system)
 
 
 def read(row: Row, *, today: date) -> household.Read:
@@ -151,20 +169,12 @@ def value(fault: Fault, row: Row) -> str:
     return masked(str(found)) if type(found) in {int, float} else ""
 
 
-def _refuse_other_system(ubigeo_system: str) -> None:
-    if ubigeo_system not in get_args(UbigeoSystem):
-        raise FileUnreadable(line=0, reason="ubigeo_system_unknown")
-
-
-def _to_inei(row: Row) -> Row:
-    """A code of another form goes on as it is: its fault is found by household.read."""
-    code = row.raw.get("ubigeo") if row.raw is not None else None
-    if row.raw is None or not isinstance(code, str) or not re.fullmatch(r"[0-9]{6}", code.strip()):
-        return row
-    if (inei := TO_INEI.get(code.strip())) is not None:
-        return msgspec.structs.replace(row, raw=row.raw | {"ubigeo": inei})
-    unknown = fault(Finding(("ubigeo",), "ubigeo_reniec"))
-    return msgspec.structs.replace(row, faults=(*row.faults, unknown))
+def _system(said: str) -> UbigeoSystem:
+    known: tuple[UbigeoSystem, ...] = get_args(UbigeoSystem)
+    for system in known:
+        if system == said:
+            return system
+    raise FileUnreadable(line=0, reason="ubigeo_system_unknown")
 
 
 def _unlike_each_other(found: Iterator[Row]) -> Iterator[Row]:

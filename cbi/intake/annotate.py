@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from cbi.answered import Answer, Place
-from cbi.intake import json_file, locate
+from cbi.intake import json_file, kobo, locate
 from cbi.intake.source import Row
 from cbi.intake.words import column, fold
 from cbi.refusal import FileUnreadable
@@ -111,20 +111,24 @@ def annotate_csv(content: bytes, answers: Sequence[tuple[Row, Answer]]) -> bytes
 
 def annotate_json(content: bytes, answers: Sequence[tuple[Row, Answer]]) -> bytes:
     """Return JSON with three more keys in each registration; as lines where it is lines."""
+    if content.removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n")[:1] == b"[":
+        return _list(json_file.records(content), answers)
     try:
         decoded = json_file.decode(content)
     except FileUnreadable:
         return annotate_lines(content, answers)
-    by_number = {row.number: note(answer, row, "en") for row, answer in answers}
-    items = decoded if isinstance(decoded, list) else [decoded]
-    marked = [_with(item, by_number.get(place)) for place, item in enumerate(items, start=1)]
-    whole = marked if isinstance(decoded, list) else marked[0]
-    return msgspec.json.format(msgspec.json.encode(whole))
+    by_number = _by_number(answers)
+    return msgspec.json.format(msgspec.json.encode(_with(decoded, by_number.get(1))))
+
+
+def annotate_kobo(content: bytes, answers: Sequence[tuple[Row, Answer]]) -> bytes:
+    """Return the submissions of a KoboToolbox export as a list, with three more keys in each."""
+    return _list(kobo.submissions(content), answers)
 
 
 def annotate_lines(content: bytes, answers: Sequence[tuple[Row, Answer]]) -> bytes:
     """Return JSON on lines with three more keys in each; a broken line stays as it is."""
-    by_number = {row.number: note(answer, row, "en") for row, answer in answers}
+    by_number = _by_number(answers)
     lines = []
     for number, line in enumerate(io.BytesIO(content), start=1):
         told = by_number.get(number)
@@ -148,6 +152,19 @@ def _with(item: object, told: Note | None) -> object:
     return item | dict(zip(TITLES["en"], msgspec.structs.astuple(told), strict=True))
 
 
+def _list(items: Sequence[msgspec.Raw], answers: Sequence[tuple[Row, Answer]]) -> bytes:
+    by_number = _by_number(answers)
+    made = (
+        msgspec.json.encode(_with(json_file.decode(item), by_number.get(place)))
+        for place, item in enumerate(items, start=1)
+    )
+    return b"[\n" + b",\n".join(made) + b"\n]\n"
+
+
+def _by_number(answers: Sequence[tuple[Row, Answer]]) -> dict[int, Note]:
+    return {row.number: note(answer, row, "en") for row, answer in answers}
+
+
 def _by_line(answers: Sequence[tuple[Row, Answer]], language: Language) -> dict[str | int, Note]:
     rows = [row for row, _ in answers]
     return {
@@ -165,11 +182,18 @@ def _place(place: Place, rows: Sequence[Row], language: Language) -> str:
 
 def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str], str]]:
     """Give each record with the number of its first line and its text as it stands."""
-    lines = io.StringIO(text, newline="").readlines()
+    taken: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for line in io.StringIO(text, newline=""):
+            taken.append(line)
+            yield line
+
     begin = 0
-    reader = csv.reader(iter(lines), delimiter=delimiter)
+    reader = csv.reader(lines(), delimiter=delimiter)
     for cells in reader:
-        yield begin + 1, cells, "".join(lines[begin : reader.line_num])
+        yield begin + 1, cells, "".join(taken)
+        taken.clear()
         begin = reader.line_num
 
 

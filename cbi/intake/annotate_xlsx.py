@@ -8,10 +8,10 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from itertools import islice
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
 import msgspec
 from lxml import etree
@@ -24,11 +24,16 @@ from cbi.intake.cell import place_of
 from cbi.intake.source import PIECE_BYTES, Row
 from cbi.intake.table import Table, key_of
 from cbi.intake.words import fold
-from cbi.intake.workbook import Part, Workbook
+from cbi.intake.workbook import PARSER_OPTIONS, Part, Workbook
 from cbi.refusal import FileUnreadable
 
-# Written sheets are laid out in memory, at several times this.
-SHEET_BYTES_MAX = 48 * 1024 * 1024
+# What stands above the rows: views, widths of columns.
+HEAD_BYTES_MAX = 8 * 1024 * 1024
+_END_BYTES_MAX = 100
+_BEGIN = re.compile(rb"<(?:[A-Za-z0-9]+:)?sheetData(?:\s[^>]*)?>")
+_END = re.compile(rb"</(?:[A-Za-z0-9]+:)?sheetData\s*>")
+_DECLARED = re.compile(rb' xmlns(?::[^\s=]+)?="[^"]*"')
+_DIMENSION = re.compile(rb"<(?:[A-Za-z0-9]+:)?dimension\s[^>]*/>")
 _COLUMN = re.compile(r"([A-Z]{1,3})[0-9]{1,7}")
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BROKEN = (
@@ -72,10 +77,9 @@ def _written(content: bytes, told: Mapping[str, _Told]) -> bytes:
                 with given.open(info) as source, made.open(info.filename, "w") as target:
                     while piece := source.read(PIECE_BYTES):
                         target.write(piece)
-            elif info.file_size > SHEET_BYTES_MAX:
-                raise FileUnreadable(line=0, reason="workbook_unfolds")
             else:
-                made.writestr(info.filename, _sheet(given.read(info), texts))
+                with given.open(info) as source, made.open(info.filename, "w") as target:
+                    _sheet(source, target, texts)
     return out.getvalue()
 
 
@@ -115,29 +119,87 @@ def _told(table: Table, answers: Sequence[tuple[Row, Answer]]) -> _Told:
     return _Told(len(titles) - 3 if again else width, texts)
 
 
-def _sheet(content: bytes, told: _Told) -> bytes:
-    """Write three cells into each row that is told of."""
+def _sheet(given: IO[bytes], made: IO[bytes], told: _Told) -> None:
+    """Write three cells into each row that is told of; one row is held at a time.
+
+    What stands before the rows and behind them goes through as it is.
+    """
+    parser = etree.XMLPullParser(
+        events=("end",),
+        tag=["{*}row", "{*}sheetData"],
+        **PARSER_OPTIONS,  # type: ignore[arg-type]
+    )
+    number, before, piece = 0, b"", _head(given, made)
+    while piece:
+        for element in _fed(parser, piece):
+            if str(element.tag).endswith("}sheetData"):
+                made.write(_behind(before[-_END_BYTES_MAX:] + piece))
+                while piece := given.read(PIECE_BYTES):
+                    made.write(piece)
+                return
+            number = _number(element, number)
+            made.write(_row(element, number, told))
+            _forget(element)
+        before, piece = piece, given.read(PIECE_BYTES)
+    raise FileUnreadable(line=0, reason="not_a_workbook")
+
+
+def _head(given: IO[bytes], made: IO[bytes]) -> bytes:
+    """Write what stands above the rows; return what was read until then."""
+    head = b""
+    while piece := given.read(PIECE_BYTES):
+        head += piece
+        if (begin := _BEGIN.search(head)) is not None:
+            # Where the sheet ends is a hint only, and no longer right.
+            made.write(_DIMENSION.sub(b"", head[: begin.end()]))
+            return head
+        if len(head) > HEAD_BYTES_MAX:
+            raise FileUnreadable(line=0, reason="workbook_unfolds")
+    raise FileUnreadable(line=0, reason="not_a_workbook")
+
+
+def _behind(read: bytes) -> bytes:
+    """What stands behind the rows, of what was read until there and beyond."""
+    ends = list(_END.finditer(read))
+    if not ends:
+        raise FileUnreadable(line=0, reason="not_a_workbook")
+    return read[ends[-1].start() :]
+
+
+def _fed(parser: "etree.XMLPullParser", piece: bytes) -> Iterator[Element]:
     try:
-        root = etree.fromstring(
-            content,
-            etree.XMLParser(
-                resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False
-            ),
-        )
+        parser.feed(piece)
     except etree.XMLSyntaxError:
         raise FileUnreadable(line=0, reason="not_a_workbook") from None
-    number = 0
-    for row in root.iter("{*}row"):
-        given = row.get("r") or ""
-        number = int(given) if given.isdecimal() and len(given) < 8 else number + 1
-        texts = told.rows.get(number)
-        if texts is not None:
-            _write(row, number, told.first, texts)
-    # Where the sheet ends is a hint only, and no longer right.
-    for hint in root.findall("{*}dimension"):
-        root.remove(hint)
-    written: bytes = etree.tostring(root, xml_declaration=True, encoding="UTF-8", standalone=True)
-    return written
+    for _, element in cast("Iterator[tuple[str, Element]]", parser.read_events()):
+        yield element
+
+
+def _forget(row: Element) -> None:
+    """Let go of a row that is written, and of those before it."""
+    parent = row.getparent()
+    row.clear()
+    while parent is not None and row.getprevious() is not None:
+        del parent[0]
+
+
+def _number(row: Element, before: int) -> int:
+    given = row.get("r") or ""
+    return int(given) if given.isdecimal() and len(given) < 8 else before + 1
+
+
+def _row(row: Element, number: int, told: _Told) -> bytes:
+    texts = told.rows.get(number)
+    if texts is not None:
+        _write(row, number, told.first, texts)
+    row.tail = None
+    # References to characters are right under whatever encoding the sheet declares.
+    written: bytes = etree.tostring(row, encoding="us-ascii", xml_declaration=False)
+    parent = row.getparent()
+    if parent is None or row.nsmap != parent.nsmap:
+        return written
+    # What names declare is declared above the rows already.
+    return _DECLARED.sub(b"", written, count=len(row.nsmap))
 
 
 def _write(row: Element, number: int, first: int, texts: Sequence[str]) -> None:

@@ -50,16 +50,10 @@ def read_cell(
     place = before + 1
     if (reference := cell.get("r")) is not None:
         place = _place(reference.rstrip("0123456789"), place)
-    kind = cell.get("t")
-    value = ""
-    for child in cell:
-        tag = child.tag
-        if tag[-2:] == "}v":
-            value = child.text or ""
-        elif tag[-3:] == "}is":
-            value = joined(child)
+    value = _value(cell)
     if not value:
         return place, "", "text"
+    kind = cell.get("t")
     match kind:
         case "s":
             known = value.isdecimal() and len(value) < 10 and int(value) < len(shared)
@@ -71,6 +65,21 @@ def read_cell(
         case "d":
             return (place, *_iso(value))
     return (place, *_number(value.strip(), cell.get("s") or "0", styles))
+
+
+def _value(cell: Element) -> str:
+    value = ""
+    for child in cell:
+        tag = child.tag
+        if tag[-2:] == "}v":
+            value = child.text or ""
+        elif tag[-3:] == "}is":
+            # Nearly every text is one run.
+            if len(child) == 1 and child[0].tag[-2:] == "}t":
+                value = _plain(child[0].text or "")
+            else:
+                value = joined(child)
+    return value
 
 
 def joined(element: Element) -> str:

@@ -103,7 +103,7 @@ def _lines(content: bytes, faults: Faults) -> bytes:
 
 def _kobo(content: bytes, faults: Faults) -> bytes:
     records, told = [], {}
-    for number, item in enumerate(kobo.records_of(content), start=1):
+    for number, item in enumerate(kobo.submissions(content), start=1):
         if ("", number) not in faults:
             continue
         record = json_file.decode(item)

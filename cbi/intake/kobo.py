@@ -44,7 +44,7 @@ class _Export(msgspec.Struct):
 
 def rows(content: bytes) -> Iterator[Row]:
     """The households of an export, in its order; one record of it is held at a time."""
-    found_records = records_of(content)
+    found_records = submissions(content)
     sexes: set[str] = set()
     for number, record in enumerate(found_records, start=1):
         found = decode(record)
@@ -62,8 +62,8 @@ def submission(content: bytes) -> Row:
     return next(rows(content))
 
 
-def records_of(content: bytes) -> list[msgspec.Raw]:
-    """The records of an export, not decoded yet; FileUnreadable for what is none."""
+def submissions(content: bytes) -> list[msgspec.Raw]:
+    """The records of an export, not decoded yet; raises FileUnreadable."""
     if content.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")[:1] == b"[":
         return records(content)
     try:

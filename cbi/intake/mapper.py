@@ -33,6 +33,8 @@ _ZEROS_DIGITS = 9
 _SCIENTIFIC = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
 # A file has the same few paths for each of its households.
 _rendered = lru_cache(maxsize=4096)(render)
+_UBIGEO_COLUMNS = {"ubigeo_inei": "inei", "ubigeo_reniec": "reniec", "ubigeo": ""}
+_DISTRICT_NAMES = {"distrito": "district", "provincia": "province", "departamento": "department"}
 _CONSENTS = {
     "consentimiento_registro": "registration",
     "consentimiento_duplicados": "duplicate_check",
@@ -75,7 +77,7 @@ class _Draft:
         raw: dict[str, object] = {}
         self._text(raw, (), "reference", cells.get("codigo_hogar"))
         self._date(raw, (), "registered_on", cells.get("fecha_registro"))
-        self._text(raw, (), "ubigeo", cells.get("ubigeo"))
+        self._district(raw, cells)
         self._code(raw, (), "population_type", cells.get("tipo_poblacion"))
         self._code(raw, (), "intention", cells.get("intencion"))
         self._codes(raw, (), "assistance_wanted", cells.get("asistencia"))
@@ -87,6 +89,20 @@ class _Draft:
             for index, person in enumerate(entry.persons)
         ]
         return raw
+
+    def _district(self, raw: dict[str, object], cells: Cells) -> None:
+        """The code and the names, from which cbi.intake.district makes the one code of INEI."""
+        for name, key in _DISTRICT_NAMES.items():
+            if name in cells:
+                self._text(raw, (), key, cells[name])
+        for name, system in _UBIGEO_COLUMNS.items():
+            if name in cells:
+                self._text(raw, (), "ubigeo", cells[name])
+                if system:
+                    raw["ubigeo_system"] = system
+                return
+        if "distrito" in cells:
+            self._came_from(("ubigeo",), cells["distrito"])
 
     def _instrument(self, cells: Cells) -> dict[str, object]:
         form: dict[str, object] = {}

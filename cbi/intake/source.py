@@ -84,8 +84,8 @@ REASONS: Mapping[str, tuple[str, str]] = {
     "column_repeated": ("Dos columnas tienen el mismo título.", "Two columns have one title."),
     "csv_syntax": ("La fila no se puede leer como CSV.", "The row can't be read as CSV."),
     "ubigeo_system_unknown": (
-        "Indique si el UBIGEO es de INEI o de RENIEC.",
-        "Say whether the UBIGEO is INEI's or RENIEC's.",
+        "Diga si el UBIGEO es de INEI o RENIEC, o titule la columna ubigeo_inei o ubigeo_reniec.",
+        "Say if the UBIGEO is INEI's or RENIEC's, or title it ubigeo_inei or ubigeo_reniec.",
     ),
 }
 

@@ -20,7 +20,7 @@ from cbi.intake.words import LABELS, OF_COLUMN, Language, title_of
 Line = Mapping[str, str | date]  # by column name of cbi.intake.words
 
 COLUMNS = (
-    *("codigo_hogar", "fecha_registro", "ubigeo", "tipo_poblacion", "intencion", "asistencia"),
+    *("codigo_hogar", "fecha_registro", "ubigeo_inei", "tipo_poblacion", "intencion", "asistencia"),
     *("medio_pago", "banco", "cuenta", "titular_cuenta"),
     *("consentimiento_registro", "consentimiento_duplicados", "consentimiento_pago"),
     *("consentimiento_derivacion", "consentimiento_contacto", "consentimiento_version"),
@@ -103,7 +103,7 @@ def example(language: Language) -> list[Line]:
     home: Line = {
         "codigo_hogar": code,
         "fecha_registro": day,
-        "ubigeo": "240101",
+        "ubigeo_inei": "240101",
         "tipo_poblacion": say("tipo_poblacion", "in_destination"),
         "intencion": say("intencion", "stay"),
         "asistencia": say("asistencia", "mpca"),

@@ -61,7 +61,13 @@ HOUSEHOLD_COLUMNS = {
     "codigo_hogar": "codigo hogar_id id_hogar codigo_del_hogar codigo_familia caso codigo_caso "
     "referencia household_id household_code reference",
     "fecha_registro": "fecha_de_registro fecha today registration_date registered_on",
-    "ubigeo": "distrito ubigeo_distrito codigo_ubigeo cod_ubigeo district",
+    "ubigeo": "ubigeo_distrito codigo_ubigeo cod_ubigeo",
+    # Titles that declare whose codes these are.
+    "ubigeo_inei": "inei codigo_inei ubigeo_del_inei",
+    "ubigeo_reniec": "reniec codigo_reniec ubigeo_del_reniec",
+    "distrito": "district nombre_distrito",
+    "provincia": "province nombre_provincia",
+    "departamento": "department nombre_departamento",
     "tipo_poblacion": "tipo_de_poblacion poblacion perfil population_type",
     "intencion": "intencion_permanencia intention",
     "asistencia": "asistencia_solicitada asistencia_deseada assistance assistance_wanted",

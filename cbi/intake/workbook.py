@@ -175,7 +175,7 @@ class Workbook:
     def _stream(self, path: str, tag: str, *, until: str = "") -> Iterator[Element]:
         """The elements of that name, one after another; each is emptied when the next is asked."""
         wanted = [f"{{*}}{tag}", *([f"{{*}}{until}"] if until else [])]
-        parser = etree.XMLPullParser(events=("end",), tag=wanted, **_OPTIONS)  # type: ignore[arg-type]
+        parser = etree.XMLPullParser(events=("end",), tag=wanted, **PARSER_OPTIONS)  # type: ignore[arg-type]
         silent = 0
         for piece in self._pieces(path):
             silent += len(piece)
@@ -185,7 +185,7 @@ class Workbook:
                 raise FileUnreadable(line=0, reason="not_a_workbook") from None
             for _, element in cast("Iterator[tuple[str, Element]]", parser.read_events()):
                 silent = 0
-                if until and str(element.tag).endswith(f"}}{until}"):
+                if until and element.tag[-len(until) :] == until:
                     return
                 yield element
                 parent = element.getparent()
@@ -215,7 +215,7 @@ class Workbook:
             raise FileUnreadable(line=0, reason="not_a_workbook") from None
 
 
-_OPTIONS = {
+PARSER_OPTIONS = {
     "resolve_entities": False,
     "load_dtd": False,
     "no_network": True,
@@ -227,7 +227,7 @@ _OPTIONS = {
 
 
 def _parser() -> etree.XMLParser:
-    return etree.XMLParser(**_OPTIONS)  # type: ignore[arg-type]
+    return etree.XMLParser(**PARSER_OPTIONS)  # type: ignore[arg-type]
 
 
 def _checked(content: IO[bytes]) -> Iterator[bytes]:

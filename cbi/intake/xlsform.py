@@ -91,7 +91,7 @@ def _home() -> Iterator[Row]:
     yield _question("codigo_hogar", **_NEEDED)
     yield _question("fecha_registro", default="today()", **_NEEDED, **_PAST)
     yield _question(
-        "ubigeo",
+        "ubigeo_inei",
         constraint="regex(., '^[0-9]{6}$')",
         es="El UBIGEO tiene 6 cifras.",
         en="A UBIGEO has 6 digits.",

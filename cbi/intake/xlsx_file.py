@@ -1,8 +1,9 @@
 """XLSX as partners fill it in: the sheets that have our header, line by line.
 
 Nothing is laid out in memory: a sheet is read as a stream, so that a far-off cell or a million
-formatted rows cost nothing. Of all that a workbook may hold, these are read: texts, numbers,
-dates by their format, yes and no, and what was merged, which is carried down its column.
+formatted rows cost nothing; to be read again, lines are kept packed. Of all that a workbook may
+hold, these are read: texts, numbers, dates by their format, yes and no, and what was merged, which
+is carried down its column.
 """
 
 import re
@@ -12,6 +13,7 @@ from itertools import islice
 from cbi.intake import table
 from cbi.intake.cell import place_of
 from cbi.intake.source import COLUMNS_MAX, Kind, Row
+from cbi.intake.spool import Spool
 from cbi.intake.table import HEADER_LINE_MAX, Line, Table
 from cbi.intake.workbook import Part, Workbook
 from cbi.refusal import FileUnreadable
@@ -46,7 +48,7 @@ def _table(book: Workbook, part: Part, header: Line, *, several: bool) -> Table:
         return _carried(lines, merged) if merged else lines
 
     # The sheet's name as the file has it, but no longer than a spreadsheet allows.
-    return Table(header, below, " ".join(part.name.split())[:31] if several else "")
+    return Table(header, Spool(below), " ".join(part.name.split())[:31] if several else "")
 
 
 def _lines(book: Workbook, part: Part) -> Iterator[Line]:

@@ -167,7 +167,16 @@ async def a_check_file(house: House) -> Asked:
     path, who, body = await a_check_list(house)
     listed = await house.made(path, who, body)
     query = f"format=json&purpose=before_payment&list={listed['list_id']}"
-    return (f"/v1/check/files?{query}", who, registration())
+    return (f"/v1/check/files?{query}&ubigeo_system=inei", who, registration())
+
+
+async def a_quota(house: House) -> Asked:
+    body = {
+        "partner_id": str(house.partners["A"]),
+        "persons_per_day": 100_000,
+        "until": str(clock.today()),
+    }
+    return ("/v1/check/quotas", "B/coordinator", body)
 
 
 BREAKS: dict[str, Callable[[House], Awaitable[Asked]]] = {
@@ -181,5 +190,6 @@ BREAKS: dict[str, Callable[[House], Awaitable[Asked]]] = {
     "/v1/statement-layouts": a_layout,
     "/v1/lists": a_check_list,
     "/v1/check/files": a_check_file,
+    "/v1/check/quotas": a_quota,
     "/v1/rounds/{round_id}/check": a_round_check,
 }

@@ -13,7 +13,7 @@ from tests.cbi.test_xlsx import book
 HEADER = "codigo_hogar;nombres;apellidos;fecha_nacimiento;tipo_documento;numero_documento"
 KNOWN = "Zulmarbe;Quintrallo Bermo;02/03/1988;cedula;V20481516"
 REGISTERED = (
-    "codigo_hogar;fecha_registro;ubigeo;tipo_poblacion;consentimiento_registro;"
+    "codigo_hogar;fecha_registro;ubigeo_inei;tipo_poblacion;consentimiento_registro;"
     "consentimiento_duplicados;consentimiento_version;consentimiento_fecha;parentesco;nombres;"
     "apellidos;fecha_nacimiento;tipo_documento;numero_documento\n"
     f"H-1;05/01/2026;240101;en destino;sí;sí;2026-1;05/01/2026;jefe/a;{KNOWN}\n"

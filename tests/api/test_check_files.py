@@ -1,16 +1,18 @@
 """A whole file is checked as a job, handed out to its own organisation, and gone after a week."""
 
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
-from api import check_files, clock
+from api import check_files, check_jobs, clock
+from api.worker import work_once
 from cbi import check
 from tests.api.house import House, registration
 from tests.api.jobbing import worked
-from tests.api.test_check import a_list, strict  # noqa: F401 -- a fixture
+from tests.api.test_check import a_list
 
 HEADER = "codigo_hogar;nombres;apellidos;fecha_nacimiento;tipo_documento;numero_documento"
 
@@ -45,7 +47,7 @@ async def test_a_file_comes_back_with_what_is_known_of_each_row(house: House, mo
     done = await sent(house, content)
     assert done["state"] == "done"
     assert done["result"] == {
-        "households": 5, "clear": 3, "review": 1, "blocked": 0, "unsearchable": 1,
+        "households": 5, "persons": 4, "clear": 3, "review": 1, "blocked": 0, "unsearchable": 1,
     }  # fmt: skip
     answer = await handed_out(house, done["file_id"])
     assert answer.headers["content-type"].startswith("text/csv")
@@ -149,12 +151,6 @@ async def test_a_file_that_can_not_be_read_fails_its_job(house: House, content, 
     assert done["result"]["reason"] == reason
 
 
-async def test_a_file_counts_towards_the_quota(strict: House):  # noqa: F811
-    content = f"{HEADER}\n{''.join(line(f'R-{n}', registration()) for n in range(4))}".encode()
-    done = await sent(strict, content)
-    assert (done["state"], done["result"]) == ("failed", {"reason": "check-quota-spent"})
-
-
 @pytest.mark.parametrize(
     ("more", "status"),
     [
@@ -173,3 +169,46 @@ async def test_what_a_file_is_checked_for_must_be_right(house: House, more, stat
     }
     answer = await house.post("/v1/check/files", "B/registrar", params=asked | more, content=b"x")
     assert answer.status_code == status, answer.text
+
+
+def lines(count: int) -> bytes:
+    return "".join(line(f"R-{n}", registration()) for n in range(2, 2 + count)).encode()
+
+
+async def test_a_reader_that_takes_long_is_not_waited_for_in_a_transaction(
+    house: House, monkeypatch
+):
+    monkeypatch.setattr(check_jobs, "WAITED_SECONDS", 0.0)
+    done = await sent(house, HEADER.encode() + b"\n" + lines(3), "A/registrar")
+    assert (done["state"], done["result"]["households"]) == ("done", 3)
+
+
+async def test_a_file_whose_reading_broke_off_is_read_on_from_there(house: House, monkeypatch):
+    monkeypatch.setattr(check, "HOUSEHOLDS_MAX", 2)
+    twice = registration()
+    content = f"{HEADER}\n{line('R-1', twice)}".encode() + lines(4)
+    content += line("R-9", twice).encode()
+    asked = {"format": "csv", "purpose": "before_registration"}
+    asked["list"] = await a_list(house, "A/registrar")
+    made = await house.post("/v1/check/files", "A/registrar", params=asked, content=content)
+    job = made.json()
+    broken = check_jobs.CHECK_FILE.work
+    calls = 0
+
+    async def breaks(conn, task):
+        nonlocal calls
+        calls += 1
+        if calls % 2 == 0:
+            raise ConnectionError
+        return await broken(conn, task)
+
+    kinds = {"check-file": msgspec.structs.replace(check_jobs.CHECK_FILE, work=breaks)}
+    for _ in range(30):
+        async with house.owner.begin() as conn:
+            await conn.execute(text("UPDATE cbi.job_lease SET held_until = '-infinity'"))
+        if not await work_once(house.service, kinds, worker_id=uuid4(), wanted=UUID(job["job_id"])):
+            break
+    assert (await house.get(f"/v1/jobs/{job['job_id']}", "A/registrar")).json()["state"] == "done"
+    made = (await handed_out(house, job["subject_id"], "A/registrar")).content.decode()
+    assert "(fila 7 R-9)" in made
+    assert "(fila 2 R-1)" in made

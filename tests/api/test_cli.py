@@ -17,6 +17,7 @@ from api import cli
 from api.embedded import EmbeddedPostgres, is_running
 from tests.cbi.test_xlsx import book
 
+INEI = ("--ubigeo-system", "inei")
 HEADER = "codigo_hogar;fecha_registro;ubigeo;tipo_poblacion;consentimiento_registro;"
 COLUMNS = "consentimiento_duplicados;consentimiento_version;consentimiento_fecha;parentesco;"
 PERSON = "nombres;apellidos;fecha_nacimiento;sexo;tipo_documento;numero_documento"
@@ -193,19 +194,19 @@ def test_a_file_is_imported_its_faults_told_and_again_changes_nothing(
         BAD + "32/13/1990;F;;",
     ]
     file.write_text("\r\n".join(rows), encoding="cp1252")
-    done = cbi("import", "households", file, "--partner", "ALFA", code=1)
+    done = cbi("import", "households", file, "--partner", "ALFA", *INEI, code=1)
     assert "1 clear" in done.stdout
     assert "1 faulty" in done.stdout
     assert "fila 3, columna ubigeo" in done.stdout
     assert "32******90" in done.stdout
     assert "32/13/1990" not in done.stdout + done.stderr
-    again = cbi("import", "households", file, "--partner", "ALFA", "--json", code=1)
+    again = cbi("import", "households", file, "--partner", "ALFA", *INEI, "--json", code=1)
     told = json.loads(again.stdout)
     assert (told["households"], told["clear"], told["faulty"]) == (2, 1, 1)
     counted = cbi("psql", "--role", "owner", "-tAc", "SELECT count(*) FROM cbi.household", code=0)
     assert counted.stdout.strip() == "1"
     file.write_bytes(b"nothing;of;ours")
-    refused = cbi("import", "households", file, "--partner", "ALFA", code=3)
+    refused = cbi("import", "households", file, "--partner", "ALFA", *INEI, code=3)
     assert "file-unreadable" in refused.stderr
 
 
@@ -216,7 +217,17 @@ def test_the_faulty_rows_of_a_workbook_come_back_in_a_workbook(
     good, bad = GOOD + "31/12/1990;F;cédula;V87654321", BAD + "32/13/1990;F;;"
     file, mended = tmp_path / "lista.xlsx", tmp_path / "corregir.xlsx"
     file.write_bytes(book([titles, good.split(";"), bad.split(";")]))
-    words = ("import", "households", file, "--partner", "ALFA", "--corrections", mended, "--json")
+    words = (
+        "import",
+        "households",
+        file,
+        "--partner",
+        "ALFA",
+        *INEI,
+        "--corrections",
+        mended,
+        "--json",
+    )
     told = json.loads(cbi(*words, code=1).stdout)
     fault = told["rows"][1]["faults"][0]
     assert fault["value"] == "9****1"
@@ -226,7 +237,7 @@ def test_the_faulty_rows_of_a_workbook_come_back_in_a_workbook(
     assert fault["es"] in sheet[1][-1]
     lines, back = tmp_path / "lista.ndjson", tmp_path / "back.ndjson"
     lines.write_text('{"reference": "H-9"}\n')
-    cbi("import", "households", lines, "--partner", "ALFA", "--corrections", back, code=1)
+    cbi("import", "households", lines, "--partner", "ALFA", *INEI, "--corrections", back, code=1)
     assert json.loads(back.read_text())["faults"]
     assert stat.S_IMODE(back.stat().st_mode) == 0o600
 

@@ -101,6 +101,11 @@ CHECKING = {
     "/v1/rounds/{round_id}/check": {},
     "/v1/followups/{followup_id}/check": {},
     "/v1/check/files": {},
+    "/v1/check/quotas": {
+        "partner_id": str(UUID(int=16)),
+        "persons_per_day": 1,
+        "until": str(clock.today()),
+    },
 }
 BREAKS = {
     "/v1/breaks/{break_id}/remarks": {"note": "x", "what": "take"},

@@ -87,14 +87,14 @@ async def test_an_edited_submission_changes_no_code(house: House):
 
 
 async def test_a_faulty_submission_is_told_every_fault_and_nothing_of_it_is_stored(house: House):
-    record = submission(**{"hogar/ubigeo": "40101", "pago/medio_pago": "oro"})
+    record = submission(**{"hogar/ubigeo_inei": "40101", "pago/medio_pago": "oro"})
     refused = await house.post(PATH, "A/registrar", record)
     assert refused.status_code == 422
     faults = {fault["path"]: fault for fault in refused.json()["faults"]}
     assert set(faults) == {"ubigeo", "instrument.kind"}
     assert faults["ubigeo"]["remedy_es"].startswith("Agregue el cero inicial")
     assert "40101" not in refused.text
-    mended = record | {"hogar/ubigeo": "240101", "pago/medio_pago": "voucher"}
+    mended = record | {"hogar/ubigeo_inei": "240101", "pago/medio_pago": "voucher"}
     receipt = await house.made(PATH, "A/registrar", mended)
     assert len(receipt["person_ids"]) == 2
 

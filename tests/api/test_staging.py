@@ -12,8 +12,8 @@ from api import aside, clock, importing
 from api.check import quota_of
 from api.commands.importing import Declared, bring_in
 from cbi import uploads
-from cbi.check import persons_left
 from cbi.imported import KEPT_DAYS
+from cbi.quotas import persons_left
 from tests.api.house import House, registration
 from tests.api.jobbing import UPLOAD, actor_of, staged, worked
 

@@ -10,7 +10,7 @@ ASKED = {
     "start": "2026-02-03T10:00:00.000-05:00",
     "end": "2026-02-03T10:20:00.000-05:00",
     "hogar/fecha_registro": "2026-02-03",
-    "hogar/ubigeo": "240101",
+    "hogar/ubigeo_inei": "240101",
     "hogar/tipo_poblacion": "in_destination",
     "hogar/intencion": "stay",
     "hogar/asistencia": "mpca rent",

@@ -1,5 +1,6 @@
 """A workbook comes back as it was, with three more columns."""
 
+import tracemalloc
 import zipfile
 from io import BytesIO
 
@@ -10,6 +11,7 @@ from python_calamine import CalamineWorkbook
 
 from cbi import intake
 from cbi.intake.annotate_xlsx import annotate_xlsx
+from cbi.intake.source import PIECE_BYTES
 from cbi.refusal import FileUnreadable
 from tests.cbi.test_annotate import BLOCKED, CLEAR, REVIEW
 from tests.cbi.test_xlsx import FIRST, OTHER, SECOND, SHEET, TITLES, book
@@ -82,6 +84,27 @@ def test_any_contact_is_written_so_that_a_spreadsheet_reads_it(text):
     made = annotate_xlsx(content, answered(content, contact))
     shown = sheet(made)[1][-1]
     assert shown.strip("'") == text.replace("\x00", " ").replace("\x0b", " ")
+
+
+def test_a_sheet_of_many_pieces_is_written_row_by_row_in_flat_memory():
+    lines = [[f"R-{n}", *OTHER[1:]] for n in range(6_000)]
+    content = book([TITLES, *lines])
+    answers = answered(content, *[CLEAR] * len(lines))
+    with zipfile.ZipFile(BytesIO(content)) as given:
+        assert given.getinfo(SHEET).file_size > 10 * PIECE_BYTES
+    tracemalloc.start()
+    made = annotate_xlsx(content, answers)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    told = sheet(made)
+    assert len(told) == len(lines) + 1
+    assert [line[-3] for line in told[1:]] == ["libre"] * len(lines)
+    with zipfile.ZipFile(BytesIO(made)) as written:
+        shown = written.read(SHEET)
+    # What a sheet of a million lines would take stays away: no tree, and no names a row.
+    assert shown.count(b"xmlns") < 10
+    assert peak < 20_000_000
+    assert len(list(intake.rows(made, format="xlsx", ubigeo_system="inei"))) == len(lines)
 
 
 @settings(max_examples=60, deadline=None)

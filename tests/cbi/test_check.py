@@ -288,6 +288,7 @@ async def test_a_quota_is_counted_by_organisation_and_day(conn):
         "persons_left": 1,
         "persons_per_day": 7,
         "opens_again_at": TOMORROW,
+        "households_fit": 0,
     }
     assert await access(conn) == opened
     assert (await checked(conn, family(2, size=1), quota=quota(7))).persons_left == 0
