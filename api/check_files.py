@@ -29,6 +29,7 @@ from cbi.household import Assistance
 from cbi.intake.source import Row
 from cbi.job import Chunk, JobView
 from cbi.lists import Purpose
+from cbi.own import Wanted
 from cbi.refusal import FileUnreadable, NotFound
 
 KIND = "check-file"
@@ -40,6 +41,15 @@ MEDIA_TYPES = {
     "ndjson": "application/x-ndjson",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
+
+
+class ToCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked about a file: what for, on which list, and what they are to get."""
+
+    format: CheckFormat
+    purpose: Purpose
+    list_id: UUID
+    wanted: Wanted | None
 
 
 class _Read(msgspec.Struct, frozen=True):
@@ -70,24 +80,41 @@ async def check_file(
 
     Its `subject_id` is the file's. Sealed, it is kept for 7 days; then its key is destroyed.
     """
+    return await take_in(
+        conn,
+        await request.body(),
+        ToCheck(
+            format=format,
+            purpose=purpose,
+            list_id=list_id,
+            wanted=wanted_of(assistance, holds.span_of(first_month, months)),
+        ),
+        service=service,
+        actor=actor,
+    )
+
+
+async def take_in(
+    conn: AsyncConnection, content: bytes, asked: ToCheck, *, service: Service, actor: Actor
+) -> JobView:
+    """Keep a file that is to be checked, and have it checked."""
     at = clock.now()
     file = CheckFile(
         file_id=clock.new_id(),
-        format=format,
-        purpose=purpose,
+        format=asked.format,
+        purpose=asked.purpose,
         listed=await lists.active(
-            conn, list_id, purpose=purpose, partner_id=actor.partner_id, day=clock.today()
+            conn,
+            asked.list_id,
+            purpose=asked.purpose,
+            partner_id=actor.partner_id,
+            day=clock.today(),
         ),
-        wanted=wanted_of(assistance, holds.span_of(first_month, months)),
+        wanted=asked.wanted,
         kept_until=check_files.kept_until(at),
     )
     await check_files.receive(
-        conn,
-        file,
-        await request.body(),
-        vault=service.vault,
-        partner_id=actor.partner_id,
-        at=at,
+        conn, file, content, vault=service.vault, partner_id=actor.partner_id, at=at
     )
     return await order(conn, KIND, roles=ROLES, actor=actor, subject_id=file.file_id)
 

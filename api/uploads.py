@@ -4,20 +4,22 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-from litestar import get, post, put
+from litestar import Response, get, post, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import clock
+from api.check_files import MEDIA_TYPES
 from api.db import Actor
 from api.importing import order_acceptance, order_staging
+from api.mending import mended
 from api.once import once
 from api.page import AfterNumber, Key, Limit, Page, page
 from api.state import Requested, Service
 from api.text import END
-from cbi import staging, uploads
-from cbi.imported import PIECE_BYTES, NewImport, RowStanding, RowStatus, Standing
+from cbi import import_list, staging, uploads
+from cbi.imported import PIECE_BYTES, ImportEntry, NewImport, RowStanding, RowStatus, Standing
 from cbi.intake import Format
 
 ROWS_TOLD_MAX = 50_000
@@ -128,6 +130,35 @@ async def list_rows(
     return page(rows, limit=limit, cursor="row_no")
 
 
+@get("/v1/imports", tags=["registration"])
+async def list_imports(
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    after: FromQuery[UUID | None] = None,
+    limit: Limit = 50,
+) -> Page[ImportEntry]:
+    """List the files that one's organisation sent, newest first, and where each stands."""
+    found = await import_list.list_imports(
+        conn, before=after, limit=limit + 1, partner_id=actor.partner_id
+    )
+    return page(found, limit=limit, cursor="import_id")
+
+
+@get("/v1/imports/{import_id:uuid}/corrections", tags=["registration"], media_type="text/csv")
+async def read_corrections(
+    conn: NamedDependency[AsyncConnection],
+    service: NamedDependency[Service],
+    import_id: FromPath[UUID],
+) -> Response[bytes]:
+    """Hand out the faulty rows of a CSV or XLSX file, with what is wrong in a last column."""
+    opened = await uploads.load_import(conn, import_id)
+    return Response(
+        await mended(conn, service, opened),
+        media_type=MEDIA_TYPES[opened.format],
+        headers={"Content-Disposition": f'attachment; filename="{import_id}.{opened.format}"'},
+    )
+
+
 @post("/v1/imports/{import_id:uuid}/acceptance", tags=["registration"])
 @once
 async def accept_import(
@@ -161,4 +192,13 @@ async def refuse_import(
     return await staging.load_standing(conn, opened)
 
 
-HANDLERS = (open_upload, put_piece, show_import, list_rows, accept_import, refuse_import)
+HANDLERS = (
+    list_imports,
+    open_upload,
+    put_piece,
+    show_import,
+    list_rows,
+    read_corrections,
+    accept_import,
+    refuse_import,
+)

@@ -148,6 +148,17 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     changed: int
 
 
+class ImportEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An import in the list of its organisation's."""
+
+    import_id: UUID
+    state: State
+    format: Format
+    bytes: int
+    opened_at: datetime
+    job_id: UUID | None
+
+
 def staged(
     content: bytes,
     *,

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import Row as SqlRow
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,6 +22,7 @@ from cbi.imported import (
     RowStatus,
     StagedRow,
     Standing,
+    State,
     Take,
 )
 from cbi.refusal import NotFound
@@ -77,10 +79,10 @@ _ROWS = text("""
     WHERE import_id = :import_id AND row_no > :after
       AND (:status ::text IS NULL OR status = :status ::text)
     ORDER BY row_no LIMIT :limit""")
-_STATE = text("""
-    SELECT d.take, k.import_id IS NULL AS is_erased, s.state AS staging, a.state AS accepting,
-        coalesce(a.job_id, s.job_id) AS job_id
-    FROM (SELECT CAST(:import_id AS uuid) AS import_id) AS q
+# What `state_of` reads, of imports `q`.
+STATE_COLUMNS = """d.take, k.import_id IS NULL AS is_erased, s.state AS staging,
+        a.state AS accepting, coalesce(a.job_id, s.job_id) AS job_id"""
+STATE_JOINS = """
     LEFT JOIN cbi.import_decision AS d USING (import_id)
     LEFT JOIN cbi.import_key AS k USING (import_id)
     LEFT JOIN LATERAL (
@@ -90,7 +92,10 @@ _STATE = text("""
     LEFT JOIN LATERAL (
         SELECT j.job_id, j.state FROM cbi.job_standing AS j
         WHERE j.subject_id = q.import_id AND j.kind = 'import-acceptance'
-        ORDER BY j.job_id DESC LIMIT 1) AS a ON true""")
+        ORDER BY j.job_id DESC LIMIT 1) AS a ON true"""
+_STATE = text(f"""
+    SELECT {STATE_COLUMNS}
+    FROM (SELECT CAST(:import_id AS uuid) AS import_id) AS q {STATE_JOINS}""")  # noqa: S608
 _UNFIT = """
     SELECT count(*) FROM unnest($2 ::integer[]) AS w(row_no)
     LEFT JOIN cbi.import_row AS r ON r.import_id = $1 AND r.row_no = w.row_no
@@ -200,22 +205,11 @@ async def load_standing(conn: AsyncConnection, opened: Import) -> Standing:
     row = (await conn.execute(_STATE, facts)).one()
     counts = (await conn.execute(_COUNTS, facts)).one()
     pieces = await received(conn, opened.import_id)
-    state = "uploading" if row.staging is None else "staging"
-    if row.staging == "done":
-        state = "review"
-    if row.take is not None:
-        state = "done" if row.accepting == "done" else "accepting"
-    if row.is_erased and row.accepting != "done":
-        state = "erased"
-    if row.take == "nothing":
-        state = "refused"
-    elif {row.staging, row.accepting} & {"failed", "cancelled"}:
-        state = "failed"
     return msgspec.convert(
         {
             **msgspec.structs.asdict(opened),
             **counts._mapping,  # noqa: SLF001 -- public by its docs
-            "state": state,
+            "state": state_of(row),
             "piece_bytes": PIECE_BYTES,
             "pieces": opened.pieces,
             "received": pieces,
@@ -223,6 +217,21 @@ async def load_standing(conn: AsyncConnection, opened: Import) -> Standing:
         },
         Standing,
     )
+
+
+def state_of(row: SqlRow[Any]) -> State:
+    """Say where an import stands by its decision, its key and its jobs."""
+    if row.take == "nothing":
+        return "refused"
+    if {row.staging, row.accepting} & {"failed", "cancelled"}:
+        return "failed"
+    if row.is_erased and row.accepting != "done":
+        return "erased"
+    if row.take is not None:
+        return "done" if row.accepting == "done" else "accepting"
+    if row.staging is None:
+        return "uploading"
+    return "review" if row.staging == "done" else "staging"
 
 
 async def list_rows(

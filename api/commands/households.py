@@ -9,9 +9,11 @@ from rich.markup import escape
 
 from api import auth, clock
 from api.access import REGISTRAR
-from api.commands.importing import Declared, bring_in
+from api.commands.importing import bring_in
 from api.db import SYSTEM, Actor, transaction
 from api.imports import Imported, RowResult, summary
+from api.mending import notes
+from api.sending import Declared
 from api.terminal import (
     CONSOLE,
     NO,
@@ -25,7 +27,7 @@ from api.terminal import (
 )
 from cbi import intake, partners
 from cbi.intake import Format
-from cbi.intake.corrections import Note, corrected
+from cbi.intake.corrections import corrected
 from cbi.refusal import FileUnreadable
 
 ENDINGS: dict[str, Format] = {
@@ -145,14 +147,6 @@ def _content(file: Path) -> bytes:
 
 def faulty(result: RowResult) -> bool:
     return result.status == "faulty"
-
-
-def notes(result: RowResult) -> list[Note]:
-    """What a corrections file says of a household's lines."""
-    return [
-        Note(fault.row, " ".join(filter(None, (fault.es, fault.remedy_es))))
-        for fault in result.faults
-    ]
 
 
 async def clerk(run: Run, code: str, role: str) -> Actor:
