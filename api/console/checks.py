@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import access, check, check_files, clock, jobs, programmes
 from api.check import wanted_of
-from api.console.form import FORM_BYTES_MAX, Form
+from api.console.form import FORM_BYTES_MAX, Form, read_upload
 from api.console.imports import ENDINGS, Faults
 from api.console.pages import Answer, finished, go, show
 from api.console.session import language_of
@@ -60,30 +60,13 @@ async def show_new(
 
 @post("/checks/new", request_max_body_size=BYTES_MAX + FORM_BYTES_MAX)
 async def send_check(
-    request: Requested,
-    conn: NamedDependency[AsyncConnection],
-    actor: NamedDependency[Actor],
-    service: NamedDependency[Service],
-    form: NamedDependency[Form],
+    request: Requested, actor: NamedDependency[Actor], service: NamedDependency[Service]
 ) -> Answer:
     """Take a file and have it checked; nobody is registered."""
-    faults: Faults = {}
-    kind = _kind_of(form, faults, bytes_max=service.settings.body_bytes_max)
-    wanted = _wanted_of(form, faults)
-    if form.one("purpose") not in PURPOSES:
-        faults["purpose"] = ("check.purpose_missing", {})
-    list_id = _list_of(form, faults)
-    if faults or kind is None or form.upload is None:
-        return await _form(request, conn, actor, faults=faults, filled=form)
-    purpose = cast(Purpose, form.one("purpose"))
-    asked = check_files.ToCheck(
-        format=kind,
-        purpose=purpose,
-        list_id=list_id or await _new_list(conn, purpose),
-        wanted=wanted,
-    )
-    job = await check_files.take_in(conn, form.upload.content, asked, service=service, actor=actor)
-    return go(request, f"/console/checks/{job.job_id}")
+    async with read_upload(request) as form:
+        request_id = str(request.scope["request_id"])  # type: ignore[typeddict-item]
+        async with service.begin(actor, request_id=request_id) as conn:
+            return await _sent(request, conn, form, service=service, actor=actor)
 
 
 @get("/checks/{job_id:uuid}")
@@ -108,6 +91,28 @@ async def read_checked(
         conn=conn, service=service, file_id=job.subject_id
     )
     return finished(request, answer)
+
+
+async def _sent(
+    request: Requested, conn: AsyncConnection, form: Form, *, service: Service, actor: Actor
+) -> Answer:
+    faults: Faults = {}
+    kind = _kind_of(form, faults, bytes_max=service.settings.body_bytes_max)
+    wanted = _wanted_of(form, faults)
+    if form.one("purpose") not in PURPOSES:
+        faults["purpose"] = ("check.purpose_missing", {})
+    list_id = _list_of(form, faults)
+    if faults or kind is None or form.upload is None:
+        return await _form(request, conn, actor, faults=faults, filled=form)
+    purpose = cast(Purpose, form.one("purpose"))
+    asked = check_files.ToCheck(
+        format=kind,
+        purpose=purpose,
+        list_id=list_id or await _new_list(conn, purpose),
+        wanted=wanted,
+    )
+    job = await check_files.take_in(conn, form.upload.content, asked, service=service, actor=actor)
+    return go(request, f"/console/checks/{job.job_id}")
 
 
 async def _job_of(conn: AsyncConnection, job_id: UUID) -> JobView:

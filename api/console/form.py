@@ -5,7 +5,7 @@ A file of people stays in memory; the framework would write a large one to disk.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -49,22 +49,34 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
         return self.fields.get(name, [])
 
 
-async def provide_form(request: Requested) -> AsyncIterator[Form]:
-    """Read the form, and refuse one that this console didn't hand to this session."""
+async def read_form(request: Requested) -> Form:
+    """Read a form without a file, and refuse one that this console didn't hand to this session."""
     _must_be_ours(request)
-    async with AsyncExitStack() as stack:
+    form = _plain(await request.body())
+    _must_have_token(request, form)
+    return form
+
+
+@asynccontextmanager
+async def read_upload(request: Requested) -> AsyncIterator[Form]:
+    """Read a form with a file as `read_form` does; so many are held in memory at once."""
+    _must_be_ours(request)
+    if FILES_AT_ONCE.locked():
+        raise TooManyRequestsException
+    async with FILES_AT_ONCE:
         kind, options = request.content_type
         if kind == "multipart/form-data":
-            if FILES_AT_ONCE.locked():
-                raise TooManyRequestsException
-            await stack.enter_async_context(FILES_AT_ONCE)
             form = await _multipart(request, options.get("boundary", ""))
         else:
             form = _plain(await request.body())
-        service, token = service_of(request), form.one(TOKEN)
-        if not any(is_token(service, each, token) for each in _sessions(request)):
-            raise PermissionDeniedException
+        _must_have_token(request, form)
         yield form
+
+
+def _must_have_token(request: Requested, form: Form) -> None:
+    service, token = service_of(request), form.one(TOKEN)
+    if not any(is_token(service, each, token) for each in _sessions(request)):
+        raise PermissionDeniedException
 
 
 def _sessions(request: Requested) -> Iterator[Session]:

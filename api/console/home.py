@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import access, clock, jobs, uploads
 from api.check import quota_of
-from api.console.form import Form
+from api.console.form import read_form
 from api.console.pages import Answer, go, show
 from api.db import Actor
 from api.page import Page
@@ -72,11 +72,10 @@ async def cancel_job(
     request: Requested,
     conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
-    form: NamedDependency[Form],
     job_id: FromPath[UUID],
 ) -> Answer:
     """Cancel a job; what is done of it stays."""
-    del form
+    await read_form(request)
     await jobs.cancel_job.fn(request=request, conn=conn, actor=actor, job_id=job_id)
     return go(request, "/console/jobs")
 

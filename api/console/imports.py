@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import jobs, uploads
 from api.check_files import MEDIA_TYPES
-from api.console.form import FORM_BYTES_MAX, Form
+from api.console.form import FORM_BYTES_MAX, Form, read_form, read_upload
 from api.console.pages import Answer, finished, go, hand_out, show
 from api.console.session import language_of
 from api.db import Actor
@@ -69,23 +69,10 @@ async def send_import(
     request: Requested,
     actor: NamedDependency[Actor],
     service: NamedDependency[Service],
-    form: NamedDependency[Form],
 ) -> Answer:
     """Take a file and have it staged; the same file again is the import that it already is."""
-    faults, kind = _faults_of(form)
-    content = form.upload.content if form.upload is not None else b""
-    if not faults and kind is not None:
-        declared = Declared(
-            format=kind, ubigeo_system=form.one("ubigeo_system"), accept_valid=False
-        )
-        request_id = str(request.scope["request_id"])  # type: ignore[typeddict-item]
-        try:
-            sent = await send(service, content, declared, actor=actor, request_id=request_id)
-        except FileUnreadable as refused:
-            faults["file"] = ("said", {"text": said(request, refused.reason)})
-        else:
-            return go(request, f"/console/imports/{sent.import_id}")
-    return show(request, "import_new.html", status=422, faults=faults, filled=form)
+    async with read_upload(request) as form:
+        return await _sent(request, form, service=service, actor=actor)
 
 
 @get("/template")
@@ -128,10 +115,10 @@ async def accept_import(
     request: Requested,
     conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
-    form: NamedDependency[Form],
     import_id: FromPath[UUID],
 ) -> Answer:
     """Take in the whole file, what is right of it, or the rows that were chosen."""
+    form = await read_form(request)
     take: Literal["all", "valid"] | list[int] | None
     match form.one("take"):
         case "all":
@@ -156,10 +143,10 @@ async def refuse_import(
     request: Requested,
     conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
-    form: NamedDependency[Form],
     import_id: FromPath[UUID],
 ) -> Answer:
     """Take nothing of the file, and erase what it said."""
+    form = await read_form(request)
     if form.one("sure") != "yes":
         faults: Faults = {"sure": ("import.sure_missing", {})}
         return await _page_of(request, conn, import_id, faults=faults, filled=form)
@@ -186,8 +173,11 @@ def said(request: Requested, reason: str) -> str:
 
 
 def faults_told(row: RowStanding, language: str) -> Iterator[tuple[RowFault, str, str]]:
-    """Each fault of a row with its text and its remedy; the place stands in columns of its own."""
-    for fault in faults_of(row):
+    """Each fault of a row with its text and its remedy; the place stands in columns of its own.
+
+    One cell may be wrong for several fields: it is told once.
+    """
+    for fault in dict.fromkeys(faults_of(row)):
         text, remedy = (
             (fault.es, fault.remedy_es) if language == "es" else (fault.en, fault.remedy_en)
         )
@@ -213,6 +203,23 @@ def _ranges(parts: Sequence[str]) -> Iterator[tuple[int, int]]:
             yield 0, 0
         else:
             yield int(found[1]), int(found[2] or found[1])
+
+
+async def _sent(request: Requested, form: Form, *, service: Service, actor: Actor) -> Answer:
+    faults, kind = _faults_of(form)
+    content = form.upload.content if form.upload is not None else b""
+    if not faults and kind is not None:
+        declared = Declared(
+            format=kind, ubigeo_system=form.one("ubigeo_system"), accept_valid=False
+        )
+        request_id = str(request.scope["request_id"])  # type: ignore[typeddict-item]
+        try:
+            sent = await send(service, content, declared, actor=actor, request_id=request_id)
+        except FileUnreadable as refused:
+            faults["file"] = ("said", {"text": said(request, refused.reason)})
+        else:
+            return go(request, f"/console/imports/{sent.import_id}")
+    return show(request, "import_new.html", status=422, faults=faults, filled=form)
 
 
 def _faults_of(form: Form) -> tuple[Faults, Format | None]:

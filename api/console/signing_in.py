@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api import auth, clock
 from api.console import session
 from api.console.errors import HOME, page_of
-from api.console.form import Form
+from api.console.form import read_form
 from api.console.pages import Answer, go, show
 from api.console.tries import Tries
 from api.db import Actor, transaction
@@ -27,10 +27,9 @@ async def show_sign_in(request: Requested) -> Answer:
 
 
 @post("/sign-in")
-async def sign_in(
-    request: Requested, service: NamedDependency[Service], form: NamedDependency[Form]
-) -> Answer:
+async def sign_in(request: Requested, service: NamedDependency[Service]) -> Answer:
     """Begin a session for whoever holds the key."""
+    form = await read_form(request)
     address, at = request.client.host if request.client else "", time.monotonic()
     if wait := TRIES.seconds_to_wait(address, at=at):
         return _again(request, "sign_in.wait", status=429, headers={"Retry-After": str(wait)})
@@ -43,8 +42,9 @@ async def sign_in(
     TRIES.forget(address)
     began = session.begin(actor.key_prefix)
     event("signed_in", actor_id=str(actor.actor_id), session_id=str(began.session_id))
-    to = session.visit_of(request).session.to
-    return go(request, page_of(to), cookie=session.cookie_of(request, began))
+    visitor = session.session_of(request, session.VISITING)
+    to = page_of(visitor.to) if visitor is not None else HOME
+    return go(request, to, cookie=session.cookie_of(request, began))
 
 
 @post("/sign-out")
@@ -52,10 +52,9 @@ async def end(
     request: Requested,
     conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
-    form: NamedDependency[Form],
 ) -> Answer:
     """End the session, also for who has a copy of its cookie."""
-    del form
+    await read_form(request)
     await sign_out(
         conn,
         session.visit_of(request).session.session_id,
@@ -67,8 +66,9 @@ async def end(
 
 
 @post("/language")
-async def choose_language(request: Requested, form: NamedDependency[Form]) -> Answer:
+async def choose_language(request: Requested) -> Answer:
     """Remember the language of the pages."""
+    form = await read_form(request)
     language = "en" if form.one("language") == "en" else "es"
     cookie = session.language_cookie(request, language)
     path = form.one("to")

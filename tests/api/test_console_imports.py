@@ -1,0 +1,350 @@
+"""Files of registrations on the console's pages: sent, watched, looked at, decided on."""
+
+import asyncio
+import json
+import re
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.console import form as forms
+from api.console import imports
+from api.console.imports import chosen
+from api.uploads import NUMBER_MAX, ROWS_TOLD_MAX
+from tests.api.consoling import SENT_FROM_HERE, Browser, Page, browsing, id_in
+from tests.api.house import House, registration
+from tests.api.jobbing import worked
+
+CLERK = "A/registrar"
+EVIL = "<script>alert(1)</script>"
+
+
+async def sent(
+    browser: Browser, content: bytes, name: str = "lista.json", **fields: str
+) -> Page | str:
+    """Send a file; the page's path, or the page that says what is wrong."""
+    answer = await browser.post(
+        "/console/imports/new",
+        {"ubigeo_system": "inei"} | fields,
+        files={"file": (name, content)},
+    )
+    if answer.status_code == 303:
+        return answer.headers["location"]
+    assert answer.status_code == 422, answer.text
+    return Page(answer.text)
+
+
+async def staged(house: House, browser: Browser, content: bytes, name: str = "lista.json") -> str:
+    """Send a file and have it staged and checked."""
+    path = await sent(browser, content, name)
+    assert isinstance(path, str)
+    await work_on(house, path)
+    return path
+
+
+async def work_on(house: House, path: str, who: str = CLERK) -> None:
+    standing = (await house.get(f"/v1/imports/{id_in(path)}", who)).json()
+    await worked(house, standing["job_id"], who)
+
+
+def written(*raws: dict) -> bytes:
+    return json.dumps(raws).encode()
+
+
+def faulty(**changes: object) -> dict:
+    return registration(**{"ubigeo": "999999", **changes})
+
+
+async def test_a_file_is_sent_watched_and_taken_in(house: House):
+    async with browsing(house, CLERK) as browser:
+        path = await sent(browser, written(registration(), registration()))
+        assert isinstance(path, str)
+        page = await browser.page(path)
+        assert "data-live" in next(each for each in page.all("section") if "id" in each)
+        assert page.all("progress")
+        await work_on(house, path)
+        page = await browser.page(path)
+        assert "Por decidir" in page.text
+        assert "Hogares 2 Válidos 2 Con errores 0" in page.text
+        assert not page.all("progress")
+        answer = await browser.post(f"{path}/acceptance", {"take": "all"})
+        assert answer.headers["location"] == path
+        await work_on(house, path)
+        page = await browser.page(path)
+        assert "Registrados 2" in page.text
+        listed = await browser.page("/console/imports")
+        assert path in {each.get("href") for each in listed.all("a")}
+
+
+async def test_the_same_file_again_is_the_import_that_it_is(house: House):
+    async with browsing(house, CLERK) as browser:
+        content = written(registration())
+        path = await sent(browser, content)
+        assert await sent(browser, content, "otro.json") == path
+
+
+def as_csv(*raws: dict, extra: str = "", **cells: str) -> bytes:
+    """A CSV file of households of one person; `cells` are the same on every line."""
+    lines = []
+    for raw in raws:
+        (person,) = raw["persons"]
+        lines.append(
+            {
+                "codigo_hogar": raw["reference"],
+                "fecha_registro": "15/01/2026",
+                "ubigeo": raw["ubigeo"],
+                "tipo_poblacion": "en destino",
+                "consentimiento_registro": "sí",
+                "consentimiento_duplicados": "sí",
+                "consentimiento_version": "1",
+                "consentimiento_idioma": "es",
+                "consentimiento_canal": "presencial",
+                "consentimiento_fecha": "15/01/2026",
+                "nombres": person["given_names"],
+                "apellidos": person["surnames"],
+                "fecha_nacimiento": person["birth_date"],
+                "sexo": "mujer",
+                "parentesco": "jefe",
+                "tipo_documento": "pasaporte",
+                "numero_documento": person["documents"][0]["number"],
+                "pais_documento": "VEN",
+                **({extra: "x"} if extra else {}),
+                **cells,
+            }
+        )
+    rows = [";".join(lines[0]), *(";".join(line.values()) for line in lines)]
+    return "\n".join(rows).encode()
+
+
+async def test_what_is_valid_is_taken_and_the_rest_handed_out_for_mending(house: House):
+    async with browsing(house, CLERK) as browser:
+        content = as_csv(registration(), faulty(), registration())
+        path = await staged(house, browser, content, "lista.csv")
+        page = await browser.page(path)
+        assert "Con errores 1" in page.text
+        assert "ubigeo" in page.text
+        assert "9****9" in page.text
+        refused = await browser.post(f"{path}/acceptance", {"take": "all"})
+        assert refused.status_code == 409
+        assert "acepte las válidas, o corrija el archivo" in refused.text
+        handed_out = await browser.get(f"{path}/corrections")
+        header, row = handed_out.text.splitlines()
+        assert header.endswith(";faltas")
+        assert "999999" in row
+        assert handed_out.headers["Content-Disposition"].startswith("attachment")
+        await browser.post(f"{path}/acceptance", {"take": "valid"})
+        await work_on(house, path)
+        page = await browser.page(path)
+        assert "Registrados 2" in page.text
+
+
+async def test_chosen_rows_are_taken_and_no_others(house: House):
+    async with browsing(house, CLERK) as browser:
+        path = await staged(house, browser, written(*(registration() for _ in range(5))))
+        page = await browser.page(path)
+        ticks = [each for each in page.all("input") if each.get("name") == "row"]
+        assert [(each["value"], each["form"]) for each in ticks] == [
+            (str(number), "acceptance") for number in range(1, 6)
+        ]
+        fields = {"take": "rows", "row": ["5"], "rows": "1-2, 4"}
+        assert (await browser.post(f"{path}/acceptance", fields)).status_code == 303
+        await work_on(house, path)
+        assert "Registrados 4" in (await browser.page(path)).text
+        again = await browser.post(f"{path}/acceptance", {"take": "all"})
+        assert again.status_code == 409
+        assert "Ya se decidió qué hacer con este archivo" in again.text
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"take": "some"}, {"take": "rows"}, {"take": "rows", "rows": "uno"}]
+)
+async def test_an_unclear_choice_is_told_beside_its_field_and_takes_nothing(
+    house: House, fields: dict
+):
+    async with browsing(house, CLERK) as browser:
+        path = await staged(house, browser, written(registration()))
+        answer = await browser.post(f"{path}/acceptance", fields)
+        assert answer.status_code == 422
+        page = Page(answer.text)
+        (choice,) = [each for each in page.all("fieldset") if each.get("id") == "take"]
+        assert choice["aria-describedby"] == "take-fault"
+        assert "#take" in {each.get("href") for each in page.all("a")}
+        assert "Por decidir" in page.text
+
+
+async def test_a_file_is_refused_and_erased_only_by_who_is_sure(house: House):
+    async with browsing(house, CLERK) as browser:
+        path = await staged(house, browser, written(registration()))
+        assert (await browser.post(f"{path}/refusal")).status_code == 422
+        assert "Por decidir" in (await browser.page(path)).text
+        assert (await browser.post(f"{path}/refusal", {"sure": "yes"})).status_code == 303
+        assert "Rechazado y borrado" in (await browser.page(path)).text
+        state = (await house.get(f"/v1/imports/{id_in(path)}", CLERK)).json()["state"]
+        assert state == "refused"
+
+
+async def test_rows_are_shown_by_page_and_by_standing(house: House, monkeypatch):
+    monkeypatch.setattr(imports, "ROWS_ON_A_PAGE", 2)
+    async with browsing(house, CLERK) as browser:
+        path = await staged(house, browser, written(*(registration() for _ in range(3)), faulty()))
+        assert "N.º 4" in (await browser.page(path)).text
+        page = await browser.page(f"{path}?status=all")
+        assert "N.º 2" in page.text
+        assert "N.º 3" not in page.text
+        (following,) = [a["href"] for a in page.all("a") if "after=" in (a.get("href") or "")]
+        page = await browser.page(f"{path}{following}")
+        assert "N.º 3" in page.text
+        assert (await browser.get(f"{path}?status=none")).status_code == 400
+        assert (await browser.get(f"{path}?after=-1")).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fields", "field"),
+    [
+        ("", b"", {}, "file"),
+        ("lista.pdf", b"%PDF", {}, "file"),
+        ("lista", b"x", {}, "file"),
+        ("lista.csv", b"", {}, "file"),
+        ("lista.csv", b"x", {"ubigeo_system": ""}, "ubigeo_system"),
+        ("lista.csv", b"x", {"ubigeo_system": "other"}, "ubigeo_system"),
+    ],
+)
+async def test_what_is_wrong_with_a_file_stands_beside_its_field(
+    house: House, name, content, fields, field
+):
+    async with browsing(house, CLERK) as browser:
+        page = await sent(browser, content, name, **fields)
+        assert isinstance(page, Page)
+        assert f"#{field}" in {each.get("href") for each in page.all("a")}
+        assert f"{field}-fault" in {each.get("id") for each in page.all("p")}
+
+
+async def test_a_file_that_can_not_be_read_is_told_by_its_page(house: House):
+    async with browsing(house, CLERK) as browser:
+        path = await staged(house, browser, uuid4().bytes + b"\0\0", "lista.xlsx")
+        page = await browser.page(path)
+        assert "No se terminó" in page.text
+        assert "No es un libro de Excel (.xlsx)." in page.text
+
+
+async def test_a_kobo_export_is_declared_as_one(house: House):
+    async with browsing(house, CLERK) as browser:
+        path = await sent(browser, uuid4().hex.encode(), "export.json", source="kobo")
+        assert isinstance(path, str)
+        found = (await house.get(f"/v1/imports/{id_in(path)}", CLERK)).json()
+        assert found["format"] == "kobo"
+
+
+async def test_markup_in_a_file_stays_text(house: House):
+    async with browsing(house, CLERK) as browser:
+        content = as_csv(faulty(reference=EVIL), extra="<img src=x onerror=alert(2)>", sexo=EVIL)
+        path = await staged(house, browser, content, f"{EVIL}.csv")
+        answer = await browser.get(path)
+        assert "&lt;img src=x" in answer.text
+        page = Page(answer.text)
+        assert not page.all("img")
+        assert [each.get("src") for each in page.all("script")] == ["/console/static/console.js"]
+        assert EVIL not in answer.text
+        inline = re.compile(r"<[^>]+\s(?:style|on\w+)\s*=|<style|javascript:", re.IGNORECASE)
+        assert not inline.search(answer.text)
+
+
+async def test_nobody_sees_or_decides_anothers_file(house: House):
+    async with browsing(house, CLERK) as browser, browsing(house, "B/registrar") as other:
+        path = await staged(house, browser, written(registration()))
+        assert (await other.get(path)).status_code == 404
+        assert (await other.get(f"{path}/corrections")).status_code == 404
+        for step, fields in (("acceptance", {"take": "all"}), ("refusal", {"sure": "yes"})):
+            assert (await other.post(f"{path}/{step}", fields)).status_code == 404
+        assert path not in (await other.get("/console/imports")).text
+        assert path not in (await other.get("/console")).text
+        assert "Por decidir" in (await browser.page(path)).text
+        assert path in (await browser.get("/console")).text
+
+
+async def test_a_form_that_is_too_large_is_refused_before_it_is_read(house: House):
+    async with browsing(house, CLERK) as browser:
+        for path, length in (
+            ("/console/imports/new", 80_000_000),
+            ("/console/language", 2_000_000),
+        ):
+            headers = {**SENT_FROM_HERE, "Content-Length": str(length)}
+            headers["Content-Type"] = "multipart/form-data; boundary=x"
+            answer = await browser.client.post(path, content=b"", headers=headers)
+            assert answer.status_code == 413, path
+            assert "La solicitud es demasiado grande" in answer.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"--x",
+        b"--x\r\n\r\n--x--",
+        b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--\r\n",
+        b'--x\r\nContent-Disposition: form-data; name="token"\r\n\r\n\xff\r\n--x--\r\n',
+        b"--x\r\n" + b"a" * 5000,
+    ],
+)
+async def test_a_broken_form_is_refused(house: House, content):
+    async with browsing(house, CLERK) as browser:
+        for kind in ("multipart/form-data; boundary=x", "multipart/form-data", "text/plain"):
+            headers = {**SENT_FROM_HERE, "Content-Type": kind}
+            answer = await browser.client.post(
+                "/console/imports/new", content=content, headers=headers
+            )
+            assert answer.status_code in (400, 403)
+            assert answer.headers["content-type"].startswith("text/html")
+
+
+async def test_a_file_too_many_at_once_is_asked_to_come_back(house: House, monkeypatch):
+    monkeypatch.setattr(forms, "FILES_AT_ONCE", asyncio.Semaphore(0))
+    async with browsing(house, CLERK) as browser:
+        answer = await browser.post("/console/imports/new", files={"file": ("a.csv", b"x")})
+        assert answer.status_code == 429
+        assert int(answer.headers["Retry-After"]) >= 1
+
+
+async def test_the_template_is_handed_out_in_the_language_of_the_pages(house: House):
+    async with browsing(house, CLERK) as browser:
+        answer = await browser.get("/console/template")
+        assert answer.content[:2] == b"PK"
+        assert "hogares.xlsx" in answer.headers["Content-Disposition"]
+        await browser.post("/console/language", {"language": "en", "to": "/console"})
+        other = await browser.get("/console/template")
+        assert "households.xlsx" in other.headers["Content-Disposition"]
+        assert other.content != answer.content
+
+
+async def test_imports_and_corrections_come_over_http_too(house: House):
+    async with browsing(house, CLERK) as browser:
+        path = await staged(house, browser, as_csv(faulty()), "lista.csv")
+    listed = (await house.get("/v1/imports?limit=1", CLERK)).json()
+    assert [each["import_id"] for each in listed["items"]] == [id_in(path)]
+    assert listed["items"][0]["state"] == "review"
+    older = (await house.get(f"/v1/imports?limit=1&after={listed['next']}", CLERK)).json()
+    assert UUID(older["items"][0]["import_id"]) < UUID(id_in(path))
+    corrections = await house.get(f"/v1/imports/{id_in(path)}/corrections", CLERK)
+    assert corrections.headers["content-type"].startswith("text/csv")
+    assert ";faltas" in corrections.text
+    assert (
+        await house.get(f"/v1/imports/{id_in(path)}/corrections", "B/registrar")
+    ).status_code == 404
+    assert id_in(path) not in (await house.get("/v1/imports", "B/registrar")).text
+
+
+def test_rows_are_read_as_people_write_them():
+    assert chosen([], "1-3, 7;9  11 – 12") == [1, 2, 3, 7, 9, 11, 12]
+    assert chosen(["4", "2"], "") == [2, 4]
+    assert chosen(["x"], "") is None
+    assert chosen([], "3-1") is None
+    assert chosen([], f"1-{ROWS_TOLD_MAX + 1}") is None
+    assert chosen([], f"{NUMBER_MAX + 1}") is None
+
+
+@given(st.lists(st.text(max_size=8), max_size=5), st.text(max_size=60))
+def test_whatever_is_written_gives_rows_or_a_fault(ticked, text):
+    rows = chosen(ticked, text)
+    assert rows is None or all(1 <= row <= NUMBER_MAX for row in rows)
