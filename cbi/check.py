@@ -144,6 +144,11 @@ async def persons_left(conn: AsyncConnection, *, quota: Quota, partner_id: UUID)
     await conn.execute(
         select(func.pg_advisory_xact_lock(func.hashtextextended(f"cbi.check {partner_id}", 0)))
     )
+    return await show_persons_left(conn, quota=quota, partner_id=partner_id)
+
+
+async def show_persons_left(conn: AsyncConnection, *, quota: Quota, partner_id: UUID) -> int:
+    """Return the same for somebody to read, who waits for no check that is being made."""
     done, staged = tables.duplicate_check.c, import_check.c
     checked = select(func.coalesce(func.sum(done.persons), 0)).where(
         done.partner_id == partner_id, done.day == quota.day

@@ -66,11 +66,28 @@ async def read_upload(request: Requested) -> AsyncIterator[Form]:
     async with FILES_AT_ONCE:
         kind, options = request.content_type
         if kind == "multipart/form-data":
-            form = await _multipart(request, options.get("boundary", ""))
+            form = await parse_multipart(request.stream(), options.get("boundary", ""))
         else:
             form = _plain(await request.body())
         _must_have_token(request, form)
         yield form
+
+
+async def parse_multipart(body: AsyncIterator[bytes], boundary: str) -> Form:
+    """Read a form with a file, as it comes in; raises ClientException."""
+    reader = _Reader()
+    try:
+        with PushMultipartParser(
+            boundary, max_segment_count=FIELDS_MAX, max_header_size=4096
+        ) as parser:
+            async for chunk in body:
+                for event in parser.parse(chunk):
+                    reader.take(event)
+                if parser.closed:
+                    break
+    except (MultipartError, ValueError):
+        raise ClientException from None
+    return Form(fields=reader.fields, upload=reader.upload)
 
 
 def _must_have_token(request: Requested, form: Form) -> None:
@@ -114,22 +131,6 @@ def _plain(body: bytes) -> Form:
     except ValueError:
         raise ClientException from None
     return Form(fields=fields)
-
-
-async def _multipart(request: Requested, boundary: str) -> Form:
-    reader = _Reader()
-    try:
-        with PushMultipartParser(
-            boundary, max_segment_count=FIELDS_MAX, max_header_size=4096
-        ) as parser:
-            async for chunk in request.stream():
-                for event in parser.parse(chunk):
-                    reader.take(event)
-                if parser.closed:
-                    break
-    except (MultipartError, ValueError):
-        raise ClientException from None
-    return Form(fields=reader.fields, upload=reader.upload)
 
 
 class _Reader:

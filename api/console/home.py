@@ -14,7 +14,7 @@ from api.console.pages import Answer, go, show
 from api.db import Actor
 from api.page import Page
 from api.state import Requested, Service
-from cbi.check import persons_left
+from cbi.check import show_persons_left
 from cbi.imported import ImportEntry
 from cbi.job import JobView
 
@@ -41,7 +41,7 @@ async def show_home(
         waiting = [each for each in found.items if each.state in ("review", "failed", "uploading")]
     if actor.roles & access.CONSOLE["GET", "/console/checks/new"]:
         quota = quota_of(service.settings, clock.today())
-        left = await persons_left(conn, quota=quota, partner_id=actor.partner_id)
+        left = await show_persons_left(conn, quota=quota, partner_id=actor.partner_id)
     newest: Page[JobView] = await jobs.list_jobs.fn(conn=conn, actor=actor, limit=NEWEST)
     return show(
         request,

@@ -1,6 +1,7 @@
 """Files of registrations on the console's pages: sent, watched, looked at, decided on."""
 
 import asyncio
+import io
 import json
 import re
 from uuid import UUID, uuid4
@@ -8,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from litestar.exceptions import ClientException
 
 from api.console import form as forms
 from api.console import imports
@@ -16,6 +18,7 @@ from api.uploads import NUMBER_MAX, ROWS_TOLD_MAX
 from tests.api.consoling import SENT_FROM_HERE, Browser, Page, browsing, id_in
 from tests.api.house import House, registration
 from tests.api.jobbing import worked
+from tests.api.test_service import written  # noqa: F401 -- a fixture
 
 CLERK = "A/registrar"
 EVIL = "<script>alert(1)</script>"
@@ -49,7 +52,7 @@ async def work_on(house: House, path: str, who: str = CLERK) -> None:
     await worked(house, standing["job_id"], who)
 
 
-def written(*raws: dict) -> bytes:
+def as_json(*raws: dict) -> bytes:
     return json.dumps(raws).encode()
 
 
@@ -59,7 +62,7 @@ def faulty(**changes: object) -> dict:
 
 async def test_a_file_is_sent_watched_and_taken_in(house: House):
     async with browsing(house, CLERK) as browser:
-        path = await sent(browser, written(registration(), registration()))
+        path = await sent(browser, as_json(registration(), registration()))
         assert isinstance(path, str)
         page = await browser.page(path)
         assert "data-live" in next(each for each in page.all("section") if "id" in each)
@@ -80,7 +83,7 @@ async def test_a_file_is_sent_watched_and_taken_in(house: House):
 
 async def test_the_same_file_again_is_the_import_that_it_is(house: House):
     async with browsing(house, CLERK) as browser:
-        content = written(registration())
+        content = as_json(registration())
         path = await sent(browser, content)
         assert await sent(browser, content, "otro.json") == path
 
@@ -142,7 +145,7 @@ async def test_what_is_valid_is_taken_and_the_rest_handed_out_for_mending(house:
 
 async def test_chosen_rows_are_taken_and_no_others(house: House):
     async with browsing(house, CLERK) as browser:
-        path = await staged(house, browser, written(*(registration() for _ in range(5))))
+        path = await staged(house, browser, as_json(*(registration() for _ in range(5))))
         page = await browser.page(path)
         ticks = [each for each in page.all("input") if each.get("name") == "row"]
         assert [(each["value"], each["form"]) for each in ticks] == [
@@ -164,7 +167,7 @@ async def test_an_unclear_choice_is_told_beside_its_field_and_takes_nothing(
     house: House, fields: dict
 ):
     async with browsing(house, CLERK) as browser:
-        path = await staged(house, browser, written(registration()))
+        path = await staged(house, browser, as_json(registration()))
         answer = await browser.post(f"{path}/acceptance", fields)
         assert answer.status_code == 422
         page = Page(answer.text)
@@ -176,7 +179,7 @@ async def test_an_unclear_choice_is_told_beside_its_field_and_takes_nothing(
 
 async def test_a_file_is_refused_and_erased_only_by_who_is_sure(house: House):
     async with browsing(house, CLERK) as browser:
-        path = await staged(house, browser, written(registration()))
+        path = await staged(house, browser, as_json(registration()))
         assert (await browser.post(f"{path}/refusal")).status_code == 422
         assert "Por decidir" in (await browser.page(path)).text
         assert (await browser.post(f"{path}/refusal", {"sure": "yes"})).status_code == 303
@@ -188,7 +191,7 @@ async def test_a_file_is_refused_and_erased_only_by_who_is_sure(house: House):
 async def test_rows_are_shown_by_page_and_by_standing(house: House, monkeypatch):
     monkeypatch.setattr(imports, "ROWS_ON_A_PAGE", 2)
     async with browsing(house, CLERK) as browser:
-        path = await staged(house, browser, written(*(registration() for _ in range(3)), faulty()))
+        path = await staged(house, browser, as_json(*(registration() for _ in range(3)), faulty()))
         assert "N.º 4" in (await browser.page(path)).text
         page = await browser.page(f"{path}?status=all")
         assert "N.º 2" in page.text
@@ -253,7 +256,7 @@ async def test_markup_in_a_file_stays_text(house: House):
 
 async def test_nobody_sees_or_decides_anothers_file(house: House):
     async with browsing(house, CLERK) as browser, browsing(house, "B/registrar") as other:
-        path = await staged(house, browser, written(registration()))
+        path = await staged(house, browser, as_json(registration()))
         assert (await other.get(path)).status_code == 404
         assert (await other.get(f"{path}/corrections")).status_code == 404
         for step, fields in (("acceptance", {"take": "all"}), ("refusal", {"sure": "yes"})):
@@ -333,6 +336,69 @@ async def test_imports_and_corrections_come_over_http_too(house: House):
         await house.get(f"/v1/imports/{id_in(path)}/corrections", "B/registrar")
     ).status_code == 404
     assert id_in(path) not in (await house.get("/v1/imports", "B/registrar")).text
+
+
+async def test_no_line_of_the_log_repeats_what_a_form_said(
+    house: House,
+    written: io.StringIO,  # noqa: F811 -- the fixture
+):
+    canary = f"Zzcanario{uuid4().hex[:8]}"
+    async with browsing(house, CLERK) as browser:
+        content = as_csv(faulty(reference=canary), nombres=canary, sexo=canary)
+        path = await staged(house, browser, content, f"{canary}.csv")
+        answers = [
+            await browser.get(path),
+            await browser.post("/console/sign-in", {"key": f"cbi_{canary}_{canary}"}),
+            await browser.post("/console/language", {"language": canary, "to": f"/{canary}"}),
+            await browser.post(f"{path}/acceptance", {"take": "rows", "rows": "x", "row": canary}),
+            await browser.post("/console/imports/new", files={"file": (f"{canary}.pdf", b"x")}),
+            await browser.get(f"/console/{canary}"),
+        ]
+    assert all(answer.status_code < 500 for answer in answers)
+    logged = [line for line in written.getvalue().splitlines() if '"logger":"http' not in line]
+    assert any('"event":"signed_in"' in line for line in logged)
+    assert any('"event":"sign_in_failed"' in line for line in logged)
+    assert not [line for line in logged if canary in line]
+    assert not [answer for answer in answers if canary in answer.text.replace(f"/{canary}", "")]
+
+
+PARTS = (b"--x\r\n", b"--x--", b"\r\n\r\n", b'Content-Disposition: form-data; name="a"', b"a")
+bodies = st.lists(st.binary(max_size=40) | st.sampled_from(PARTS), max_size=12)
+
+
+@given(bodies, st.sampled_from(["x", "", "\n", "é", "y" * 200]))
+def test_any_bytes_are_a_form_or_are_refused(chunks, boundary):
+    async def parsed() -> forms.Form | None:
+        async def body():
+            for chunk in chunks:
+                yield chunk
+
+        try:
+            return await forms.parse_multipart(body(), boundary)
+        except ClientException:
+            return None
+
+    form = asyncio.run(parsed())
+    assert form is None or all(
+        isinstance(each, str) for values in form.fields.values() for each in values
+    )
+
+
+async def test_a_form_is_read_however_it_is_cut():
+    content = (
+        b'--x\r\nContent-Disposition: form-data; name="token"\r\n\r\nsecret\r\n'
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="C:\\Maria.CSV"\r\n'
+        b"Content-Type: text/csv\r\n\r\na\r\n--y\r\nb\r\n--x--\r\n"
+    )
+    for size in (1, 2, 7, 1000):
+
+        async def body(size: int = size):
+            for start in range(0, len(content), size):
+                yield content[start : start + size]
+
+        form = await forms.parse_multipart(body(), "x")
+        assert form.one("token") == "secret"
+        assert form.upload == forms.Upload(ending="csv", content=b"a\r\n--y\r\nb")
 
 
 def test_rows_are_read_as_people_write_them():
