@@ -126,7 +126,11 @@ class RowStanding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an import stands, in numbers; `received` are the pieces that are there."""
+    """Where an import stands, in numbers; `received` are the pieces that are there.
+
+    `known` and `changed` are told of rows that are not taken yet as well: registered just so, and
+    registered with other content.
+    """
 
     import_id: UUID
     state: State

@@ -69,9 +69,11 @@ _COUNTS = text("""
         count(*) FILTER (WHERE status = 'review') AS review,
         count(*) FILTER (WHERE status = 'faulty') AS faulty,
         count(household_id) FILTER (WHERE NOT is_known AND NOT is_changed) AS registered,
-        count(*) FILTER (WHERE is_known) AS known,
-        count(*) FILTER (WHERE is_changed) AS changed
-    FROM cbi.import_row_standing WHERE import_id = :import_id""")
+        count(*) FILTER (WHERE is_known OR is_open AND why = 'known') AS known,
+        count(*) FILTER (WHERE is_changed OR is_open AND why = 'changed') AS changed
+    FROM cbi.import_row_standing
+    CROSS JOIN LATERAL (SELECT household_id IS NULL AND refusal IS NULL) AS o(is_open)
+    WHERE import_id = :import_id""")
 _ROWS = text("""
     SELECT row_no, line, sheet, status, faults, strength, matches, why, household_id, is_known,
         is_changed, refusal

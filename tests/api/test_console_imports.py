@@ -81,6 +81,21 @@ async def test_a_file_is_sent_watched_and_taken_in(house: House):
         assert path in {each.get("href") for each in listed.all("a")}
 
 
+async def test_what_is_registered_already_is_told_before_anything_is_taken(house: House):
+    one, other = registration(), registration()
+    for raw in (one, other):
+        await house.made("/v1/households", CLERK, raw)
+    other["ubigeo"] = "240102"
+    async with browsing(house, CLERK) as browser:
+        path = await staged(house, browser, as_json(one, other, registration()))
+        page = await browser.page(path)
+        assert "Ya registrados igual 1 Ya registrados con otros datos 1" in page.text
+        await browser.post(f"{path}/acceptance", {"take": "all"})
+        await work_on(house, path)
+        page = await browser.page(path)
+        assert "Registrados 1 Ya registrados igual 1 Ya registrados con otros datos 1" in page.text
+
+
 async def test_the_same_file_again_is_the_import_that_it_is(house: House):
     async with browsing(house, CLERK) as browser:
         content = as_json(registration())
