@@ -105,6 +105,9 @@ async def find_actor(conn: AsyncConnection, presented: str, *, at: datetime) -> 
     prefix, _, secret = presented.removeprefix("cbi_").partition("_")
     if not presented.startswith("cbi_") or not secret or len(presented) > 200:
         return None
+    # A form may hold what a header can't, and no key has: PostgreSQL takes no NUL.
+    if not presented.isascii() or not presented.isprintable():
+        return None
     row = await _find(conn, prefix)
     # Compared even when no key was found, so that the time says nothing about prefixes.
     same = hmac.compare_digest(_digest(secret), row.digest if row else bytes(32))

@@ -11,10 +11,11 @@ from api import access, problems
 from api.console import session
 from api.console.pages import Answer, go, show
 from api.state import Requested
+from api.wording import NOT_FOUND
 
 # Steps that have no page of their own: whoever must sign in first is brought back to what they are
 # steps of.
-STEPS = ("/acceptance", "/refusal", "/cancellation", "/file", "/corrections")
+STEPS = ("/acceptance", "/refusal", "/file", "/corrections")
 PATH_CHARACTERS_MAX = 200
 HOME = "/console"
 PAGE = re.compile(r"/console(?:/[a-z0-9-]+){0,4}", re.ASCII)
@@ -35,7 +36,7 @@ def on_problem(
             status=int(reply.status_code or 500),
             headers={"Retry-After": retry} if retry else None,
             problem=msgspec.to_builtins(reply.content),
-            back=page_of(request.url.path),
+            back=HOME if reply.status_code == NOT_FOUND.status else page_of(request.url.path),
         )
 
     return page
@@ -57,6 +58,8 @@ def to_sign_in(request: Requested, error: Exception) -> Answer:
 
 def page_of(path: str) -> str:
     """Return the page that a path is of, or the first page."""
+    if path.endswith("/cancellation"):
+        return f"{HOME}/jobs"
     for step in STEPS:
         path = path.removesuffix(step)
     is_page = len(path) <= PATH_CHARACTERS_MAX and PAGE.fullmatch(path) is not None

@@ -8,6 +8,7 @@ import pytest
 
 from api import access, auth, clock, db
 from api.console import session, signing_in
+from api.console.errors import page_of
 from api.console.tries import FAILED_MAX, WITHIN_SECONDS, Tries
 from tests.api.consoling import SENT_FROM_HERE, Page, browsing
 from tests.api.house import House, routes
@@ -99,10 +100,12 @@ async def test_elsewhere_than_on_this_machine_the_cookie_is_secure(house: House)
 
 async def test_an_unknown_key_is_refused_and_not_repeated(house: House):
     async with browsing(house) as browser:
-        for key in ("", "cbi_0123456789ab_secretofnobody", house.keys[CLERK][:-1], "x" * 5000):
+        known = house.keys[CLERK]
+        unknown = ("cbi_0123456789ab_secretofnobody", known[:-1], f"{known}x", "x" * 5000)
+        for key in ("", "cbi_a\0b_c", "cbi_ñ_ñ", "cbi_\u202e_x", *unknown):
             answer = await browser.sign_in(key)
             assert answer.status_code == 403
-            assert not key or key not in answer.text
+            assert not key or "\0" in key or key not in answer.text
             page = Page(answer.text)
             (field,) = [each for each in page.all("input") if each.get("name") == "key"]
             assert field["aria-invalid"] == "true"
@@ -271,6 +274,18 @@ async def test_nobody_is_brought_elsewhere(house: House, to):
     async with browsing(house) as browser:
         answer = await browser.post("/console/language", {"language": "es", "to": to})
         assert answer.headers["location"] == "/console"
+
+
+def test_who_must_sign_in_first_is_brought_to_a_page_that_is_there():
+    some = uuid4()
+    for path, page in {
+        f"/console/jobs/{some}/cancellation": "/console/jobs",
+        f"/console/imports/{some}/acceptance": f"/console/imports/{some}",
+        f"/console/checks/{some}/file": f"/console/checks/{some}",
+        "/console/sign-out": "/console",
+        "/console/imports/new": "/console/imports/new",
+    }.items():
+        assert page_of(path) == page
 
 
 async def test_an_unknown_page_is_told_by_a_page(house: House):
