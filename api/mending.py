@@ -78,9 +78,9 @@ async def mended(conn: AsyncConnection, service: Service, opened: Import) -> byt
 
     Raises NotFound where nothing is faulty or the file is no table, ImportErased.
     """
-    content = await uploads.content_of(conn, opened, vault=service.vault)
     results = await all_results(conn, opened, faulty_only=True)
     if not results or (opened.format != "csv" and opened.format != "xlsx"):  # noqa: PLR1714 -- mypy
         raise NotFound(what="corrections", wanted=opened.import_id)
+    content = await uploads.content_of(conn, opened, vault=service.vault)
     faults = {(each.sheet, each.row): notes(each) for each in results}
     return await asyncio.to_thread(corrected, content, format=opened.format, faults=faults)

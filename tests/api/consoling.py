@@ -1,5 +1,6 @@
 """A browser for tests: keeps cookies, follows what pages offer, and sends their forms."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,9 +9,11 @@ from html.parser import HTMLParser
 import httpx
 import msgspec
 
-from tests.api.house import House
+from tests.api.house import House, registration
+from tests.api.jobbing import worked
 
 HERE = "http://127.0.0.1"
+CLERK = "A/registrar"
 SENT_FROM_HERE = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
 
 
@@ -91,3 +94,72 @@ def id_in(location: str) -> str:
     found = re.search(r"/([0-9a-f-]{36})$", location)
     assert found is not None, location
     return found[1]
+
+
+async def sent(
+    browser: Browser, content: bytes, name: str = "lista.json", **fields: str
+) -> Page | str:
+    """Send a file; the page's path, or the page that says what is wrong."""
+    answer = await browser.post(
+        "/console/imports/new",
+        {"ubigeo_system": "inei"} | fields,
+        files={"file": (name, content)},
+    )
+    if answer.status_code == 303:
+        return answer.headers["location"]
+    assert answer.status_code == 422, answer.text
+    return Page(answer.text)
+
+
+async def staged(house: House, browser: Browser, content: bytes, name: str = "lista.json") -> str:
+    """Send a file and have it staged and checked."""
+    path = await sent(browser, content, name)
+    assert isinstance(path, str)
+    await work_on(house, path)
+    return path
+
+
+async def work_on(house: House, path: str, who: str = CLERK) -> None:
+    standing = (await house.get(f"/v1/imports/{id_in(path)}", who)).json()
+    await worked(house, standing["job_id"], who)
+
+
+def as_json(*raws: dict) -> bytes:
+    return json.dumps(raws).encode()
+
+
+def faulty(**changes: object) -> dict:
+    return registration(**{"ubigeo": "999999", **changes})
+
+
+def as_csv(*raws: dict, extra: str = "", **cells: str) -> bytes:
+    """A CSV file of households of one person; `cells` are the same on every line."""
+    lines = []
+    for raw in raws:
+        (person,) = raw["persons"]
+        lines.append(
+            {
+                "codigo_hogar": raw["reference"],
+                "fecha_registro": "15/01/2026",
+                "ubigeo": raw["ubigeo"],
+                "tipo_poblacion": "en destino",
+                "consentimiento_registro": "sí",
+                "consentimiento_duplicados": "sí",
+                "consentimiento_version": "1",
+                "consentimiento_idioma": "es",
+                "consentimiento_canal": "presencial",
+                "consentimiento_fecha": "15/01/2026",
+                "nombres": person["given_names"],
+                "apellidos": person["surnames"],
+                "fecha_nacimiento": person["birth_date"],
+                "sexo": "mujer",
+                "parentesco": "jefe",
+                "tipo_documento": "pasaporte",
+                "numero_documento": person["documents"][0]["number"],
+                "pais_documento": "VEN",
+                **({extra: "x"} if extra else {}),
+                **cells,
+            }
+        )
+    rows = [";".join(lines[0]), *(";".join(line.values()) for line in lines)]
+    return "\n".join(rows).encode()

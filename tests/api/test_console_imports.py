@@ -1,63 +1,28 @@
 """Files of registrations on the console's pages: sent, watched, looked at, decided on."""
 
-import asyncio
 import io
-import json
 import re
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from litestar.exceptions import ClientException
 
-from api.console import form as forms
 from api.console import imports
-from api.console.imports import chosen
-from api.uploads import NUMBER_MAX, ROWS_TOLD_MAX
-from tests.api.consoling import SENT_FROM_HERE, Browser, Page, browsing, id_in
+from tests.api.consoling import (
+    CLERK,
+    Page,
+    as_csv,
+    as_json,
+    browsing,
+    faulty,
+    id_in,
+    sent,
+    staged,
+    work_on,
+)
 from tests.api.house import House, registration
-from tests.api.jobbing import worked
 from tests.api.test_service import written  # noqa: F401 -- a fixture
 
-CLERK = "A/registrar"
 EVIL = "<script>alert(1)</script>"
-
-
-async def sent(
-    browser: Browser, content: bytes, name: str = "lista.json", **fields: str
-) -> Page | str:
-    """Send a file; the page's path, or the page that says what is wrong."""
-    answer = await browser.post(
-        "/console/imports/new",
-        {"ubigeo_system": "inei"} | fields,
-        files={"file": (name, content)},
-    )
-    if answer.status_code == 303:
-        return answer.headers["location"]
-    assert answer.status_code == 422, answer.text
-    return Page(answer.text)
-
-
-async def staged(house: House, browser: Browser, content: bytes, name: str = "lista.json") -> str:
-    """Send a file and have it staged and checked."""
-    path = await sent(browser, content, name)
-    assert isinstance(path, str)
-    await work_on(house, path)
-    return path
-
-
-async def work_on(house: House, path: str, who: str = CLERK) -> None:
-    standing = (await house.get(f"/v1/imports/{id_in(path)}", who)).json()
-    await worked(house, standing["job_id"], who)
-
-
-def as_json(*raws: dict) -> bytes:
-    return json.dumps(raws).encode()
-
-
-def faulty(**changes: object) -> dict:
-    return registration(**{"ubigeo": "999999", **changes})
 
 
 async def test_a_file_is_sent_watched_and_taken_in(house: House):
@@ -101,39 +66,6 @@ async def test_the_same_file_again_is_the_import_that_it_is(house: House):
         content = as_json(registration())
         path = await sent(browser, content)
         assert await sent(browser, content, "otro.json") == path
-
-
-def as_csv(*raws: dict, extra: str = "", **cells: str) -> bytes:
-    """A CSV file of households of one person; `cells` are the same on every line."""
-    lines = []
-    for raw in raws:
-        (person,) = raw["persons"]
-        lines.append(
-            {
-                "codigo_hogar": raw["reference"],
-                "fecha_registro": "15/01/2026",
-                "ubigeo": raw["ubigeo"],
-                "tipo_poblacion": "en destino",
-                "consentimiento_registro": "sí",
-                "consentimiento_duplicados": "sí",
-                "consentimiento_version": "1",
-                "consentimiento_idioma": "es",
-                "consentimiento_canal": "presencial",
-                "consentimiento_fecha": "15/01/2026",
-                "nombres": person["given_names"],
-                "apellidos": person["surnames"],
-                "fecha_nacimiento": person["birth_date"],
-                "sexo": "mujer",
-                "parentesco": "jefe",
-                "tipo_documento": "pasaporte",
-                "numero_documento": person["documents"][0]["number"],
-                "pais_documento": "VEN",
-                **({extra: "x"} if extra else {}),
-                **cells,
-            }
-        )
-    rows = [";".join(lines[0]), *(";".join(line.values()) for line in lines)]
-    return "\n".join(rows).encode()
 
 
 async def test_what_is_valid_is_taken_and_the_rest_handed_out_for_mending(house: House):
@@ -282,49 +214,6 @@ async def test_nobody_sees_or_decides_anothers_file(house: House):
         assert path in (await browser.get("/console")).text
 
 
-async def test_a_form_that_is_too_large_is_refused_before_it_is_read(house: House):
-    async with browsing(house, CLERK) as browser:
-        for path, length in (
-            ("/console/imports/new", 80_000_000),
-            ("/console/language", 2_000_000),
-        ):
-            headers = {**SENT_FROM_HERE, "Content-Length": str(length)}
-            headers["Content-Type"] = "multipart/form-data; boundary=x"
-            answer = await browser.client.post(path, content=b"", headers=headers)
-            assert answer.status_code == 413, path
-            assert "La solicitud es demasiado grande" in answer.text
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"--x",
-        b"--x\r\n\r\n--x--",
-        b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--\r\n",
-        b'--x\r\nContent-Disposition: form-data; name="token"\r\n\r\n\xff\r\n--x--\r\n',
-        b"--x\r\n" + b"a" * 5000,
-    ],
-)
-async def test_a_broken_form_is_refused(house: House, content):
-    async with browsing(house, CLERK) as browser:
-        for kind in ("multipart/form-data; boundary=x", "multipart/form-data", "text/plain"):
-            headers = {**SENT_FROM_HERE, "Content-Type": kind}
-            answer = await browser.client.post(
-                "/console/imports/new", content=content, headers=headers
-            )
-            assert answer.status_code in (400, 403)
-            assert answer.headers["content-type"].startswith("text/html")
-
-
-async def test_a_file_too_many_at_once_is_asked_to_come_back(house: House, monkeypatch):
-    monkeypatch.setattr(forms, "FILES_AT_ONCE", asyncio.Semaphore(0))
-    async with browsing(house, CLERK) as browser:
-        answer = await browser.post("/console/imports/new", files={"file": ("a.csv", b"x")})
-        assert answer.status_code == 429
-        assert int(answer.headers["Retry-After"]) >= 1
-
-
 async def test_the_template_is_handed_out_in_the_language_of_the_pages(house: House):
     async with browsing(house, CLERK) as browser:
         answer = await browser.get("/console/template")
@@ -377,55 +266,14 @@ async def test_no_line_of_the_log_repeats_what_a_form_said(
     assert not [answer for answer in answers if canary in answer.text.replace(f"/{canary}", "")]
 
 
-PARTS = (b"--x\r\n", b"--x--", b"\r\n\r\n", b'Content-Disposition: form-data; name="a"', b"a")
-bodies = st.lists(st.binary(max_size=40) | st.sampled_from(PARTS), max_size=12)
-
-
-@given(bodies, st.sampled_from(["x", "", "\n", "é", "y" * 200]))
-def test_any_bytes_are_a_form_or_are_refused(chunks, boundary):
-    async def parsed() -> forms.Form | None:
-        async def body():
-            for chunk in chunks:
-                yield chunk
-
-        try:
-            return await forms.parse_multipart(body(), boundary)
-        except ClientException:
-            return None
-
-    form = asyncio.run(parsed())
-    assert form is None or all(
-        isinstance(each, str) for values in form.fields.values() for each in values
-    )
-
-
-async def test_a_form_is_read_however_it_is_cut():
-    content = (
-        b'--x\r\nContent-Disposition: form-data; name="token"\r\n\r\nsecret\r\n'
-        b'--x\r\nContent-Disposition: form-data; name="file"; filename="C:\\Maria.CSV"\r\n'
-        b"Content-Type: text/csv\r\n\r\na\r\n--y\r\nb\r\n--x--\r\n"
-    )
-    for size in (1, 2, 7, 1000):
-
-        async def body(size: int = size):
-            for start in range(0, len(content), size):
-                yield content[start : start + size]
-
-        form = await forms.parse_multipart(body(), "x")
-        assert form.one("token") == "secret"
-        assert form.upload == forms.Upload(ending="csv", content=b"a\r\n--y\r\nb")
-
-
-def test_rows_are_read_as_people_write_them():
-    assert chosen([], "1-3, 7;9  11 – 12") == [1, 2, 3, 7, 9, 11, 12]
-    assert chosen(["4", "2"], "") == [2, 4]
-    assert chosen(["x"], "") is None
-    assert chosen([], "3-1") is None
-    assert chosen([], f"1-{ROWS_TOLD_MAX + 1}") is None
-    assert chosen([], f"{NUMBER_MAX + 1}") is None
-
-
-@given(st.lists(st.text(max_size=8), max_size=5), st.text(max_size=60))
-def test_whatever_is_written_gives_rows_or_a_fault(ticked, text):
-    rows = chosen(ticked, text)
-    assert rows is None or all(1 <= row <= NUMBER_MAX for row in rows)
+async def test_there_are_corrections_only_of_tables_with_faults(house: House):
+    async with browsing(house, CLERK) as browser:
+        for content, name in ((as_csv(registration()), "a.csv"), (as_json(faulty()), "a.json")):
+            path = await staged(house, browser, content, name)
+            assert (await browser.get(f"{path}/corrections")).status_code == 404
+            assert f"{path}/corrections" not in (await browser.get(path)).text
+        path = await staged(house, browser, as_csv(faulty()), "a.csv")
+        await browser.post(f"{path}/refusal", {"sure": "yes"})
+        erased = await browser.get(f"{path}/corrections")
+        assert erased.status_code == 409
+        assert "El contenido del archivo ya fue borrado" in erased.text
