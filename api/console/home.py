@@ -38,7 +38,7 @@ async def show_home(
         found: Page[ImportEntry] = await uploads.list_imports.fn(
             conn=conn, actor=actor, limit=NEWEST
         )
-        waiting = [each for each in found.items if each.state in ("review", "failed", "uploading")]
+        waiting = [each for each in found.items if each.state in ("review", "uploading")]
     if actor.roles & access.CONSOLE["GET", "/console/checks/new"]:
         quota = quota_of(service.settings, clock.today())
         left = await show_persons_left(conn, quota=quota, partner_id=actor.partner_id)

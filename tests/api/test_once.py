@@ -28,7 +28,8 @@ async def rows(house: House) -> dict[str, int]:
                 text(
                     "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
                     " WHERE schemaname IN ('cbi', 'dedup', 'ledger')"
-                    " AND tablename NOT LIKE ALL ('{leaf,mark,checkpoint,notice,delivery%}') ORDER BY 1"
+                    " AND tablename NOT LIKE ALL ('{leaf,mark,checkpoint,notice,delivery%}')"
+                    " ORDER BY 1"
                 )
             )
         ).scalars()
