@@ -45,6 +45,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/v1/transfers/{offer_id}/acceptance"): frozenset({REGISTRAR}),
     ("POST", "/v1/transfers/{offer_id}/refusal"): frozenset({REGISTRAR}),
     ("POST", "/v1/imports"): frozenset({REGISTRAR}),
+    ("GET", "/v1/imports"): frozenset({REGISTRAR}),
     ("POST", "/v1/imports/uploads"): frozenset({REGISTRAR}),
     ("PUT", "/v1/imports/uploads/{import_id}/pieces/{piece_no}"): frozenset({REGISTRAR}),
     ("GET", "/v1/imports/{import_id}"): frozenset({REGISTRAR}),
@@ -200,6 +201,41 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/v1/message-texts/{text_id}/approval"): frozenset({PROGRAMME, ADMIN}),
     ("GET", "/v1/dedup/runs"): frozenset({COORDINATOR, AUDITOR}),
 }
+
+# The console: pages with a guard and a cookie of their own (api/console), by roles as above.
+CONSOLE_PATH = "/console"
+CONSOLE: dict[tuple[str, str], frozenset[str]] = {
+    ("GET", "/console"): EVERYBODY,
+    ("POST", "/console/sign-out"): EVERYBODY,
+    ("GET", "/console/imports"): frozenset({REGISTRAR}),
+    ("GET", "/console/imports/new"): frozenset({REGISTRAR}),
+    ("POST", "/console/imports/new"): frozenset({REGISTRAR}),
+    ("GET", "/console/template"): frozenset({REGISTRAR, PROGRAMME}),
+    ("GET", "/console/imports/{import_id}"): frozenset({REGISTRAR}),
+    ("GET", "/console/imports/{import_id}/corrections"): frozenset({REGISTRAR}),
+    ("POST", "/console/imports/{import_id}/acceptance"): frozenset({REGISTRAR}),
+    ("POST", "/console/imports/{import_id}/refusal"): frozenset({REGISTRAR}),
+    ("GET", "/console/checks/new"): frozenset({REGISTRAR, PROGRAMME}),
+    ("POST", "/console/checks/new"): frozenset({REGISTRAR, PROGRAMME}),
+    ("GET", "/console/checks/{job_id}"): frozenset({REGISTRAR, PROGRAMME}),
+    ("GET", "/console/checks/{job_id}/file"): frozenset({REGISTRAR, PROGRAMME}),
+    ("GET", "/console/jobs"): EVERYBODY,
+    ("POST", "/console/jobs/{job_id}/cancellation"): WORKING,
+}
+# For who has not signed in.
+CONSOLE_PUBLIC = frozenset(
+    {
+        ("GET", "/console/sign-in"),
+        ("POST", "/console/sign-in"),
+        ("POST", "/console/language"),
+        ("GET", "/console/static/{file_path}"),
+        ("HEAD", "/console/static/{file_path}"),
+    }
+)
+
+
+def is_console(path: str) -> bool:
+    return path == CONSOLE_PATH or path.startswith(f"{CONSOLE_PATH}/")
 
 
 def is_public(path: str) -> bool:

@@ -11,7 +11,7 @@ import swagger_ui
 from litestar import Litestar, MediaType, Router
 from litestar.connection import ASGIConnection
 from litestar.di import Provide
-from litestar.exceptions import NotFoundException
+from litestar.exceptions import HTTPException, NotFoundException
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
@@ -60,6 +60,8 @@ from api import (
     uploads,
     webhooks,
 )
+from api.console import errors
+from api.console.router import CONSOLE
 from api.db import SYSTEM, transaction
 from api.described import describe_failures
 from api.kinds import DUTIES, KINDS
@@ -134,6 +136,7 @@ def make_app(service: Service) -> Litestar:
         route_handlers=[
             *(handler for part in PARTS for handler in part.HANDLERS),
             Metrics,
+            CONSOLE,
             create_static_files_router(
                 path="/docs/static", directories=[SWAGGER_FILES], include_in_schema=False
             ),
@@ -146,7 +149,7 @@ def make_app(service: Service) -> Litestar:
         },
         middleware=[metrics.middleware],
         request_class=StrictRequest,
-        exception_handlers=problems.HANDLERS,
+        exception_handlers={**problems.HANDLERS, HTTPException: errors.on_http},
         request_max_body_size=service.settings.body_bytes_max,
         openapi_config=_openapi(),
         lifespan=[

@@ -6,13 +6,14 @@ import secrets
 from collections.abc import Collection
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from litestar.connection import ASGIConnection
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import Row, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import access, clock
@@ -104,18 +105,34 @@ async def find_actor(conn: AsyncConnection, presented: str, *, at: datetime) -> 
     prefix, _, secret = presented.removeprefix("cbi_").partition("_")
     if not presented.startswith("cbi_") or not secret or len(presented) > 200:
         return None
-    row = (
-        await conn.execute(
-            text(
-                "SELECT digest, actor_id, partner_id, partner_code, roles, area, expires_at,"
-                " revoked_at FROM cbi.find_key(:prefix)"
-            ),
-            {"prefix": prefix},
-        )
-    ).one_or_none()
+    # A form may hold what a header can't, and no key has: PostgreSQL takes no NUL.
+    if not presented.isascii() or not presented.isprintable():
+        return None
+    row = await _find(conn, prefix)
     # Compared even when no key was found, so that the time says nothing about prefixes.
     same = hmac.compare_digest(_digest(secret), row.digest if row else bytes(32))
-    if row is None or not same or row.revoked_at is not None or row.expires_at <= at:
+    return _holder(row, prefix, at=at) if row is not None and same else None
+
+
+async def holder_of(conn: AsyncConnection, prefix: str, *, at: datetime) -> Actor | None:
+    """Return who holds a key that was presented before, or None once it is expired or revoked."""
+    row = await _find(conn, prefix)
+    return None if row is None else _holder(row, prefix, at=at)
+
+
+async def _find(conn: AsyncConnection, prefix: str) -> Row[Any] | None:
+    rows = await conn.execute(
+        text(
+            "SELECT digest, actor_id, partner_id, partner_code, roles, area, expires_at,"
+            " revoked_at FROM cbi.find_key(:prefix)"
+        ),
+        {"prefix": prefix},
+    )
+    return rows.one_or_none()
+
+
+def _holder(row: Row[Any], prefix: str, *, at: datetime) -> Actor | None:
+    if row.revoked_at is not None or row.expires_at <= at:
         return None
     return Actor(
         actor_id=row.actor_id,
@@ -130,7 +147,8 @@ async def find_actor(conn: AsyncConnection, presented: str, *, at: datetime) -> 
 async def guard(connection: ASGIConnection, handler: BaseRouteHandler) -> None:  # type: ignore[type-arg]
     """Let a request through when its key's roles may call this route."""
     template = connection.scope["path_template"]
-    if access.is_public(template):
+    # The console has a guard of its own, and its cookie opens nothing else.
+    if access.is_public(template) or access.is_console(template):
         return
     scheme, _, presented = connection.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != SCHEME:  # RFC 9110: the case of a scheme doesn't matter

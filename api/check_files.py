@@ -4,6 +4,7 @@ from datetime import date
 from typing import Annotated
 from uuid import UUID
 
+import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
@@ -22,6 +23,7 @@ from cbi.check_files import CheckFile, CheckFormat
 from cbi.household import Assistance
 from cbi.job import JobView
 from cbi.lists import Purpose
+from cbi.own import Wanted
 from cbi.place import UbigeoSystem
 from cbi.refusal import NotFound
 
@@ -34,6 +36,16 @@ MEDIA_TYPES = {
     "ndjson": "application/x-ndjson",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
+
+
+class ToCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked about a file: what for, on which list, and what they are to get."""
+
+    format: CheckFormat
+    ubigeo_system: UbigeoSystem | None
+    purpose: Purpose
+    list_id: UUID
+    wanted: Wanted | None
 
 
 # As large as a file that is registered.
@@ -59,25 +71,43 @@ async def check_file(
     of more persons than today's quota goes on by itself the next day: the job says when.
     `ubigeo_system` is needed where the file has district codes and doesn't say whose.
     """
+    return await take_in(
+        conn,
+        await request.body(),
+        ToCheck(
+            format=format,
+            ubigeo_system=ubigeo_system,
+            purpose=purpose,
+            list_id=list_id,
+            wanted=wanted_of(assistance, holds.span_of(first_month, months)),
+        ),
+        service=service,
+        actor=actor,
+    )
+
+
+async def take_in(
+    conn: AsyncConnection, content: bytes, asked: ToCheck, *, service: Service, actor: Actor
+) -> JobView:
+    """Keep a file that is to be checked, and have it checked."""
     at = clock.now()
     file = CheckFile(
         file_id=clock.new_id(),
-        format=format,
-        ubigeo_system=ubigeo_system,
-        purpose=purpose,
+        format=asked.format,
+        ubigeo_system=asked.ubigeo_system,
+        purpose=asked.purpose,
         listed=await lists.active(
-            conn, list_id, purpose=purpose, partner_id=actor.partner_id, day=clock.today()
+            conn,
+            asked.list_id,
+            purpose=asked.purpose,
+            partner_id=actor.partner_id,
+            day=clock.today(),
         ),
-        wanted=wanted_of(assistance, holds.span_of(first_month, months)),
+        wanted=asked.wanted,
         kept_until=check_files.kept_until(at),
     )
     await check_files.receive(
-        conn,
-        file,
-        await request.body(),
-        vault=service.vault,
-        partner_id=actor.partner_id,
-        at=at,
+        conn, file, content, vault=service.vault, partner_id=actor.partner_id, at=at
     )
     return await order(conn, KIND, roles=ROLES, actor=actor, subject_id=file.file_id)
 

@@ -21,9 +21,17 @@ from api.once import once
 from api.page import AfterNumber, Key, Limit, Page, page
 from api.state import Requested, Service
 from api.text import END
-from cbi import staging, uploads
+from cbi import import_list, staging, uploads
 from cbi.hand_back import hand_back
-from cbi.imported import PIECE_BYTES, NewImport, RowStanding, RowStatus, Standing
+from cbi.imported import (
+    PIECE_BYTES,
+    ROWS_TOLD_MAX,
+    ImportEntry,
+    NewImport,
+    RowStanding,
+    RowStatus,
+    Standing,
+)
 from cbi.intake import Format
 from cbi.intake.annotate import Language
 
@@ -32,7 +40,6 @@ CHUNK_BYTES = 64 * 1024
 ENDINGS = {"kobo": "json"}
 # Each holds a file of up to 64 MB, opened.
 HANDED_AT_ONCE = asyncio.Semaphore(2)
-ROWS_TOLD_MAX = 50_000
 NUMBER_MAX = 2**31 - 1
 
 RowNo = Annotated[int, msgspec.Meta(ge=1, le=NUMBER_MAX)]
@@ -146,11 +153,21 @@ async def list_rows(
     return page(rows, limit=limit, cursor="row_no")
 
 
-@get(
-    "/v1/imports/{import_id:uuid}/corrections",
-    tags=["registration"],
-    media_type="application/octet-stream",
-)
+@get("/v1/imports", tags=["registration"])
+async def list_imports(
+    conn: NamedDependency[AsyncConnection],
+    actor: NamedDependency[Actor],
+    after: FromQuery[UUID | None] = None,
+    limit: Limit = 50,
+) -> Page[ImportEntry]:
+    """List the files that one's organisation sent, newest first, and where each stands."""
+    found = await import_list.list_imports(
+        conn, before=after, limit=limit + 1, partner_id=actor.partner_id
+    )
+    return page(found, limit=limit, cursor="import_id")
+
+
+@get("/v1/imports/{import_id:uuid}/corrections", tags=["registration"])
 async def read_corrections(
     conn: NamedDependency[AsyncConnection],
     actor: NamedDependency[Actor],
@@ -234,6 +251,6 @@ async def close_import(
 
 
 HANDLERS = (
-    *(open_upload, put_piece, show_import, list_rows, read_corrections),
+    *(list_imports, open_upload, put_piece, show_import, list_rows, read_corrections),
     *(accept_import, refuse_import, close_import),
 )

@@ -16,12 +16,18 @@ from cbi.identities import SealedHousehold
 from cbi.person import SpecificNeed
 from cbi.refusal import (
     BadValue,
-    InvalidRegistration,
-    OutsideArea,
     PersonDeceased,
     ReferenceTaken,
 )
-from cbi.register import Desk, Receipt, content_key_of, receipt, reference_key_of, warnings_of
+from cbi.register import (
+    Desk,
+    Receipt,
+    admitted,
+    content_key_of,
+    receipt,
+    reference_key_of,
+    warnings_of,
+)
 from cbi.turn import (
     Held,
     Needs,
@@ -65,11 +71,7 @@ async def amend(
     BadValue for another reference or a day to come; ReferenceTaken where it is `by_reference`
     alone that the household is known, and nobody of it stands in the form.
     """
-    if read.registration is None:
-        raise InvalidRegistration(faults=read.faults)
-    registration = read.registration
-    if not registration.ubigeo.startswith(area):
-        raise OutsideArea(area=area)
+    registration = admitted(read, area)
     must_be_past(on or today, today)
     before = await hold(conn, household_id, vault=desk.vault, purpose="correction")
     if keeps_reference:
@@ -91,8 +93,7 @@ async def amend(
     after = await retain.with_replaced(conn, before, after, desk=desk, at=at)
     who = Who(partner_id=partner_id, actor_id=actor_id, at=at)
     kind: Kind = "corrected" if is_error else "updated"
-    happened = Happened(kind=kind, reason=reason, on=on or today, note=note)
-    happened = counted(happened, before, after)
+    happened = counted(Happened(kind=kind, reason=reason, on=on or today, note=note), before, after)
     await _turn(conn, before, happened, event_id=desk.new_id(), who=who)
     await rewrite(conn, before, after, needs=needs)
     await _answer(conn, household_id, registration.consents, who, is_error=is_error)

@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cbi import retain
 from cbi.amend import amended
 from cbi.event import Happened
 from cbi.household import Registration
@@ -122,6 +123,7 @@ async def _together(
                 pages[row.row_no] = _page(before, row, clerk)
         except CbiRefusal as refused:
             outcomes[row.row_no] = _refused(row.row_no, word(refused))
+    pages = await _with_replaced(conn, pages, clerk)
     undecided = await turn_many(
         conn, list(pages.values()), desk=clerk.desk, who=clerk.who, on=clerk.today
     )
@@ -137,6 +139,22 @@ async def _together(
         )
         for row_no, household_id in (became | same).items()
     }
+
+
+async def _with_replaced(
+    conn: AsyncConnection, pages: Mapping[int, Page], clerk: _Clerk
+) -> dict[int, Page]:
+    """Keep whom a row takes away, or tells otherwise, findable while promised months run."""
+    at, ids = clerk.who.at, [page.before.household_id for page in pages.values()]
+    promised = await retain.promised_of(conn, ids, at=at)
+    kept = dict(pages)
+    for row_no, page in pages.items():
+        if page.before.household_id in promised:
+            after = await retain.with_replaced(
+                conn, page.before, page.after, desk=clerk.desk, at=at
+            )
+            kept[row_no] = msgspec.structs.replace(page, after=after, is_promised=True)
+    return kept
 
 
 def _checked(held: Held | CbiRefusal, row: _Changed, clerk: _Clerk) -> Held:

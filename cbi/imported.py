@@ -1,5 +1,6 @@
 """A file of registrations on its way in: how it is staged, and where it stands."""
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import Literal
@@ -17,6 +18,9 @@ PIECE_BYTES = 8 * 1024 * 1024
 KEPT_DAYS = 30
 # Of one household; who has more begins with these.
 FAULTS_KEPT_MAX = 100
+# How many rows somebody may name.
+ROWS_TOLD_MAX = 50_000
+_ROWS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
 
 State = Literal[
     "uploading", "staging", "review", "accepting", "done", "refused", "failed", "erased"
@@ -133,7 +137,11 @@ class RowStanding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an import stands, in numbers; `received` are the pieces that are there."""
+    """Where an import stands, in numbers; `received` are the pieces that are there.
+
+    `known` and `changed` are told of rows that are not taken yet as well: registered just so, and
+    registered with other content.
+    """
 
     import_id: UUID
     state: State
@@ -155,6 +163,17 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     changed: int
     provisional: int
     refused: int  # of the faulty, those that a rule refused when they were taken
+
+
+class ImportEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An import in the list of its organisation's."""
+
+    import_id: UUID
+    state: State
+    format: Format
+    bytes: int
+    opened_at: datetime
+    job_id: UUID | None
 
 
 def staged(
@@ -219,3 +238,19 @@ def located(fault: Fault, row: Row) -> RowFault:
         remedy_es=fault.remedy_es,
         remedy_en=fault.remedy_en,
     )
+
+
+def numbers_of(text: str) -> list[int]:
+    """Return the numbers that "3,7-12" means, each once; raises ValueError, also for too many."""
+    found: set[int] = set()
+    for part in text.split(","):
+        match = _ROWS.fullmatch(part.strip())
+        if match is None:
+            raise ValueError(part)
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not 1 <= first <= last or last - first >= ROWS_TOLD_MAX:
+            raise ValueError(part)
+        found.update(range(first, last + 1))
+        if len(found) > ROWS_TOLD_MAX:
+            raise ValueError(part)
+    return sorted(found)

@@ -81,6 +81,15 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         return f"Desk(model={self.model.model_id!r})"
 
 
+def admitted(read: Read, area: str) -> Registration:
+    """Return what a form says, if it has no errors and is of the area; raises what refuses it."""
+    if read.registration is None:
+        raise InvalidRegistration(faults=read.faults)
+    if not read.registration.ubigeo.startswith(area):
+        raise OutsideArea(area=area)
+    return read.registration
+
+
 async def register(
     conn: AsyncConnection,
     read: Read,
@@ -98,12 +107,8 @@ async def register(
     The same reference with the same content is the same registration: the receipt as it stands
     now. Raises InvalidRegistration, ReferenceTaken, OutsideArea, HouseholdEnded.
     """
-    if read.registration is None:
-        raise InvalidRegistration(faults=read.faults)
-    registration = read.registration
+    registration = admitted(read, area)
     warnings = warnings_of(read, desk)
-    if not registration.ubigeo.startswith(area):
-        raise OutsideArea(area=area)
     reference_key = reference_key_of(registration, desk, partner_id)
     content_key = content_key_of(registration, desk)
     household_id = household_id or desk.new_id()

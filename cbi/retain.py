@@ -39,6 +39,20 @@ async def retained_until(conn: AsyncConnection, household_id: UUID, *, at: datet
     return ends
 
 
+async def promised_of(
+    conn: AsyncConnection, household_ids: Sequence[UUID], *, at: datetime
+) -> set[UUID]:
+    """Return to which of these households something promised runs, and must be kept findable."""
+    found = await conn.scalars(
+        text(
+            "SELECT w.household_id FROM unnest(CAST(:household_ids AS uuid[])) AS w(household_id)"
+            " WHERE cbi.retained_until(w.household_id, :at ::timestamptz) IS NOT NULL"
+        ),
+        {"household_ids": list(household_ids), "at": at},
+    )
+    return set(found)
+
+
 async def retain(
     conn: AsyncConnection,
     before: Held,
@@ -72,7 +86,7 @@ async def with_replaced(
     has = index.keyed(records_of(after), hasher)
     known = [each.person for each in after.members if each.gone == "replaced"]
     taken = {each.person_id for each in after.members if each.gone == "error"}
-    ordinal = max(each.ordinal for each in after.members)
+    ordinal = max(after.last_ordinal, *(each.ordinal for each in after.members))
     more: list[Member] = []
     for each in before.members:
         if each.person_id in taken or each.person in known:

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cbi.event import Happened, Member, follow, pair
 from cbi.household import Read, Registration
-from cbi.refusal import BadValue, InvalidRegistration, OutsideArea
-from cbi.register import Desk, Receipt, must_be_free, reference_key_of, register
+from cbi.refusal import BadValue
+from cbi.register import Desk, Receipt, admitted, must_be_free, reference_key_of, register
 from cbi.retain import retain
 from cbi.turn import (
     Held,
@@ -47,16 +47,13 @@ async def split(
     before are not promised to it again. Raises as `register`, and NotFound, HouseholdEnded,
     IdentityErased, ReferenceTaken, BadValue unless somebody parts and somebody stays.
     """
-    if read.registration is None:
-        raise InvalidRegistration(faults=read.faults)
-    if not read.registration.ubigeo.startswith(area):
-        raise OutsideArea(area=area)
+    told = admitted(read, area)
     must_be_past(on, today)
     await lock_families(conn)
     before = await hold(conn, household_id, vault=desk.vault, purpose="split")
-    reference_key = reference_key_of(read.registration, desk, who.partner_id)
+    reference_key = reference_key_of(told, desk, who.partner_id)
     await must_be_free(conn, reference_key, partner_id=who.partner_id)
-    registration, parting = _parting(before, read.registration)
+    registration, parting = _parting(before, told)
     leaving = {each.person_id for each in parting.values()}
     after = msgspec.structs.replace(
         before,

@@ -6,7 +6,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Row, insert, select, text
+from sqlalchemy import Row as SqlRow
+from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,6 +22,7 @@ from cbi.imported import (
     RowStatus,
     StagedRow,
     Standing,
+    State,
     Take,
     values_of,
     with_values,
@@ -72,12 +74,14 @@ _COUNTS = text("""
         count(*) FILTER (WHERE status = 'review') AS review,
         count(*) FILTER (WHERE status = 'faulty') AS faulty,
         count(household_id) FILTER (WHERE NOT is_known AND NOT is_changed) AS registered,
-        count(*) FILTER (WHERE is_known) AS known,
-        count(*) FILTER (WHERE is_changed) AS changed,
+        count(*) FILTER (WHERE is_known OR is_open AND why = 'known') AS known,
+        count(*) FILTER (WHERE is_changed OR is_open AND why = 'changed') AS changed,
         count(refusal) AS refused,
         count(provisional_from) FILTER (
             WHERE provisional_until IS NULL AND status <> 'faulty') AS provisional
-    FROM cbi.import_row_standing WHERE import_id = :import_id""")
+    FROM cbi.import_row_standing
+    CROSS JOIN LATERAL (SELECT household_id IS NULL AND refusal IS NULL) AS o(is_open)
+    WHERE import_id = :import_id""")
 _ROWS = text("""
     SELECT row_no, line, sheet, status, faults, strength, matches, why, household_id, is_known,
         is_changed, refusal, masked, taken_on, provisional_from, provisional_until,
@@ -87,10 +91,10 @@ _ROWS = text("""
     WHERE import_id = :import_id AND row_no > :after
       AND (:status ::text IS NULL OR status = :status ::text)
     ORDER BY row_no LIMIT :limit""")
-_STATE = text("""
-    SELECT d.take, k.import_id IS NULL AS is_erased, s.state AS staging, a.state AS accepting,
-        coalesce(a.job_id, s.job_id) AS job_id
-    FROM (SELECT CAST(:import_id AS uuid) AS import_id) AS q
+# What `state_of` reads, of imports `q`.
+STATE_COLUMNS = """d.take, k.import_id IS NULL AS is_erased, s.state AS staging,
+        a.state AS accepting, coalesce(a.job_id, s.job_id) AS job_id"""
+STATE_JOINS = """
     LEFT JOIN cbi.import_decision AS d USING (import_id)
     LEFT JOIN cbi.import_key AS k USING (import_id)
     LEFT JOIN LATERAL (
@@ -100,7 +104,10 @@ _STATE = text("""
     LEFT JOIN LATERAL (
         SELECT j.job_id, j.state FROM cbi.job_standing AS j
         WHERE j.subject_id = q.import_id AND j.kind = 'import-acceptance'
-        ORDER BY j.job_id DESC LIMIT 1) AS a ON true""")
+        ORDER BY j.job_id DESC LIMIT 1) AS a ON true"""
+_STATE = text(f"""
+    SELECT {STATE_COLUMNS}
+    FROM (SELECT CAST(:import_id AS uuid) AS import_id) AS q {STATE_JOINS}""")  # noqa: S608
 _UNFIT = """
     SELECT count(*) FROM unnest($2 ::integer[]) AS w(row_no)
     LEFT JOIN cbi.import_row AS r ON r.import_id = $1 AND r.row_no = w.row_no
@@ -221,22 +228,11 @@ async def load_standing(conn: AsyncConnection, opened: Import) -> Standing:
     row = (await conn.execute(_STATE, facts)).one()
     counts = (await conn.execute(_COUNTS, facts)).one()
     pieces = await received(conn, opened.import_id)
-    state = "uploading" if row.staging is None else "staging"
-    if row.staging == "done":
-        state = "review"
-    if row.take is not None:
-        state = "done" if row.accepting == "done" else "accepting"
-    if row.is_erased and row.accepting != "done":
-        state = "erased"
-    if row.take == "nothing":
-        state = "refused"
-    elif {row.staging, row.accepting} & {"failed", "cancelled"}:
-        state = "failed"
     return msgspec.convert(
         {
             **msgspec.structs.asdict(opened),
             **counts._mapping,  # noqa: SLF001 -- public by its docs
-            "state": state,
+            "state": state_of(row),
             "piece_bytes": PIECE_BYTES,
             "pieces": opened.pieces,
             "received": pieces,
@@ -244,6 +240,21 @@ async def load_standing(conn: AsyncConnection, opened: Import) -> Standing:
         },
         Standing,
     )
+
+
+def state_of(row: SqlRow[Any]) -> State:
+    """Say where an import stands by its decision, its key and its jobs."""
+    if row.take == "nothing":
+        return "refused"
+    if {row.staging, row.accepting} & {"failed", "cancelled"}:
+        return "failed"
+    if row.is_erased and row.accepting != "done":
+        return "erased"
+    if row.take is not None:
+        return "done" if row.accepting == "done" else "accepting"
+    if row.staging is None:
+        return "uploading"
+    return "review" if row.staging == "done" else "staging"
 
 
 async def list_rows(
@@ -265,7 +276,7 @@ async def list_rows(
     return [with_why(row, format=opened.format) for row in found]
 
 
-def _standing(row: Row[Any], import_id: UUID, key: bytes | None) -> RowStanding:
+def _standing(row: SqlRow[Any], import_id: UUID, key: bytes | None) -> RowStanding:
     standing = msgspec.convert(row._mapping, RowStanding)  # noqa: SLF001 -- public by its docs
     if key is None or row.masked is None:
         return standing

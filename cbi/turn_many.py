@@ -15,6 +15,7 @@ from cbi.identities import Candidates, SealedHousehold, note_access
 from cbi.person import KnownPerson, SpecificNeed
 from cbi.refusal import CbiRefusal, IdentityErased, NotFound
 from cbi.register import Desk
+from cbi.retain import retain_replaced
 from cbi.turn import Held, Needs, counted, records_of, size_of
 from cbi.vault import Vault, WrappedKey, open_as, seal
 from cbi.who import Who
@@ -103,6 +104,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     happened: Happened
     needs: Needs
     consents: tuple[Consent, ...]
+    # Months promised to it run: whom the event takes away stays findable.
+    is_promised: bool = False
 
     def __repr__(self) -> str:
         """Tell nothing of the people, wherever this is printed."""
@@ -125,8 +128,13 @@ async def hold_many(
         for row in await fetch(conn, _KEYS, list(homes))
     }
     people: defaultdict[UUID, list[Member]] = defaultdict(list)
+    last: dict[UUID, int] = {}
     keys = {each: vault.unwrap(one, each) for each, one in wrapped.items()}
     for household_id, person_id, ordinal, gone, sealed in await fetch(conn, _PERSONS, list(keys)):
+        last[household_id] = ordinal
+        if not sealed:
+            # Who parted and was erased since is empty.
+            continue
         person = open_as(keys[household_id], sealed, KnownPerson, kind="person", owner=person_id)
         people[household_id].append(
             Member(person_id=person_id, ordinal=ordinal, gone=gone, person=person)
@@ -138,7 +146,13 @@ async def hold_many(
         home = open_as(
             keys[each], facts.pop("sealed"), SealedHousehold, kind="household", owner=each
         )
-        held[each] = Held(**facts, home=home, key=keys[each], members=tuple(people[each]))
+        held[each] = Held(
+            **facts,
+            home=home,
+            key=keys[each],
+            members=tuple(people[each]),
+            last_ordinal=last[each],
+        )
     return held
 
 
@@ -167,6 +181,9 @@ async def turn_many(
     )
     await _rewrite(conn, pages, who)
     agreeing = await _answer(conn, pages, who)
+    for page in pages:
+        if page.is_promised:
+            await retain_replaced(conn, page.before, page.after, desk=desk, at=who.at)
     await _recheck(conn, pages, agreeing, desk=desk, who=who)
     return await undecided_of(conn, [page.before.household_id for page in pages])
 

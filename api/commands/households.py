@@ -10,10 +10,11 @@ from rich.markup import escape
 
 from api import auth, clock
 from api.access import REGISTRAR
-from api.commands.importing import Declared, bring_in
+from api.commands.importing import bring_in
 from api.commands.telling import chosen, of_language, says, tell, write
 from api.db import SYSTEM, Actor, transaction
 from api.imports import Imported, RowResult, summary
+from api.sending import Declared
 from api.terminal import (
     CONSOLE,
     NO,

@@ -1,8 +1,6 @@
 """A file of registrations brought in from the command line: the way it comes over HTTP."""
 
-import asyncio
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Literal
 from uuid import UUID
 
@@ -11,27 +9,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from api import clock
 from api.db import Actor
-from api.importing import order_acceptance, order_staging
+from api.importing import order_acceptance
 from api.imports import RowResult
 from api.kinds import KINDS
+from api.sending import Declared, send
 from api.state import Service
 from api.terminal import REFUSED, STDERR, leave
 from api.worker import see_through
 from cbi import staging, uploads
-from cbi.imported import PIECE_BYTES, Import, NewImport, RowStanding, RowStatus, Standing, Take
-from cbi.intake import Format
+from cbi.imported import Import, RowStanding, RowStatus, Standing, Take
 from cbi.refusal import FileUnreadable
 
-PAGE = 1_000
 REQUEST = "cli"
 
-
-class Declared(msgspec.Struct, frozen=True, kw_only=True):
-    """What the sender says of a file."""
-
-    format: Format
-    ubigeo_system: str
-    accept_valid: bool
+PAGE = 1_000
 
 
 class Brought(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +46,7 @@ async def bring_in(
     If it `closes` a file that was taken in, nothing of its content is kept. Another program that
     serves the same database may do the work; then this one watches. Raises FileUnreadable.
     """
-    opened = await send(service, content, declared, actor)
+    opened = await send(service, content, declared, actor=actor, request_id=REQUEST)
     with _progress() as progress:
         standing = await _worked(service, opened, actor, progress, "reading")
         wanted: Take | Sequence[int] = "valid" if only is None else only
@@ -115,32 +106,6 @@ def _progress() -> Progress:
         *(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
         console=STDERR,
     )
-
-
-async def send(service: Service, content: bytes, declared: Declared, actor: Actor) -> Import:
-    """Send the pieces of a file that are not there yet; with the last one it is being staged."""
-    digest = await asyncio.to_thread(lambda: sha256(content).digest())
-    new = NewImport(sha256=digest, bytes=len(content), **msgspec.structs.asdict(declared))
-    async with service.begin(actor, request_id=REQUEST) as conn:
-        opened = await uploads.open_upload(
-            conn,
-            new,
-            import_id=clock.new_id(),
-            vault=service.vault,
-            partner_id=actor.partner_id,
-            actor_id=actor.actor_id,
-            area=actor.area,
-            at=clock.now(),
-        )
-        there = await uploads.received(conn, opened.import_id)
-    for piece_no in range(1, opened.pieces + 1):
-        if piece_no in there:
-            continue
-        piece = content[(piece_no - 1) * PIECE_BYTES : piece_no * PIECE_BYTES]
-        async with service.begin(actor, request_id=REQUEST) as conn:
-            if await uploads.put_piece(conn, opened, piece_no, piece, vault=service.vault):
-                await order_staging(conn, opened, actor)
-    return opened
 
 
 async def _worked(

@@ -11,6 +11,7 @@ import uvicorn
 import uvloop
 
 from api import logs, settings
+from api.access import CONSOLE_PATH
 from api.app import make_app
 from api.demo.stage import load_state
 from api.host import Host, host, migrate_own
@@ -110,7 +111,10 @@ async def _run(running: Host, listening: socket.socket) -> None:
 
     def announce() -> None:
         _print_example_keys(running, url)
-        CONSOLE.print(f"serving {url}   pages: {url}/docs   stop: Ctrl-C", soft_wrap=True)
+        CONSOLE.print(
+            f"serving {url}   console: {url}{CONSOLE_PATH}   pages: {url}/docs   stop: Ctrl-C",
+            soft_wrap=True,
+        )
 
     server = _Server(config, announce)
     await server.serve(sockets=[listening])
@@ -125,5 +129,6 @@ def _print_example_keys(running: Host, url: str) -> None:
     STDERR.print("\nkeys of the example's people (made up; valid for 90 days):")
     for who, key in state.keys.items():
         STDERR.print(f"  {who:<22} {key}", soft_wrap=True)
-    first = next(iter(state.keys.values()))
-    STDERR.print(f'\ntry: curl -H "Authorization: Bearer {first}" {url}/v1/me\n', soft_wrap=True)
+    who, first = next(iter(state.keys.items()))
+    STDERR.print(f'\ntry: curl -H "Authorization: Bearer {first}" {url}/v1/me', soft_wrap=True)
+    STDERR.print(f"or sign in at {url}{CONSOLE_PATH} with the key of {who}\n", soft_wrap=True)

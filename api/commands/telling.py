@@ -1,14 +1,12 @@
 """What commands about imported files share: which rows are meant, and how a file stands."""
 
 import os
-import re
 from pathlib import Path
 
 import rich_click as click
 
 from api.terminal import CONSOLE, WRONG_USE, leave
-from api.uploads import ROWS_TOLD_MAX
-from cbi.imported import RowFault, Standing
+from cbi.imported import RowFault, Standing, numbers_of
 from cbi.intake.annotate import Language
 
 of_language = click.option(
@@ -18,23 +16,6 @@ of_language = click.option(
     show_default=True,
     help="Tell faults and remedies in Spanish or in English.",
 )
-_PART = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
-
-
-def numbers_of(text: str) -> list[int]:
-    """Return the numbers that "3,7-12" means, each once; raises ValueError, also for too many."""
-    found: set[int] = set()
-    for part in text.split(","):
-        match = _PART.fullmatch(part.strip())
-        if match is None:
-            raise ValueError(part)
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not 1 <= first <= last or last - first >= ROWS_TOLD_MAX:
-            raise ValueError(part)
-        found.update(range(first, last + 1))
-        if len(found) > ROWS_TOLD_MAX:
-            raise ValueError(part)
-    return sorted(found)
 
 
 def chosen(rows: str | None) -> list[int] | None:

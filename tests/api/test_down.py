@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from api import access, db
 from api.embedded import EmbeddedPostgres
+from tests.api.consoling import browsing
 from tests.api.house import House, open_house, own_database, programme
 from tests.api.test_access import concrete
 
@@ -67,6 +68,10 @@ async def every_route_is_unavailable(house: House) -> None:
     for method, path in access.MAY:
         known = concrete(path)
         unavailable(await house.call(method, known, "A/registrar"))
+    async with browsing(house) as browser:
+        answer = await browser.sign_in(house.keys["A/registrar"])
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+        assert answer.headers["content-type"].startswith("text/html")
     assert (await house.call("GET", "/metrics")).status_code == 200
     assert (await house.call("GET", "/docs/openapi.json")).status_code == 200
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.commands.telling import numbers_of
-from api.uploads import ROWS_TOLD_MAX
-from tests.api.test_cli import BAD, COLUMNS, HEADER, PERSON, Command, cbi, data_dir  # noqa: F401
+from cbi.imported import ROWS_TOLD_MAX, numbers_of
+from tests.api.test_cli import BAD, COLUMNS, HEADER, INEI, PERSON, Command, cbi, data_dir  # noqa: F401
 
 NAMES = ("Zulmarbe", "Brunelda", "Cormelia", "Dristeno", "Everaldo")
 
@@ -30,7 +29,7 @@ def written(path: Path, *, faulty: int = 0) -> Path:
 
 
 def brought(cbi: Command, file: Path, *more: object, code: int = 0) -> dict:  # noqa: F811
-    words = ("import", "households", file, "--partner", "ALFA", "--json")
+    words = ("import", "households", file, "--partner", "ALFA", *INEI, "--json")
     return json.loads(cbi(*words, *more, code=code).stdout)
 
 
@@ -68,11 +67,11 @@ def test_a_file_is_refused_and_what_is_there_and_changed_is_counted(
     staged = brought(cbi, file, "--check-only")
     refused = cbi("import", "refuse", staged["import_id"], "--partner", "ALFA", code=0)
     assert ": refused" in refused.stdout
-    taken = cbi("import", "households", file, "--partner", "ALFA", code=0)
+    taken = cbi("import", "households", file, "--partner", "ALFA", *INEI, code=0)
     assert "5 registered, 0 known before, 0 changed, 0 refused" in taken.stdout
     text = file.read_text(encoding="utf-8").replace("240101", "240102", 2)
     file.write_text(text.replace("Dristeno", "Otrosevi"), encoding="utf-8")
-    again = cbi("import", "households", file, "--partner", "ALFA", code=0)
+    again = cbi("import", "households", file, "--partner", "ALFA", *INEI, code=0)
     assert "0 registered, 2 known before, 3 changed, 0 refused" in again.stdout
     swapped = [line.split(";") for line in text.splitlines()]
     swapped[1][9:] = ["Ignoto", "Nimbarete", "01/01/1999", "M", "cédula", "V29999999"]

@@ -124,7 +124,7 @@ async def test_a_wrong_method_is_told_with_those_allowed(house: House):
     for method, path, allowed in (
         ("DELETE", "/v1/households", {"GET", "POST", "OPTIONS"}),
         ("PUT", "/v1/me", {"GET", "OPTIONS"}),
-        ("GET", "/v1/imports", {"POST", "OPTIONS"}),
+        ("GET", "/v1/imports/kobo", {"POST", "OPTIONS"}),
         ("POST", "/health/live", {"GET", "OPTIONS"}),
         ("BREW", "/v1/me", {"GET", "OPTIONS"}),
     ):

@@ -10,7 +10,8 @@ import pytest
 
 from api import aside, clock, importing
 from api.check import quota_of
-from api.commands.importing import Declared, bring_in
+from api.commands.importing import bring_in
+from api.sending import Declared
 from cbi import uploads
 from cbi.imported import KEPT_DAYS
 from cbi.quotas import persons_left
@@ -339,7 +340,8 @@ async def test_the_command_closes_a_file_whose_rows_are_not_all_right(house: Hou
     keys += " WHERE f.file_digest = :digest"
     me = await actor_of(house, CLERK)
     for closes, kept, value in ((False, 1, "24****99"), (True, 0, "24****99"), (True, 0, "")):
-        results = await bring_in(house.service, content, declared, actor=me, closes=closes)
+        brought = await bring_in(house.service, content, declared, actor=me, closes=closes)
+        results = brought.rows
         assert [result.status for result in results] == ["clear", "faulty"]
         assert results[1].faults[0].value == value
         assert await house.sql(keys, digest=sha256(content).digest()) == kept

@@ -15,6 +15,7 @@ from cbi.seek import open_all
 from tests.cbi.events import amended, erased, merged, of_their_own, parted, withdrawn
 from tests.cbi.follow import came
 from tests.cbi.overlapping import JULY, promised
+from tests.cbi.test_amend_many import together
 from tests.cbi.test_event_races import during
 from tests.cbi.world import (
     ALFA,
@@ -205,6 +206,36 @@ async def test_documents_and_persons_taken_away_as_errors_still_find_the_family(
         assert (receipt.status, receipt.flags[0].strength) == ("review", "strong")
     # Nobody of the household is a duplicate of himself.
     assert await count(conn, "dedup.match_case WHERE household_a = household_b") == 0
+
+
+@pytest.mark.parametrize("is_promised", [True, False])
+async def test_who_is_told_otherwise_by_a_changed_list_is_found_as_both(conn, is_promised):
+    raw, other = family(641), family(642)
+    one = (await registered(conn, raw)).household_id
+    if is_promised:
+        await promised(conn, await programme_of(conn), one, first=JULY, months=1)
+    told = ("given_names", "surnames", "birth_date", "sex")
+    changed = deepcopy(raw)
+    changed["persons"][1] |= {name: other["persons"][1][name] for name in told}
+    (outcome,) = await together(conn, [one], [changed], days=2)
+    assert (outcome.is_changed, outcome.refusal) == (True, None)
+    form = family(644, size=1)
+    form["persons"][0] |= {name: raw["persons"][1][name] for name in told}
+    receipt = await registered(conn, form | {"reference": "N-1"}, BETA)
+    assert receipt.status == ("review" if is_promised else "clear")
+
+
+@pytest.mark.parametrize("is_promised", [True, False])
+async def test_a_changed_list_that_takes_the_check_back_leaves_the_family_found(conn, is_promised):
+    raw = family(643)
+    one = (await registered(conn, raw)).household_id
+    if is_promised:
+        await promised(conn, await programme_of(conn), one, first=JULY, months=1)
+    later = consent("duplicate_check", granted=False) | {"given_on": "2026-03-01"}
+    kept = [each for each in raw["consents"] if each["kind"] != "duplicate_check"]
+    await together(conn, [one], [raw | {"consents": [*kept, later]}], days=2)
+    status = (await registered(conn, again(raw), BETA)).status
+    assert status == ("review" if is_promised else "clear")
 
 
 async def test_a_correction_asks_nobody_again_about_what_people_have_decided(conn):

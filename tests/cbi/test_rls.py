@@ -221,6 +221,9 @@ async def busy(conn) -> None:
         text("INSERT INTO cbi.answer VALUES (:actor, 'k', 'r', '', 200, '', now())"),
         {"actor": ALFA.actor_id},
     )
+    await conn.execute(
+        text("INSERT INTO cbi.console_end VALUES (uuidv7(), :partner, :actor, now())"), facts
+    )
 
 
 async def scored_and_asked(conn, case_id) -> None:

@@ -100,4 +100,4 @@ def test_a_row_tells_what_stands_against_it_among_its_faults(status, why, refusa
     )
     assert [each.code for each in with_why(row, format="csv").faults] == codes
     columns = {each.code: each.column for each in with_why(row, format="csv").faults}
-    assert columns.get("outside_area", "ubigeo") == "ubigeo"
+    assert columns.get("outside_area", "ubigeo_inei") == "ubigeo_inei"
