@@ -28,9 +28,10 @@ async def test_the_same_registration_at_the_same_moment_is_one_household(house: 
     answers = await asyncio.gather(
         *(house.post("/v1/households", "A/registrar", body) for _ in range(AT_ONCE))
     )
-    made = {a.json()["household_id"] for a in answers if a.status_code == 201}
+    assert [a.status_code for a in answers].count(201) == 1
+    made = {a.json()["household_id"] for a in answers if a.status_code in {200, 201}}
     assert len(made) == 1
-    told = {a.json()["type"] for a in answers if a.status_code != 201}
+    told = {a.json()["type"] for a in answers if a.status_code not in {200, 201}}
     assert told <= {"urn:cbi:problem:registration-running"}
     assert await house.sql("SELECT count(*) FROM cbi.household") == before + 1
     again = await house.made("/v1/households", "A/registrar", body)
