@@ -1,7 +1,6 @@
 """`cbi check`: a partner's file given back with what is known of each household."""
 
 import asyncio
-import os
 import re
 from datetime import date
 from pathlib import Path
@@ -16,6 +15,7 @@ from api import clock
 from api.access import REGISTRAR
 from api.check import wanted_of
 from api.commands.households import ENDINGS, clerk
+from api.commands.telling import write
 from api.db import Actor
 from api.listing import Ask, ListChecked, check_list, read_list
 from api.quota_words import standing
@@ -105,7 +105,7 @@ async def check(
             actor=actor,
             told=lambda done: progress.update(task, completed=done),
         )
-    await asyncio.to_thread(_write, target, checked.content)
+    await asyncio.to_thread(write, target, checked.content)
     return _tell(checked, target, as_json=as_json)
 
 
@@ -139,14 +139,6 @@ async def _listed(run: Run, actor: Actor, purpose: Purpose, list_id: UUID | None
 
 def _is_same(target: Path, file: Path) -> bool:
     return target.exists() and target.samefile(file)
-
-
-def _write(target: Path, content: bytes) -> None:
-    # It names people: for nobody else on this machine to read.
-    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.truncate()
-        file.write(content)
 
 
 def _tell(checked: ListChecked, target: Path, *, as_json: bool) -> int:
