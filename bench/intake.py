@@ -34,16 +34,16 @@ from sqlalchemy import select
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from api import auth, clock, db, settings
-from api.commands.importing import Declared, send
 from api.embedded import EmbeddedPostgres
 from api.importing import KINDS, order_acceptance
+from api.sending import Declared, send
 from api.state import Service, open_service
 from api.worker import see_through
 from bench import stored
 from bench.laps import Laps
 from bench.online import folder, size
 from bench.population import generate
-from cbi import asked, check, lists, staging, tables
+from cbi import asked, check, lists, staging, tables, uploads
 from cbi.imported import Import
 from cbi.lists import CheckList, Listed
 from cbi.person import Person
@@ -180,7 +180,8 @@ async def take_in(data_dir: Path, file: Path, way: str) -> dict[str, object]:
         ubigeo_system="inei",
         accept_valid=way == "direct",
     )
-    opened = await send(service, await asyncio.to_thread(file.read_bytes), declared, actor=clerk)
+    content = await asyncio.to_thread(file.read_bytes)
+    opened = await send(service, content, declared, actor=clerk, request_id="bench")
     clock_.lap("send_s")
     if way == "direct":
         await work(service, clerk, opened, clock_.peak)
@@ -213,7 +214,10 @@ async def reviewed(service: Service, clerk: db.Actor, opened: Import, laps: Laps
     after = 0
     while True:
         async with service.begin(clerk) as conn:
-            rows = await staging.list_rows(conn, opened, status=None, after=after, limit=1_000)
+            key = await uploads.key_if_kept(conn, opened.import_id, vault=service.vault)
+            rows = await staging.list_rows(
+                conn, opened, status=None, after=after, limit=1_000, key=key
+            )
         if not rows:
             break
         after = rows[-1].row_no

@@ -22,7 +22,7 @@ async def test_every_route_is_in_the_table_and_the_table_has_no_other(house: Hou
     assert guarded == set(access.MAY)
 
 
-async def test_what_is_public_is_health_metrics_and_documentation_only(house: House):
+async def test_what_is_public_is_health_metrics_figures_and_documentation_only(house: House):
     public = {path for _, path in routes(house.app) if access.is_public(path)}
     assert public - access.PUBLIC <= {
         "/docs",

@@ -50,7 +50,7 @@ def on_lines() -> bytes:
 def from_kobo() -> bytes:
     records = []
     for ubigeo in (RIGHT, WRONG):
-        record = submission(**{"hogar/ubigeo": ubigeo, "_uuid": str(uuid4())})
+        record = submission(**{"hogar/ubigeo_inei": ubigeo, "_uuid": str(uuid4())})
         record["meta/instanceID"] = f"uuid:{record['_uuid']}"
         record["hogar/codigo_hogar"] = f"K-{uuid4().hex[:8]}"
         records.append(record)
@@ -58,7 +58,7 @@ def from_kobo() -> bytes:
 
 
 def people(ubigeo: str) -> list[dict]:
-    head, child = household("es", int(uuid4()) % 10**9, ubigeo=ubigeo)
+    head, child = household("es", int(uuid4()) % 10**9, ubigeo_inei=ubigeo)
     head["numero_documento"] = f"V{20_000_000 + int(uuid4()) % 9_000_000}"
     return [head, child]
 

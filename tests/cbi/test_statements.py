@@ -118,7 +118,7 @@ async def test_the_messages_of_one_file_are_statements_and_the_first_has_the_byt
             (2, 3),
             ("ROSA", "OP-"),
         ),
-        (workbook(REPORT), "agente-xlsx", (4, 2), ("A-1", "en trámite", "diez")),
+        (workbook(REPORT), "agente-xlsx", (4, 2), ("A-1K", "en trámite", "diez")),
     ],
     ids=["camt", "mt940", "csv", "xlsx"],
 )

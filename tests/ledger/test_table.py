@@ -34,7 +34,7 @@ REPORT = [
     ["Reporte", "R-77"],
     [],
     ["Código de pago", "Operación", "Lote", "Monto", "Fecha de pago", "Estado", "Comisión"],
-    ["p1", "A-1", "L1", 120.5, datetime(2026, 10, 2), "PAGADO", 1.2],  # noqa: DTZ001
+    ["p1", "A-1K", "L1", 120.5, datetime(2026, 10, 2), "PAGADO", 1.2],  # noqa: DTZ001
     ["p2", "A-2", "L1", "75.00", "03/10/2026", "no  cobrado", ""],
     ["p3", "A-3", "L1", 0.1 + 0.2, "", "Rechazado", ""],
     ["p4", "", "L1", 10, "", "Devuelto", ""],
@@ -92,7 +92,7 @@ def test_the_report_of_an_agent_in_xlsx():
         ("p4", "returned", "credit", pen(1_000)),
     ]
     first = found.lines[0]
-    assert (first.provider_id, first.batch_id, first.fees) == ("A-1", "L1", pen(120))
+    assert (first.provider_id, first.batch_id, first.fees) == ("A-1K", "L1", pen(120))
     assert [one.booked_on for one in found.lines[:2]] == [date(2026, 10, 2), date(2026, 10, 3)]
     assert [(one.ordinal, one.where) for one in found.rejected] == [
         (5, "row 8/status"),
