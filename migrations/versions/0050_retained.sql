@@ -196,7 +196,7 @@ BEGIN
 END $$;
 
 -- The doors for sealed records hand out who is retained as well, and say so: found by others, but
--- nobody searches for somebody who is only retained.
+-- nobody searches for somebody who is only retained. Of who was erased nothing is left to compare.
 DROP FUNCTION cbi.sealed_persons(uuid[]);
 DROP FUNCTION cbi.sealed_households(uuid[]);
 CREATE FUNCTION cbi.sealed_persons(wanted uuid[])
@@ -211,11 +211,12 @@ SET plan_cache_mode = force_generic_plan AS $$
     LEFT JOIN LATERAL (
         SELECT r.stands_for, true AS is_retained FROM cbi.retained AS r
         WHERE r.person_id = p.person_id OFFSET 0) AS r ON true
-    WHERE (p.gone IS NULL OR p.gone IN ('left', 'deceased'))
-      AND (SELECT c.granted AND c.withdrawn_on IS NULL FROM cbi.consent c
-           WHERE c.household_id = h.household_id AND c.kind = 'duplicate_check'
-           ORDER BY c.recorded_at DESC LIMIT 1)
-       OR r.is_retained
+    WHERE p.sealed <> ''
+      AND ((p.gone IS NULL OR p.gone IN ('left', 'deceased'))
+           AND (SELECT c.granted AND c.withdrawn_on IS NULL FROM cbi.consent c
+                WHERE c.household_id = h.household_id AND c.kind = 'duplicate_check'
+                ORDER BY c.recorded_at DESC LIMIT 1)
+           OR r.is_retained)
     ORDER BY p.person_id
 $$;
 CREATE FUNCTION cbi.sealed_households(wanted uuid[])
@@ -236,7 +237,7 @@ SET plan_cache_mode = force_generic_plan AS $$
     LEFT JOIN LATERAL (
         SELECT r.stands_for, true AS is_retained FROM cbi.retained AS r
         WHERE r.person_id = p.person_id OFFSET 0) AS r ON true
-    WHERE a.agrees OR r.is_retained
+    WHERE p.sealed <> '' AND (a.agrees OR r.is_retained)
     ORDER BY h.household_id, p.person_id
 $$;
 ALTER FUNCTION cbi.sealed_persons(uuid[]) OWNER TO cbi_door;
