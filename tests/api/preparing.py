@@ -78,8 +78,8 @@ async def funds(house: House) -> Prepared:
 
 async def an_allotment(house: House) -> Prepared:
     asked = await funds(house)
-    await house.made(asked.path, asked.who, {**asked.body, "grant": "NAME-ONLY"})
-    body = {"allotment_id": str(uuid4()), "grant": "NAME-ONLY", "amount": "3.00", "on": "2026-01-02"}
+    await house.made(asked.path, asked.who, {**asked.body, "grant": "NAMED"})
+    body = {"allotment_id": str(uuid4()), "grant": "NAMED", "amount": "3.00", "on": "2026-01-02"}
     return Prepared(asked.path.replace("funds", "allotments"), asked.who, body)
 
 
