@@ -78,6 +78,7 @@ def walk(page: Page, url: str, key: str, file: Path) -> Iterator[str]:
     page.goto(f"{url}/console/checks/new")
     page.set_input_files("#file", file)
     page.check("input[value=before_registration]")
+    page.check("input[value=inei]")
     page.fill("#first_month", "2026")
     page.click("main form button")
     yield "check-refused"
