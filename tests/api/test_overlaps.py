@@ -1,14 +1,18 @@
 """Rules, reservations, waiting and conflicts over HTTP, and what `cbi simulate` prints."""
 
+import asyncio
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 
+import pytest
 from click.testing import CliRunner
 
 from api import clock
 from api.cli import main
+from api.embedded import EmbeddedPostgres
 from cbi.overlap import example
-from tests.api.house import House, programme, registration
+from tests.api.house import House, own_database, programme, registration
 from tests.api.overlaps import FIRST, conflicts, deciders, enrol, household, joined, rules
 
 
@@ -187,10 +191,19 @@ async def test_a_refused_attempt_is_kept_once_with_and_without_an_idempotency_ke
     assert await house.sql(counted) == before + 3
 
 
-def test_the_command_tries_a_document_and_tells_its_faults(postgres, tmp_path, monkeypatch):
-    url = postgres.url("cbi_app")
+@pytest.fixture
+def own_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A database for a command that keeps what it did."""
+    with asyncio.Runner() as runner:
+        database = own_database(postgres)
+        name = runner.run(database.__aenter__())
+        yield postgres.url("cbi_app").replace("/cbi?", f"/{name}?")
+        runner.run(database.__aexit__(None, None, None))
+
+
+def test_the_command_tries_a_document_and_tells_its_faults(own_url, tmp_path, monkeypatch):
     monkeypatch.setenv("CBI_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("CBI_DATABASE_URL", url)
+    monkeypatch.setenv("CBI_DATABASE_URL", own_url)
     file = tmp_path / "rules.json"
     file.write_text(json.dumps(example()), encoding="utf-8")
     done = CliRunner().invoke(main, ["simulate", "overlap", "--rules", str(file)])
