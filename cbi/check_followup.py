@@ -1,6 +1,5 @@
 """Check a follow-up's list before it is paid: everybody on it is matched anew, as on a round's."""
 
-from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -13,24 +12,16 @@ from cbi.disburse import lock_round
 from cbi.disbursement import Progress, Step
 from cbi.follow import load_followup, load_followup_steps, load_sums, must_be_newest, programme_of
 from cbi.payees import look_up_by_id
-from cbi.recheck import LAST, PAGE_MAX, match_anew, next_page
+from cbi.recheck import LAST, PAGE_MAX, Checked, last_check, match_anew, next_page
 from cbi.refusal import StepDone
 from cbi.register import Desk
 from cbi.who import Who
 
 
-class FollowupChecked(msgspec.Struct, frozen=True, kw_only=True):
-    """A check of a follow-up's whole list, which says the same as one of a round's."""
+class FollowupChecked(Checked, frozen=True, kw_only=True):
+    """A check of a follow-up's list."""
 
     followup_id: UUID
-    check_no: int
-    begun_at: datetime
-    at: datetime
-    model_id: str
-    payments: int
-    unread: int
-    cases: int
-    list_digest: str  # SHA-256, hexadecimal
 
 
 async def check_followup(
@@ -95,27 +86,10 @@ async def check_followup(
 
 async def load_check(conn: AsyncConnection, followup_id: UUID) -> FollowupChecked | None:
     """Return the last whole check of a follow-up's list, if there is one."""
-    column = followup_check_page.c
-    of_followup = select(followup_check_page).where(column.followup_id == followup_id)
-    last = (
-        await conn.execute(
-            of_followup.where(column.is_last).order_by(column.check_no.desc()).limit(1)
-        )
-    ).one_or_none()
-    if last is None:
+    found = await last_check(conn, followup_check_page, {"followup_id": followup_id})
+    if found is None:
         return None
-    pages = (await conn.execute(of_followup.where(column.check_no == last.check_no))).all()
-    return FollowupChecked(
-        followup_id=followup_id,
-        check_no=last.check_no,
-        begun_at=last.begun_at,
-        at=last.at,
-        model_id=last.model_id,
-        payments=sum(page.payments for page in pages),
-        unread=sum(page.unread for page in pages),
-        cases=sum(page.cases for page in pages),
-        list_digest=last.list_digest.hex(),
-    )
+    return FollowupChecked(followup_id=followup_id, **msgspec.structs.asdict(found))
 
 
 async def _payees(

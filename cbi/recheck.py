@@ -44,14 +44,13 @@ LAST = UUID(int=2**128 - 1)
 LEFT_HOURS_MAX = 12
 
 
-class RoundChecked(msgspec.Struct, frozen=True, kw_only=True):
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """A check of a whole payment list; what it says is as old as `begun_at`.
 
     `unread` households declined the duplicate check, withdrew, or can't be opened: their payment
     hangs on other rules. `cases` were opened, opened anew, or got more evidence.
     """
 
-    round_id: UUID
     check_no: int
     begun_at: datetime
     at: datetime
@@ -60,6 +59,12 @@ class RoundChecked(msgspec.Struct, frozen=True, kw_only=True):
     unread: int
     cases: int
     list_digest: str  # SHA-256, hexadecimal
+
+
+class RoundChecked(Checked, frozen=True, kw_only=True):
+    """A check of a round's list."""
+
+    round_id: UUID
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -134,23 +139,32 @@ async def check_round(
 
 async def load_check(conn: AsyncConnection, round_id: UUID) -> RoundChecked | None:
     """Return the last whole check of a round's list, if there is one."""
-    column = round_check_page.c
-    of_round = select(round_check_page).where(column.round_id == round_id)
+    found = await last_check(conn, round_check_page, {"round_id": round_id})
+    if found is None:
+        return None
+    return RoundChecked(round_id=round_id, **msgspec.structs.asdict(found))
+
+
+async def last_check(
+    conn: AsyncConnection, pages: Table, owner: Mapping[str, UUID]
+) -> Checked | None:
+    """Return the last whole check of what `owner` names, if there is one."""
+    column = pages.c
+    of_owner = select(pages).where(*(column[name] == value for name, value in owner.items()))
     last = (
-        await conn.execute(of_round.where(column.is_last).order_by(column.check_no.desc()).limit(1))
+        await conn.execute(of_owner.where(column.is_last).order_by(column.check_no.desc()).limit(1))
     ).one_or_none()
     if last is None:
         return None
-    pages = (await conn.execute(of_round.where(column.check_no == last.check_no))).all()
-    return RoundChecked(
-        round_id=round_id,
+    found = (await conn.execute(of_owner.where(column.check_no == last.check_no))).all()
+    return Checked(
         check_no=last.check_no,
         begun_at=last.begun_at,
         at=last.at,
         model_id=last.model_id,
-        payments=sum(page.payments for page in pages),
-        unread=sum(page.unread for page in pages),
-        cases=sum(page.cases for page in pages),
+        payments=sum(page.payments for page in found),
+        unread=sum(page.unread for page in found),
+        cases=sum(page.cases for page in found),
         list_digest=last.list_digest.hex(),
     )
 
